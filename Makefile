@@ -1,0 +1,43 @@
+# Every target sets up what it needs from nothing: `make demo` on a fresh clone is enough.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+STAMP_DEV := .venv/.installed-dev
+# Warnings of pip about mirrors and upgrades say nothing about this project.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.PHONY: setup demo test test-unit lint clean
+
+setup: $(STAMP)
+
+# torch first, alone and pinned: where a CPU build is offered it is taken, and no other package
+# then pulls the CUDA build in.
+$(STAMP): requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(STAMP_DEV): $(STAMP) requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
+	touch $@
+
+# All seven stages on drawn faces, no download: minutes on two cores. Result: runs/demo/report/index.html
+demo: $(STAMP)
+	$(BIN)/python workflows/full.py --config workflows/configs/demo.yaml --run runs/demo
+
+test: $(STAMP_DEV)
+	$(BIN)/python -m pytest -m "not integration and not gpu" tests
+	$(BIN)/python -m pytest -m "integration or gpu" tests
+
+test-unit: $(STAMP_DEV)
+	$(BIN)/python -m pytest -m "not integration and not gpu" tests
+
+lint: $(STAMP_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,121 @@
+"""Makes shards of parts: the second of the two phases in which preprocessing writes.
+
+Each source gives one part, in the order of its frames, in small row groups. When all parts are
+there, `plan_shards` deals their rows, sorted by `order` (a hash: this is the one shuffle), to
+shards, and `assemble_shard` writes one of them. Both are functions of their arguments alone, so
+that a rerun gives the same files.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from datasets.shards import ShardError, open_shard, write_tables
+
+SHARD_ROWS = 16  # rows of a row group: what one read of the loader gives
+SHARD_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One row of a part: where it is, and what decides where it goes."""
+
+    order: int
+    clip_id: str
+    part: str
+    row: int
+    split: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """The rows of shard `number` of `split`, in their order."""
+
+    split: str
+    number: int
+    rows: tuple[PlannedRow, ...]
+
+    @property
+    def name(self) -> str:
+        """The shard's path under the folder of clips."""
+        return f"{self.split}/{self.number:05d}.parquet"
+
+
+def part_rows(part: str, split_of: Callable[[str], str]) -> list[PlannedRow]:
+    """Lists the rows of a part for the plan, without reading an image; `split_of` maps an
+    identity to its split."""
+    with open_shard(part) as file:
+        images = sum(
+            int(np.prod(column.type.shape)) * column.type.value_type.bit_width // 8
+            for column in file.schema_arrow
+            if isinstance(column.type, pa.FixedShapeTensorType)
+        )
+        table = file.read(columns=["clip_id", "identity", "order"], use_threads=False)
+    return [
+        PlannedRow(row["order"], row["clip_id"], part, index, split_of(row["identity"]), images)
+        for index, row in enumerate(table.to_pylist())
+    ]
+
+
+def plan_shards(rows: Iterable[PlannedRow], shard_bytes: int = SHARD_BYTES) -> list[ShardPlan]:
+    """Deals rows to shards of at most `shard_bytes` of pixels, evenly, by split and order.
+
+    The same rows in any order give the same plan. Raises `ShardError` where a clip id comes twice.
+    """
+    by_split: dict[str, list[PlannedRow]] = defaultdict(list)
+    for row in rows:
+        by_split[row.split].append(row)
+    plans: list[ShardPlan] = []
+    for split, members in sorted(by_split.items()):
+        members.sort(key=lambda row: (row.order, row.clip_id))
+        for row, following in pairwise(members):
+            if row.clip_id == following.clip_id:
+                raise ShardError(
+                    f"clip {row.clip_id} is both in {row.part} and in {following.part}; remove "
+                    "the parts of the older run"
+                )
+        count = -(-sum(row.bytes for row in members) // shard_bytes)
+        limits = [len(members) * i // count for i in range(count + 1)]
+        plans += [
+            ShardPlan(split, i, tuple(members[limits[i] : limits[i + 1]])) for i in range(count)
+        ]
+    return plans
+
+
+def assemble_shard(plan: ShardPlan, uri: str, row_group_size: int = SHARD_ROWS) -> int:
+    """Writes the shard of `plan` to `uri` from its parts, atomically, and gives its rows.
+
+    Holds one shard in memory, and of each part one row group at a time.
+    """
+    wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for place, planned in enumerate(plan.rows):
+        wanted[planned.part].append((planned.row, place))
+    tables: list[pa.Table] = []
+    places: list[int] = []
+    for part, pairs in sorted(wanted.items()):
+        for table, group_places in _rows_of(part, sorted(pairs)):
+            tables.append(table)
+            places += group_places
+    table = pa.concat_tables(tables).take(np.argsort(places))
+    found = table["clip_id"].to_pylist()
+    if found != [planned.clip_id for planned in plan.rows]:
+        raise ShardError(f"{uri}: the parts have changed since the plan was made; plan again")
+    return write_tables(uri, [table], row_group_size)
+
+
+def _rows_of(part: str, pairs: list[tuple[int, int]]) -> Iterator[tuple[pa.Table, list[int]]]:
+    """Reads rows of a part by row group; `pairs` are (row in the part, place in the shard)."""
+    with open_shard(part) as file:
+        begin = 0
+        for group in range(file.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            inside = [(row - begin, place) for row, place in pairs if begin <= row < end]
+            if inside:
+                table = file.read_row_group(group, use_threads=False)
+                yield table.take([row for row, _ in inside]), [place for _, place in inside]
+            begin = end

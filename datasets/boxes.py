@@ -1,0 +1,57 @@
+"""Square boxes around faces.
+
+Convention: a box is (x, y, side) in pixels of the frame; (0, 0) is the corner of the first pixel,
+whose centre is at (0.5, 0.5).
+"""
+
+from math import hypot
+
+import numpy as np
+from numpy.typing import NDArray
+
+JUMP_SHARE, JUMP_SCALE = 0.5, 1.4
+OVERLAP = 0.3
+
+Square = tuple[float, float, float]
+
+
+def widen(box: Square, factor: float) -> Square:
+    """Scales the square (x, y, side) by `factor` about its centre."""
+    x, y, side = box
+    margin = side * (factor - 1) / 2
+    return x - margin, y - margin, side * factor
+
+
+def continues(a: Square, b: Square) -> bool:
+    """Says whether `b` may be the face of `a` a few frames on: its centre no further than half a
+    face away, its side no more than 1.4 times as large or small."""
+    side = min(a[2], b[2])
+    moved = hypot(a[0] + a[2] / 2 - b[0] - b[2] / 2, a[1] + a[2] / 2 - b[1] - b[2] / 2)
+    return moved <= JUMP_SHARE * side and max(a[2], b[2]) <= JUMP_SCALE * side
+
+
+def separate(boxes: NDArray[np.float32]) -> list[Square]:
+    """Makes squares of N×4 `boxes` (x, y, width, height), largest first, and drops those
+    that overlap, or lie within, a larger one."""
+    squares = sorted(
+        (
+            (float(x + (w - max(w, h)) / 2), float(y + (h - max(w, h)) / 2), float(max(w, h)))
+            for x, y, w, h in boxes
+        ),
+        key=lambda box: (-box[2], box),
+    )
+    kept: list[Square] = []
+    for box in squares:
+        x, y = box[0] + box[2] / 2, box[1] + box[2] / 2
+        inside = any(k[0] <= x <= k[0] + k[2] and k[1] <= y <= k[1] + k[2] for k in kept)
+        if not inside and all(overlap(k, box) < OVERLAP for k in kept):
+            kept.append(box)
+    return kept
+
+
+def overlap(a: Square, b: Square) -> float:
+    """Intersection over union of two squares."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[2], b[1] + b[2]) - max(a[1], b[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / (a[2] ** 2 + b[2] ** 2 - shared)

@@ -1,0 +1,187 @@
+"""Cuts tracks into clips: 2k+1 low frames with the high central frame, one row of a shard each."""
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.crops import CONTEXT, TrackCrop, face_tracks
+from datasets.degrade import degrade
+from datasets.faces import Detector, Frame
+from datasets.sources import Source
+from datasets.video import MAX_PIXELS, Footage, open_source
+
+NUM_FRAMES = 25
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One training example, a row of a shard; `shards.COLUMNS` says what each field is."""
+
+    clip_id: str
+    identity: str
+    video: str
+    track: int
+    frame: int
+    fps: float
+    low: NDArray[np.uint8]  # T×h×w×3
+    high: NDArray[np.uint8]  # S×S×3
+    neighbour: NDArray[np.uint8]  # S×S×3
+    neighbour_offset: int
+    boxes: NDArray[np.float32]  # T×4
+    order: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """`num_frames` consecutive frames of one track: the crops and the low frames T×h×w×3 uint8."""
+
+    crops: tuple[TrackCrop, ...]
+    low: NDArray[np.uint8]
+
+
+@dataclass
+class Account:
+    """What became of one source: frames decoded, tracks and clips found, and how many tracks were
+    rejected by reason. It grows while the clips are read and is complete when they end."""
+
+    frames: int = 0
+    tracks: int = 0
+    clips: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def reason(self) -> str:
+        """Says in one line why the source gave no clip; empty where it gave one."""
+        if self.clips:
+            return ""
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in self.rejected.most_common())
+        return f"no clip from {self.frames} frame{'s' * (self.frames != 1)}: {reasons}"
+
+
+def clips_of(
+    source: Source,
+    detect: Detector | None,
+    *,
+    seed: int,
+    size: int = 128,
+    scale: int = 8,
+    blur_sigma: float | None = 2.4,
+    num_frames: int = NUM_FRAMES,
+    clip_stride: int = 12,
+    context: float = CONTEXT,
+    stride: int = 5,
+    min_face: int = 40,
+    smoothing: int = 2,
+    max_missed: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    account: Account | None = None,
+) -> Iterator[Clip]:
+    """Yields the clips of `source`, with memory bounded for any length of it.
+
+    `detect` finds faces (None: the frames are crops already); `clip_stride` is the distance in
+    frames between the centres of two clips of a track; the arguments from `context` to
+    `max_missed` are those of `crops.face_tracks`, `scale` and `blur_sigma` those of
+    `degrade.degrade`. Everything random comes from (`seed`, clip id). `account` is filled on the
+    way. Raises `video.DecodeError` for a source that cannot be read whole, possibly after some
+    clips: these must then be thrown away.
+    """
+    account = Account() if account is None else account
+    with open_source(source, max_pixels) as footage:
+        fps = float(footage.rate)
+        crops = face_tracks(
+            _counted(footage, account), detect, size=size, context=context, stride=stride,
+            min_face=min_face, smoothing=smoothing, max_missed=max_missed,
+            rejected=account.rejected,
+        )  # fmt: skip
+
+        def shrink(high: Frame) -> Frame:
+            return degrade(high, scale, blur_sigma)
+
+        for window in windows(crops, shrink, num_frames, clip_stride, account):
+            account.clips += 1
+            yield _clip(source, fps, window, seed)
+    if not account.tracks and not account.rejected:
+        account.rejected["no face"] += 1
+
+
+def windows(
+    crops: Iterable[TrackCrop],
+    shrink: Callable[[Frame], Frame],
+    num_frames: int = NUM_FRAMES,
+    stride: int = 1,
+    account: Account | None = None,
+) -> Iterator[Window]:
+    """Yields every `stride`-th run of `num_frames` frames of each track, as soon as it is whole.
+
+    A track of n frames gives ⌊(n − num_frames)/stride⌋ + 1 windows; a shorter one gives none and
+    counts as rejected in `account`. `shrink` makes the low frame of a crop, once a frame. Only the
+    last `num_frames` frames of the tracks under way are kept. Raises `ValueError` where
+    `num_frames` is even or a number is under 1.
+    """
+    if num_frames < 1 or num_frames % 2 == 0:
+        raise ValueError(f"num_frames {num_frames}: must be odd, with the centre in the middle")
+    if stride < 1:
+        raise ValueError(f"stride {stride}: must be at least 1")
+    account = Account() if account is None else account
+    recent: dict[int, deque[tuple[TrackCrop, Frame]]] = {}
+    seen: Counter[int] = Counter()
+    for crop in crops:
+        kept = recent.setdefault(crop.track, deque(maxlen=num_frames))
+        kept.append((crop, shrink(crop.image)))
+        seen[crop.track] += 1
+        if seen[crop.track] >= num_frames and (seen[crop.track] - num_frames) % stride == 0:
+            yield Window(tuple(c for c, _ in kept), np.stack([low for _, low in kept]))
+        if crop.last:
+            account.tracks += 1
+            if seen[crop.track] < num_frames:
+                account.rejected[f"track shorter than {num_frames} frames"] += 1
+            del recent[crop.track], seen[crop.track]
+
+
+def _clip(source: Source, fps: float, window: Window, seed: int) -> Clip:
+    radius = len(window.crops) // 2
+    centre = window.crops[radius]
+    clip_id = f"{source.name}#{centre.track}@{centre.index}"
+    offset = _neighbour_offset(seed, clip_id, radius)
+    return Clip(
+        clip_id=clip_id,
+        identity=source.identity,
+        video=source.name,
+        track=centre.track,
+        frame=centre.index,
+        fps=fps,
+        low=window.low,
+        high=centre.image,
+        neighbour=window.crops[radius + offset].image,
+        neighbour_offset=offset,
+        boxes=np.array([(*c.box, c.box[2]) for c in window.crops], np.float32),
+        order=_hash(seed, clip_id, "order") >> 1,  # 63 bits, so that a signed column holds it
+    )
+
+
+def _neighbour_offset(seed: int, clip_id: str, radius: int) -> int:
+    """Draws from −radius … radius without 0; the clip of a single frame has no other than 0."""
+    if radius == 0:
+        return 0
+    drawn = _hash(seed, clip_id, "neighbour") % (2 * radius) - radius
+    return drawn if drawn < 0 else drawn + 1
+
+
+def _hash(seed: int, clip_id: str, purpose: str) -> int:
+    """64 bits that are the same on every machine, which Python's own hash is not."""
+    text = f"{seed}\0{purpose}\0{clip_id}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+
+
+def _counted(footage: Footage, account: Account) -> Footage:
+    """The same footage, which adds to `account.frames` as it is read."""
+
+    def frames() -> Iterator[Frame]:
+        for frame in footage.frames():
+            account.frames += 1
+            yield frame
+
+    return replace(footage, frames=frames)

@@ -1,0 +1,89 @@
+"""Cuts square face crops of one size out of the frames of a source: a source to track crops."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+import cv2
+import numpy as np
+
+from datasets.boxes import Square, widen
+from datasets.faces import Detector, Frame
+from datasets.tracks import follow, follow_whole
+from datasets.video import Footage
+
+# Side of the crop over that of the detector's box: whole head from hair line to chin.
+CONTEXT = 1.3
+
+
+@dataclass(frozen=True)
+class TrackCrop:
+    """One face in one frame: `track` and frame `index` from 0, the crop's square `box`
+    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends."""
+
+    track: int
+    index: int
+    box: Square
+    image: Frame
+    last: bool
+
+
+def face_tracks(
+    footage: Footage,
+    detect: Detector | None,
+    *,
+    size: int = 128,
+    context: float = CONTEXT,
+    stride: int = 5,
+    min_face: int = 40,
+    smoothing: int = 2,
+    max_missed: int = 1,
+    rejected: Counter[str] | None = None,
+) -> Iterator[TrackCrop]:
+    """Yields the faces of open `footage` as `size`×`size` crops, in order of frame and track.
+
+    `context` is the side of the crop over that of the face box. Without a detector the footage
+    counts as aligned: the centred square of every frame is the crop. The other arguments are those
+    of `tracks.follow`. Raises `video.DecodeError` where the footage breaks.
+    """
+    if detect is None:
+        for face in follow_whole(footage.frames()):
+            yield TrackCrop(
+                face.track, face.index, face.box, crop(face.image, face.box, size), face.last
+            )
+        return
+    faces = follow(
+        footage.frames(), detect, stride=stride, min_face=min_face, smoothing=smoothing,
+        max_missed=max_missed, rejected=rejected,
+    )  # fmt: skip
+    for face in faces:
+        box = widen(face.box, context)
+        yield TrackCrop(face.track, face.index, box, crop(face.image, box, size), face.last)
+
+
+def crop(frame: Frame, box: Square, size: int) -> Frame:
+    """Resamples the square `box` (x, y, side) of an H×W×3 uint8 frame to size×size×3 uint8.
+
+    Exact to a fraction of a pixel (OpenCV's 1/32). Shrinking averages over area: ⌈side/size⌉²
+    bilinear samples a pixel, which for a whole ratio and box is OpenCV's INTER_AREA; enlarging is
+    cubic. Outside the frame its reflection is taken. Raises `ValueError` for a side of 0 or less.
+    """
+    x, y, side = box
+    if side <= 0:
+        raise ValueError(f"box {box}: its side must be more than 0 pixels")
+    dense = ceil(side / size - 1e-6)
+    samples = size * max(dense, 1)
+    step = side / samples
+    # Sample u lies at x + (u + 1/2)·step; OpenCV counts from the centre of the first pixel.
+    matrix = np.array([[step, 0, x + step / 2 - 0.5], [0, step, y + step / 2 - 0.5]])
+    sampled = cv2.warpAffine(
+        frame,
+        matrix,
+        (samples, samples),
+        flags=(cv2.INTER_LINEAR if side >= size else cv2.INTER_CUBIC) | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    if samples == size:
+        return sampled
+    return cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,229 @@
+"""Reads batches of clips from shards for one training worker, in NumPy, from any row on.
+
+The order of an epoch is a permutation of all row groups, with the rows permuted inside each, both
+from (seed, epoch). Epochs follow one another without a gap, so rows are numbered 0, 1, … for ever.
+A step takes the next world_size·batch_size of them and rank r the r-th part: two workers with
+batch b see exactly what one with 2b sees, and a run resumes at the row after its last.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from datasets.read_ahead import read_ahead
+from datasets.shards import ShardError, open_shard
+
+Batch = dict[str, NDArray]
+TRAINING_COLUMNS = ("low", "high", "neighbour", "neighbour_offset", "identity")
+CACHED_GROUPS, OPEN_FILES, PREFETCHED_BATCHES = 8, 16, 3
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Row group number `group` of the file `uri`, with `rows` rows."""
+
+    uri: str
+    group: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The order of one epoch: row groups `groups` (indices), and the row at which each ends."""
+
+    number: int
+    groups: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def list_shards(folder: str) -> list[str]:
+    """Lists the Parquet files directly in a folder or `s3://` prefix, sorted by name.
+
+    Raises `ShardError` where there are none.
+    """
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    names = filesystem.ls(path, detail=False) if filesystem.isdir(path) else []
+    names = sorted(name for name in names if name.endswith(".parquet"))
+    if not names:
+        raise ShardError(f"{folder}: holds no shard (*.parquet); run the preprocess stage first")
+    return [filesystem.unstrip_protocol(name) for name in names]
+
+
+class ShardReader:
+    """The rows of `uris` as batches of `batch_size` for worker `rank` of `world_size`.
+
+    `columns` are those to read; `seed` decides the order, or None keeps that of the shards.
+    `prefetch` batches are read ahead by a thread (0: none, the caller's own thread reads).
+    Raises `ShardError` for no files, files without a row, or files of differing schemas, and
+    `ValueError` for a rank outside of the world.
+    """
+
+    def __init__(
+        self,
+        uris: Sequence[str],
+        batch_size: int,
+        seed: int | None,
+        columns: Sequence[str] = TRAINING_COLUMNS,
+        rank: int = 0,
+        world_size: int = 1,
+        prefetch: int = PREFETCHED_BATCHES,
+        cached_groups: int = CACHED_GROUPS,
+    ) -> None:
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ValueError(
+                f"batch_size {batch_size}, rank {rank}, world_size {world_size}: need "
+                "batch_size >= 1 and 0 <= rank < world_size"
+            )
+        self.batch_size, self.seed, self.columns = batch_size, seed, list(columns)
+        self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
+        self.cached_groups = cached_groups
+        self.groups = _index(uris, self.columns)
+        self.sizes = np.array([group.rows for group in self.groups], np.int64)
+
+    @cached_property
+    def rows(self) -> int:
+        """The number of rows of an epoch."""
+        return int(self.sizes.sum())
+
+    def batches(self, start_row: int = 0) -> Generator[Batch]:
+        """Yields without end this rank's part of each global batch from global row `start_row` on.
+
+        Images come as B×…×3 uint8, numbers as B of their own type, text as B objects. After n
+        steps the next row is start_row + n·world_size·batch_size. Close the generator, or let it
+        go, to stop its thread.
+        """
+        if start_row < 0:
+            raise ValueError(f"start_row {start_row}: must not be negative")
+        if self.prefetch:
+            return read_ahead(partial(self._read, start_row), self.prefetch)
+        return self._read(start_row)
+
+    def once(self) -> Iterator[Batch]:
+        """Yields this rank's rows of one epoch in order, each once; the last batch may be short."""
+        epoch = self._epoch(0)
+        mine = np.array_split(np.arange(self.rows), self.world_size)[self.rank]
+        with _Groups(self.groups, self.columns, self.cached_groups) as groups:
+            for begin in range(0, len(mine), self.batch_size):
+                rows = mine[begin : begin + self.batch_size]
+                yield groups.gather([self._locate(epoch, int(row)) for row in rows])
+
+    def _read(self, start_row: int) -> Generator[Batch]:
+        row = start_row + self.rank * self.batch_size
+        epoch = self._epoch(row // self.rows)
+        with _Groups(self.groups, self.columns, self.cached_groups) as groups:
+            while True:
+                places = []
+                for number in range(row, row + self.batch_size):
+                    if number // self.rows != epoch.number:
+                        epoch = self._epoch(number // self.rows)
+                    places.append(self._locate(epoch, number % self.rows))
+                yield groups.gather(places)
+                row += self.world_size * self.batch_size
+
+    def _epoch(self, number: int) -> Epoch:
+        order = np.arange(len(self.groups))
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, number]).permutation(order)
+        return Epoch(number, order, np.cumsum(self.sizes[order]))
+
+    def _locate(self, epoch: Epoch, row: int) -> tuple[int, int]:
+        """Gives the row group, and the row in it, of row `row` of an epoch."""
+        at = bisect_right(epoch.ends, row)
+        group = int(epoch.groups[at])
+        inside = row - int(epoch.ends[at] - self.sizes[group])
+        if self.seed is None:
+            return group, inside
+        draw = np.random.default_rng([self.seed, epoch.number, group])
+        return group, int(draw.permutation(int(self.sizes[group]))[inside])
+
+
+class _Groups:
+    """Reads rows out of row groups; keeps the groups last used, and their files open."""
+
+    def __init__(self, groups: list[RowGroup], columns: list[str], kept: int) -> None:
+        self.groups, self.columns, self.kept = groups, columns, kept
+        self.cache: OrderedDict[int, Batch] = OrderedDict()
+        self.files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+
+    def __enter__(self) -> "_Groups":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files.values():
+            file.close(force=True)
+
+    def gather(self, places: list[tuple[int, int]]) -> Batch:
+        """Copies the rows at (row group, row) together to one batch, in that order."""
+        parts = [(self._group(group), row) for group, row in places]
+        return {
+            column: np.stack([part[column][row] for part, row in parts])
+            if parts[0][0][column].dtype != object
+            else np.array([part[column][row] for part, row in parts], object)
+            for column in self.columns
+        }
+
+    def _group(self, index: int) -> Batch:
+        if index in self.cache:
+            self.cache.move_to_end(index)
+            return self.cache[index]
+        where = self.groups[index]
+        table = self._file(where.uri).read_row_group(
+            where.group, columns=self.columns, use_threads=False
+        )
+        self.cache[index] = {name: to_numpy(table[name]) for name in self.columns}
+        while len(self.cache) > self.kept:
+            self.cache.popitem(last=False)
+        return self.cache[index]
+
+    def _file(self, uri: str) -> pq.ParquetFile:
+        if uri not in self.files:
+            self.files[uri] = open_shard(uri)
+        self.files.move_to_end(uri)
+        while len(self.files) > OPEN_FILES:
+            self.files.popitem(last=False)[1].close(force=True)
+        return self.files[uri]
+
+
+def to_numpy(column: pa.ChunkedArray) -> NDArray:
+    """Makes an array of a column: tensors as N×shape, numbers as N, text as N objects."""
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    if isinstance(array.type, pa.FixedShapeTensorType):
+        return array.to_numpy_ndarray()
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _index(uris: Sequence[str], columns: list[str]) -> list[RowGroup]:
+    """Lists the row groups of the files from their footers."""
+    groups: list[RowGroup] = []
+    first: pa.Schema | None = None
+    for uri in uris:
+        with open_shard(uri) as file:
+            first = file.schema_arrow if first is None else first
+            if not file.schema_arrow.equals(first):
+                raise ShardError(
+                    f"{uri}: its columns or image sizes differ from those of {uris[0]}; a dataset "
+                    "comes from one run of preprocess"
+                )
+            missing = [column for column in columns if column not in first.names]
+            if missing:
+                raise ShardError(f"{uri}: has no column {', '.join(missing)}")
+            groups += [
+                RowGroup(uri, i, file.metadata.row_group(i).num_rows)
+                for i in range(file.num_row_groups)
+            ]
+    if not sum(group.rows for group in groups):
+        raise ShardError(
+            f"no clips in {len(uris)} files: this split is empty; look at errors.parquet, add "
+            "videos or change the seed of the split"
+        )
+    return [group for group in groups if group.rows]

@@ -1,0 +1,167 @@
+"""The Parquet files of clips: their columns, and how one is written whole and opened again."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterable
+from dataclasses import fields
+from itertools import islice
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from datasets.clips import NUM_FRAMES, Clip
+
+SCHEMA_VERSION = "1"
+VERSION_KEY = b"facestack.schema"
+PART_ROWS = 4  # rows of a row group while the shards are not yet made
+
+# Column → what it holds; also written into each file as the description of its field.
+COLUMNS = {
+    "clip_id": "video#track@frame",
+    "identity": "the person: name of the video's folder",
+    "video": "path of the video under the source root",
+    "track": "number of the track in the video, from 0",
+    "frame": "index of the central frame in the video, from 0",
+    "fps": "frames per second of the video",
+    "low": "T×h×w×3 RGB, low-resolution frames in temporal order, the central one at T//2",
+    "high": "S×S×3 RGB, the high-resolution central frame",
+    "neighbour": "S×S×3 RGB, the high-resolution frame at neighbour_offset from the centre",
+    "neighbour_offset": "in [-T//2, T//2], not 0; drawn from the seed and the clip id",
+    "boxes": "T×4: x, y, width, height of each crop in pixels of the video",
+    "order": "63-bit hash of the seed and the clip id, by which shards are sorted",
+}
+
+
+class ShardError(ValueError):
+    """A file or folder of clips that is missing, damaged, empty or of another version."""
+
+
+def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
+    """Gives the Arrow schema of clips with `size`² high and `num_frames` `low_size`² low pixels."""
+    image = pa.fixed_shape_tensor(pa.uint8(), [size, size, 3])
+    types = {
+        "clip_id": pa.string(),
+        "identity": pa.string(),
+        "video": pa.string(),
+        "track": pa.int32(),
+        "frame": pa.int32(),
+        "fps": pa.float64(),
+        "low": pa.fixed_shape_tensor(pa.uint8(), [num_frames, low_size, low_size, 3]),
+        "high": image,
+        "neighbour": image,
+        "neighbour_offset": pa.int32(),
+        "boxes": pa.fixed_shape_tensor(pa.float32(), [num_frames, 4]),
+        "order": pa.int64(),
+    }
+    columns = [
+        pa.field(name, types[name], nullable=False, metadata={"description": text})
+        for name, text in COLUMNS.items()
+    ]
+    return pa.schema(columns, metadata={VERSION_KEY: SCHEMA_VERSION.encode()})
+
+
+def table_of(clips: list[Clip]) -> pa.Table:
+    """Makes a table of one row a clip; all clips must have the shapes of the first."""
+    if not clips:
+        raise ShardError("no clips: a table needs at least one to know its shapes")
+    wanted = schema(clips[0].high.shape[0], clips[0].low.shape[1], clips[0].low.shape[0])
+    columns = []
+    for column in wanted:
+        values = [getattr(clip, column.name) for clip in clips]
+        if isinstance(column.type, pa.FixedShapeTensorType):
+            columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(values)))
+        else:
+            columns.append(pa.array(values, column.type))
+    return pa.Table.from_arrays(columns, schema=wanted)
+
+
+assert set(COLUMNS) == {column.name for column in fields(Clip)}
+
+
+def write_clips(uri: str, clips: Iterable[Clip], row_group_size: int = PART_ROWS) -> int:
+    """Writes clips to the Parquet file `uri` as they come, and gives their number.
+
+    The file appears whole or not at all. Without a clip nothing is written. Where `clips` raises,
+    so does this, and nothing is left behind.
+    """
+    rows = iter(clips)
+    tables = iter(lambda: list(islice(rows, row_group_size)), [])
+    return write_tables(uri, (table_of(group) for group in tables), row_group_size)
+
+
+def write_tables(uri: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
+    """Writes tables of one schema to the Parquet file `uri`, atomically; gives the rows written."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    local = isinstance(filesystem, LocalFileSystem)
+    if local:
+        filesystem.makedirs(os.path.dirname(path), exist_ok=True)
+        scratch = f"{os.path.dirname(path)}/.{uuid.uuid4().hex}.tmp"
+    else:
+        scratch = os.path.join(tempfile.gettempdir(), f"{uuid.uuid4().hex}.parquet")
+    try:
+        count = _write_local(scratch, tables, row_group_size)
+        if count and local:
+            os.replace(scratch, path)
+        elif count:
+            filesystem.put_file(scratch, path)  # an object appears whole when its upload ends
+    finally:
+        if os.path.exists(scratch):
+            os.remove(scratch)
+    return count
+
+
+def _write_local(path: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
+    writer, count = None, 0
+    try:
+        for table in tables:
+            if writer is None:
+                # A dictionary of at most 256 values packs a pixel into one byte; plain Parquet
+                # has no integer under 32 bits.
+                writer = pq.ParquetWriter(
+                    path, table.schema, compression="lz4", use_dictionary=True,
+                    write_statistics=["clip_id", "identity", "video", "order"],
+                )  # fmt: skip
+            writer.write_table(table, row_group_size)
+            count += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return count
+
+
+def read_rows(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """Reads a file of clips; raises `ShardError` where it is not one of this version."""
+    with open_shard(uri) as file:
+        return file.read(columns=columns, use_threads=False)
+
+
+def open_shard(uri: str) -> pq.ParquetFile:
+    """Opens a file of clips and checks its version; the caller closes it."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    try:
+        file = pq.ParquetFile(filesystem.open(path, "rb"), pre_buffer=False)
+    except (OSError, pa.ArrowInvalid) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ShardError(
+            f"{uri}: not a readable Parquet file ({reason}); preprocess again"
+        ) from error
+    version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
+    if version != SCHEMA_VERSION:
+        file.close(force=True)
+        raise ShardError(
+            f"{uri}: its clip schema is version {version}, this code reads {SCHEMA_VERSION}; "
+            "preprocess again"
+        )
+    return file
+
+
+def identities(uris: Iterable[str]) -> list[str]:
+    """Lists the identities in files of clips, sorted; the index in this list serves as label."""
+    found: set[str] = set()
+    for uri in uris:
+        found.update(read_rows(uri, ["identity"])["identity"].unique().to_pylist())
+    return sorted(found)

@@ -1,0 +1,30 @@
+"""Decides by identity alone what is trained on, so that no person is in two splits.
+
+Caveat: each identity falls by its own hash, so the shares hold for many identities only. Of ten
+people the test split may well hold none; the stage that needs it should count and say so, and
+another seed deals again.
+"""
+
+import hashlib
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def split_of(
+    identity: str, seed: int, shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
+) -> Split:
+    """Gives the split of `identity`: the same on every machine and in any order of the videos.
+
+    `shares` are the expected parts of train, validation and test. Raises `ValueError` where they
+    are negative or do not sum to 1.
+    """
+    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"shares {shares}: must not be negative and must sum to 1")
+    # The zero byte cannot be in a name of a folder, so no two pairs give the same text.
+    digest = hashlib.sha256(f"{seed}\0{identity}".encode("utf-8", "surrogateescape")).digest()
+    point = int.from_bytes(digest[:8], "big") / 2**64
+    if point < shares[0]:
+        return "train"
+    return "validation" if point < shares[0] + shares[1] else "test"

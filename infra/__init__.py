@@ -1,0 +1,1 @@
+"""What a run needs from the outside world: settings, storage, runs, Ray, the training loop."""

@@ -1,0 +1,68 @@
+"""Connecting to Ray: a job's cluster, a running one by address, or a local one."""
+
+import logging
+import os
+from pathlib import Path
+
+import ray
+import ray.data
+
+ROOT = Path(__file__).resolve().parent.parent
+# What the workers of a cluster need from the driver's environment for object storage.
+PASSED_ON = (
+    "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
+)  # fmt: skip
+
+
+def connect(address: str | None = None, cpus: int | None = None) -> None:
+    """Start or join Ray once; further calls change nothing.
+
+    A job submitted with `ray job submit` already carries its working directory and environment;
+    any other driver hands its own to the workers, so that they import this checkout.
+    """
+    if ray.is_initialized():
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    # Ray Train would show every printed line of a worker twice.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray's C++ core reports harmless races of its own actors as errors at the end of each training.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {"PYTHONPATH": os.pathsep.join(path)}
+    if address:  # The workers of a local Ray inherit the driver's environment as it is.
+        variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    ray.init(
+        address=address,
+        num_cpus=None if address else cpus,
+        include_dashboard=None if address else True,
+        runtime_env=None if in_job else {"env_vars": variables},
+        logging_level=logging.ERROR,
+        log_to_driver=True,
+        configure_logging=True,
+    )
+    _quiet_data()
+
+
+def cpu_count() -> int:
+    """CPUs of the connected cluster."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def gpu_count() -> int:
+    """GPUs of the connected cluster."""
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def disconnect() -> None:
+    """Leave Ray, and stop it where this process started it."""
+    ray.shutdown()
+
+
+def _quiet_data() -> None:
+    """Leave progress to the stages: Ray Data's own is a dozen lines every few seconds."""
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)

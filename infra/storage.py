@@ -1,0 +1,126 @@
+"""Files of a run, local or in object storage, addressed by one URI string.
+
+Local paths and `s3://` go through fsspec; credentials come from the environment alone
+(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, …). A write is whole or absent: local
+files are written under a temporary name and renamed, and an object appears when its put ends.
+"""
+
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.core import url_to_fs
+
+
+def is_local(uri: str) -> bool:
+    """Whether the URI names a file of this machine."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def absolute(uri: str) -> str:
+    """The URI with a local path made absolute, so that workers on other folders agree on it."""
+    return str(Path(uri.removeprefix("file://")).absolute()) if is_local(uri) else uri.rstrip("/")
+
+
+def join(uri: str, *parts: str) -> str:
+    """The URI of a file below `uri`."""
+    return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def exists(uri: str) -> bool:
+    """Whether a file or folder is there (an object store is asked afresh each time)."""
+    fs, path = url_to_fs(uri)
+    fs.invalidate_cache()
+    return bool(fs.exists(path))
+
+
+def files(uri: str, suffix: str = "") -> list[str]:
+    """The URIs of all files below a folder with the given ending, sorted; [] if it is absent."""
+    fs, path = url_to_fs(uri)
+    fs.invalidate_cache()
+    found = fs.find(path) if fs.exists(path) else []
+    return sorted(
+        str(fs.unstrip_protocol(f)) if not is_local(uri) else f
+        for f in found
+        if f.endswith(suffix) and ".tmp-" not in f
+    )
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole content of a file; raises FileNotFoundError."""
+    with fsspec.open(uri, "rb") as stream:
+        return bytes(stream.read())
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a file so that a crash leaves either the old content or the new one."""
+    if not is_local(uri):
+        with fsspec.open(uri, "wb") as stream:
+            stream.write(content)
+        return
+    path = Path(absolute(uri))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(uri: str) -> Any:
+    """The content of a JSON file."""
+    return json.loads(read_bytes(uri))
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write a JSON file, readable and whole."""
+    write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def remove(uri: str) -> None:
+    """Remove a file or a folder with all below it; nothing happens where it is absent."""
+    fs, path = url_to_fs(uri)
+    fs.invalidate_cache()
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+
+
+def upload(local: Path, uri: str) -> None:
+    """Copy every file below a local folder to the same place below `uri`, each one whole."""
+    for file in sorted(p for p in local.rglob("*") if p.is_file()):
+        write_bytes(join(uri, file.relative_to(local).as_posix()), file.read_bytes())
+
+
+@contextmanager
+def local_file(uri: str) -> Iterator[Path]:
+    """A local path with the content of `uri`: the file itself, or a temporary copy."""
+    if is_local(uri):
+        yield Path(absolute(uri))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / uri.rsplit("/", 1)[-1]
+        copy.write_bytes(read_bytes(uri))
+        yield copy
+
+
+@contextmanager
+def local_folder(uri: str) -> Iterator[Path]:
+    """A local folder whose files end up below `uri`: the folder itself, or a temporary one."""
+    if is_local(uri):
+        path = Path(absolute(uri))
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+        upload(Path(folder), uri)

@@ -1,0 +1,57 @@
+"""Random changes of training images: the recogniser's faces and the predictor's low frames.
+
+All draws are made on the CPU from torch's global generator, one set an image, so that they are the
+same on every device and a training loop that restores the generator's state repeats them.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.warping import warp
+
+
+def jitter_frames(frames: Tensor, pixels: float) -> Tensor:
+    """Drift each of N×3×h×w frames by up to ±`pixels` in x and y; border pixels are repeated."""
+    count, _, height, width = frames.shape
+    drift = (torch.rand(count, 2) * 2 - 1) * pixels * torch.tensor([2 / width, 2 / height])
+    matrix = torch.eye(2, 3).repeat(count, 1, 1)
+    matrix[:, :, 2] = drift
+    return warp(frames, _grid(matrix, frames)).to(frames.dtype)
+
+
+def augment_faces(faces: Tensor, degrade: float) -> Tensor:
+    """Mirror, shift, turn, zoom, relight B×3×S×S faces in [0, 1]; `degrade` of them lose detail."""
+    count = len(faces)
+    angle = 0.1 * torch.randn(count)
+    zoom = 1 + 0.07 * torch.randn(count)
+    mirrored = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    matrix = torch.zeros(count, 2, 3)
+    matrix[:, 0, 0], matrix[:, 0, 1] = zoom * angle.cos() * mirrored, -zoom * angle.sin()
+    matrix[:, 1, 0], matrix[:, 1, 1] = zoom * angle.sin() * mirrored, zoom * angle.cos()
+    matrix[:, :, 2] = 0.06 * torch.randn(count, 2)
+    faces = warp(faces, _grid(matrix, faces)).to(faces.dtype)
+    gain = 1 + 0.15 * torch.randn(count, 1, 1, 1).to(faces)
+    tint = 1 + 0.03 * torch.randn(count, 3, 1, 1).to(faces)
+    lift = 0.06 * torch.randn(count, 1, 1, 1).to(faces)
+    faces = ((faces - 0.5) * gain * tint + 0.5 + lift).clamp(0, 1)
+    return lose_detail(faces, degrade)
+
+
+def lose_detail(faces: Tensor, share: float) -> Tensor:
+    """Shrink a random share of B×3×S×S faces to between S / 8 and S / 2 pixels and enlarge them."""
+    chosen = torch.nonzero(torch.rand(len(faces)) < share).flatten().to(faces.device)
+    if len(chosen) == 0:
+        return faces
+    size = faces.shape[-1]
+    small = int(torch.randint(max(2, size // 8), max(3, size // 2 + 1), (1,)))
+    few = functional.interpolate(
+        faces[chosen], (small, small), mode="bilinear", align_corners=False, antialias=True
+    )
+    rough = functional.interpolate(few, (size, size), mode="bicubic", align_corners=False)
+    return faces.index_copy(0, chosen, rough.clamp(0, 1).to(faces.dtype))
+
+
+def _grid(matrix: Tensor, images: Tensor) -> Tensor:
+    shape = [len(images), 1, *images.shape[-2:]]
+    return functional.affine_grid(matrix.to(images.device), shape, align_corners=False)

@@ -1,0 +1,43 @@
+"""From a batch as stored (uint8, channels last) to what the network takes (float, channels first).
+
+Suffixes: B batch, T frames, h w low pixels, S high pixels.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Batch = Mapping[str, Tensor]
+
+
+def to_pixels(stored: Tensor, device: torch.device) -> Tensor:
+    """…×H×W×3 uint8 → …×3×H×W float32 in [0, 1] on `device`."""
+    return stored.to(device, non_blocking=True).movedim(-1, -3).float().div(255)
+
+
+def centre_slice(low: Tensor, num_frames: int) -> Tensor:
+    """Cut the `num_frames` central frames out of B×T×…; raises ValueError if there are fewer."""
+    stored = low.shape[1]
+    if num_frames % 2 == 0 or stored % 2 == 0 or num_frames > stored:
+        raise ValueError(
+            f"low: cannot cut a centred window of {num_frames} out of {stored} frames; "
+            "both must be odd, and the shards must hold at least as many"
+        )
+    first = (stored - num_frames) // 2
+    return low[:, first : first + num_frames]
+
+
+def low_window(batch: Batch, num_frames: int, device: torch.device) -> Tensor:
+    """The batch's B×num_frames×3×h×w window, float32 in [0, 1]."""
+    return to_pixels(centre_slice(batch["low"], num_frames), device)
+
+
+def pick_frames(low: Tensor, offset: Tensor) -> Tensor:
+    """Take from B×T×3×h×w the frame `offset` (B, signed, from the centre) of each clip: B×3×h×w."""
+    index = low.shape[1] // 2 + offset.to(low.device)
+    if bool((index < 0).any()) or bool((index >= low.shape[1]).any()):
+        raise ValueError(
+            f"neighbour_offset: {offset.tolist()} reaches outside a window of {low.shape[1]} frames"
+        )
+    return low[torch.arange(low.shape[0], device=low.device), index]

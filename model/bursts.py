@@ -1,0 +1,127 @@
+"""Pairs of low frames with known motion, made from one sharp face: a teacher for P.
+
+The adjacent frame is the face itself; the central one is the face read through a random thin-plate
+spline f, so that `warp(adjacent, f)` is the central frame and f is the true field, in P's own terms
+of 64 control shifts. Similarities are exact in that form. Motion is drawn in low pixels: drift,
+rotation, zoom, and a smooth local part; then an exposure change; then the degradation of DESIGN §3
+on each. This is ours: the paper trains P by the photometric error alone.
+
+Suffixes: B batch, K = 64 control points, S high pixels, h w low pixels.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.thin_plate_spline import control_points, dense_field
+from model.warping import warp
+
+
+class Burst(NamedTuple):
+    """`central` and `adjacent` B×3×h×w in [0, 1]; the true `shifts` B×64×2, normalised (x, y)."""
+
+    central: Tensor
+    adjacent: Tensor
+    shifts: Tensor
+
+
+def make_burst(
+    high: Tensor,
+    scale: int,
+    blur_sigma: float | None = 2.4,
+    strength: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Burst:
+    """Make a pair with known motion from B×3×S×S faces in [0, 1].
+
+    `strength` multiplies the motion; 1 moves the field by about 0.46 low pixels on average, as
+    real tracks do. Draws come from `generator` (a CPU one) and do not depend on the device.
+    """
+    size = high.shape[-1]
+    shifts = random_shifts(len(high), size // scale, strength, generator).to(high)
+    whole = _placed(high, size // scale, generator)
+    moved = warp(whole, dense_field(shifts, size, size)).to(high.dtype)
+    gain = 1 + 0.04 * torch.randn(len(high), 3, 1, 1, generator=generator).to(high)
+    lift = 0.02 * torch.randn(len(high), 1, 1, 1, generator=generator).to(high)
+    adjacent = (whole * gain + lift).clamp(0, 1)
+    return Burst(degrade(moved, scale, blur_sigma), degrade(adjacent, scale, blur_sigma), shifts)
+
+
+def random_shifts(
+    count: int, low_size: int, strength: float = 1.0, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw B×64×2 control shifts (x, y), normalised: a similarity and a smooth local part."""
+    pixel = 2 / low_size
+    points = control_points(torch.float32)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    # A heavy tail: most neighbours move little, some a lot.
+    vigour = strength * torch.exp(0.5 * draw(count, 1, 1))
+    drift = 0.26 * pixel * draw(count, 1, 2)
+    angle, zoom = 0.02 * draw(count, 1), 0.018 * draw(count, 1)
+    turned = torch.stack(
+        (
+            zoom * points[:, 0] - angle * points[:, 1],
+            angle * points[:, 0] + zoom * points[:, 1],
+        ),
+        dim=-1,
+    )
+    coarse = 0.16 * pixel * draw(count, 2, 4, 4)
+    local = functional.interpolate(coarse, (8, 8), mode="bicubic", align_corners=True)
+    return vigour * (drift + turned + local.flatten(2).transpose(1, 2))
+
+
+def degrade(high: Tensor, scale: int, blur_sigma: float | None = 2.4) -> Tensor:
+    """B×3×S×S in [0, 1] → B×3×h×w rounded to 8 bits, as DESIGN §3 degrades stored frames.
+
+    Gaussian blur (border mirrored without repeating the edge), then the centre of each scale ×
+    scale block, so that low pixel i sits at high coordinate scale·i + (scale - 1) / 2.
+    `blur_sigma=None` is the second regime: no blur, bicubic.
+    """
+    low_size = high.shape[-1] // scale
+    if blur_sigma is None:
+        low = functional.interpolate(
+            high, (low_size, low_size), mode="bicubic", align_corners=False, antialias=True
+        )
+    else:
+        blurred = gaussian_blur(high, blur_sigma)
+        # The centre of an even block lies between pixels: the mean of the four around it.
+        first = scale // 2 - 1
+        low = sum(
+            0.25 * blurred[..., first + row :: scale, first + column :: scale]
+            for row in (0, 1)
+            for column in (0, 1)
+        )  # type: ignore[assignment]
+    return low.clamp(0, 1).mul(255).round().div(255)
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur B×C×H×W with a Gaussian cut at 4 sigma, border mirrored without repeating the edge."""
+    reach = min(int(4 * sigma + 0.5), min(images.shape[-2:]) - 1)
+    offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    weights = torch.exp(-0.5 * (offset / sigma) ** 2)
+    line = (weights / weights.sum()).to(images)
+    channels = images.shape[1]
+    padded = functional.pad(images, (reach, reach, reach, reach), mode="reflect")
+    across = functional.conv2d(
+        padded, line.view(1, 1, 1, -1).expand(channels, -1, -1, -1), groups=channels
+    )
+    return functional.conv2d(
+        across, line.view(1, 1, -1, 1).expand(channels, -1, -1, -1), groups=channels
+    )
+
+
+def _placed(high: Tensor, low_size: int, generator: torch.Generator | None) -> Tensor:
+    """The same faces at another place: mirrored at random, drifted, turned and zoomed a little.
+
+    Without it, a few hundred faces are learnt by heart.
+    """
+    count, size = len(high), high.shape[-1]
+    mirrored = torch.rand(count, 1, 1, 1, generator=generator).to(high.device) < 0.5
+    faces = torch.where(mirrored, high.flip(-1), high)
+    place = random_shifts(count, low_size, 2.0, generator).to(high)
+    return warp(faces, dense_field(place, size, size)).to(high.dtype)

@@ -1,0 +1,172 @@
+"""The whole network (paper §3, §5.3): F, P, M, the stack in temporal order, R; and its variants.
+
+`f1` is F₀ and R alone (the paper's single-image baseline), `f5` and `f25` stack without P and M,
+`f5warp` and `f25warp` are the full network, `bicubic` is interpolation with no parameters. The
+steps of the forward pass are methods, because streaming inference does the per-frame ones once a
+frame.
+
+Suffixes: B batch, T = 2k+1 frames, A = T-1 others, D = 4 maps each, h w low pixels, S high ones.
+"""
+
+import re
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.features import DEPTH, FeatureExtractor
+from model.reconstruction import Reconstruction
+from model.thin_plate_spline import dense_field
+from model.warp_predictor import WarpPredictor
+from model.warping import warp
+
+VARIANTS = ("bicubic", "f1", "f5", "f25", "f5warp", "f25warp")
+
+
+class Variant(NamedTuple):
+    """What a variant's name says: frames in a window (odd) and whether they are warped."""
+
+    num_frames: int
+    warp: bool
+
+
+def parse_variant(name: str) -> Variant:
+    """Read `bicubic` or `f<odd number>[warp]`; raises ValueError that says what is expected."""
+    if name == "bicubic":
+        return Variant(1, False)
+    match = re.fullmatch(r"f([1-9]\d*)(warp)?", name)
+    expected = f"expected bicubic or f<odd number>[warp], such as {', '.join(VARIANTS[1:])}"
+    if match is None:
+        raise ValueError(f"variant {name!r}: {expected}")
+    num_frames, warped = int(match[1]), match[2] is not None
+    if num_frames % 2 == 0:
+        raise ValueError(f"variant {name!r}: an even window has no central frame; {expected}")
+    if num_frames == 1 and warped:
+        raise ValueError(f"variant {name!r}: a single frame has nothing to warp; use f1")
+    return Variant(num_frames, warped)
+
+
+def build(
+    variant: str, scale: int = 8, size: int = 128, width: float = 1.0, start: str = "passthrough"
+) -> nn.Module:
+    """Build a variant: `forward(low: B×T×3×h×w in [0, 1]) → B×3×size×size` with h = size / scale.
+
+    `width` multiplies the filters of R; `start` is R's initialisation, `passthrough` (ours, no
+    change of architecture: it starts from the upsampled central frame) or `kaiming`. The defaults
+    are the paper's. Raises ValueError for an unknown variant or sizes that do not fit.
+    """
+    parsed = parse_variant(variant)
+    if scale < 2 or scale % 2 or size % scale or size // scale < 2:
+        raise ValueError(
+            f"scale {scale}, size {size}: scale must be even and divide size into at least 2 "
+            "pixels, such as 8 and 128"
+        )
+    if width <= 0:
+        raise ValueError(f"width: expected a positive multiple of R's filters, got {width}")
+    if variant == "bicubic":
+        return Bicubic(scale, size)
+    return Network(variant, parsed, scale, size, width, start)
+
+
+class Bicubic(nn.Module):
+    """Bicubic enlargement of the frame, clamped to [0, 1]: the paper's first baseline."""
+
+    variant = "bicubic"
+    num_frames = 1
+
+    def __init__(self, scale: int, size: int) -> None:
+        super().__init__()
+        self.scale, self.size = scale, size
+
+    def forward(self, low: Tensor) -> Tensor:
+        """B×1×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape."""
+        check_low(low, 1, self.size // self.scale)
+        return self.enlarge(low[:, 0])
+
+    def enlarge(self, frames: Tensor) -> Tensor:
+        """N×3×h×w in [0, 1] → N×3×size×size in [0, 1]."""
+        large = functional.interpolate(
+            frames, size=(self.size, self.size), mode="bicubic", align_corners=False
+        )
+        return large.clamp(0, 1)
+
+    def description(self) -> dict[str, str]:
+        """What `build` needs to make this module again."""
+        return {"variant": "bicubic", "scale": str(self.scale), "size": str(self.size)}
+
+
+class Network(nn.Module):
+    """A trained variant: F₀ for the central frame, one F for all adjacent ones, P and M, R."""
+
+    def __init__(
+        self, variant: str, parsed: Variant, scale: int, size: int, width: float, start: str
+    ) -> None:
+        super().__init__()
+        self.variant, self.scale, self.size, self.width = variant, scale, size, width
+        self.num_frames = parsed.num_frames
+        self.radius = parsed.num_frames // 2
+        self.central = FeatureExtractor(scale, size)
+        self.adjacent = FeatureExtractor(scale, size) if self.radius else None
+        self.predictor = WarpPredictor(size // scale) if parsed.warp else None
+        self.reconstruction = Reconstruction(
+            parsed.num_frames * DEPTH, self.radius * DEPTH, width, start
+        )
+
+    def forward(self, low: Tensor) -> Tensor:
+        """B×T×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape."""
+        check_low(low, self.num_frames, self.size // self.scale)
+        central_B = low[:, self.radius]
+        features_BDSS = self.central(central_B)
+        if self.adjacent is None:
+            return self.reconstruction(features_BDSS)
+        others_BA = torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
+        maps_BADSS = self.adjacent(others_BA.flatten(0, 1)).unflatten(0, others_BA.shape[:2])
+        shifts_BAK2 = None
+        if self.predictor is not None:
+            shifts_BAK2 = self.window_shifts(
+                self.predictor.central_maps(central_B),
+                self.predictor.adjacent_maps(others_BA.flatten(0, 1)).unflatten(
+                    0, others_BA.shape[:2]
+                ),
+            )
+        return self.reconstruction(self.stack(features_BDSS, maps_BADSS, shifts_BAK2))
+
+    def window_shifts(self, central_maps: Tensor, adjacent_maps: Tensor) -> Tensor:
+        """P's maps of the centre B×20×h×w and the others B×A×20×h×w → shifts B×A×64×2."""
+        assert self.predictor is not None
+        count = adjacent_maps.shape[1]
+        repeated = central_maps.unsqueeze(1).expand(-1, count, -1, -1, -1)
+        shifts = self.predictor.shifts(repeated.flatten(0, 1), adjacent_maps.flatten(0, 1))
+        return shifts.unflatten(0, (-1, count))
+
+    def stack(self, features: Tensor, maps: Tensor, shifts: Tensor | None) -> Tensor:
+        """Central B×D×S×S and adjacent B×A×D×S×S features → B×(T·D)×S×S in temporal order.
+
+        With B×A×64×2 `shifts` the adjacent maps are warped (M); the central ones never are.
+        """
+        if shifts is not None:
+            field = dense_field(shifts.flatten(0, 1), self.size, self.size)
+            aligned = warp(maps.flatten(0, 1), field).to(features.dtype)
+            maps = aligned.unflatten(0, maps.shape[:2])
+        before, after = maps[:, : self.radius], maps[:, self.radius :]
+        return torch.cat((before.flatten(1, 2), features, after.flatten(1, 2)), dim=1)
+
+    def description(self) -> dict[str, str]:
+        """What `build` needs to make this module again, as text."""
+        return {
+            "variant": self.variant,
+            "scale": str(self.scale),
+            "size": str(self.size),
+            "width": str(self.width),
+        }
+
+
+def check_low(low: Tensor, num_frames: int, side: int) -> None:
+    """Raise ValueError unless `low` is B×num_frames×3×side×side."""
+    expected = (num_frames, 3, side, side)
+    if low.ndim != 5 or tuple(low.shape[1:]) != expected:
+        raise ValueError(
+            f"low: expected B×{'×'.join(map(str, expected))} (frames, RGB, rows, columns), "
+            f"got {'×'.join(map(str, low.shape))}; cut the window or build the network for it"
+        )

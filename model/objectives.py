@@ -1,0 +1,193 @@
+"""The three objectives of training: restoration (eq. 6), warp pretraining (§3), the recogniser.
+
+An objective holds the module that is trained as `network`; `forward(batch)` takes a batch as stored
+(uint8) and returns a dictionary of scalars, of which only "loss" carries a gradient.
+
+Suffixes: B batch, T frames, A = T-1 adjacent frames, h w low pixels, S high pixels.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.augmentation import augment_faces, jitter_frames
+from model.batches import Batch, low_window, pick_frames, to_pixels
+from model.bursts import make_burst
+from model.losses import perceptual_distances, pixel_loss
+from model.metrics import end_point_error, psnr_luma
+from model.perceptual import FaceRecogniser
+from model.thin_plate_spline import dense_field
+from model.warp_predictor import WarpPredictor
+from model.warping import warp
+
+Terms = dict[str, Tensor]
+
+
+class Restoration(nn.Module):
+    """Eq. (6) on a variant: pixel term plus λ_l times the distance of each layer in `weights`.
+
+    `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
+    objective to its device. `input_size` is what it sees (None: its own).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_frames: int,
+        recogniser: FaceRecogniser | None = None,
+        weights: Mapping[str, float] | None = None,
+        input_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.num_frames = num_frames
+        self.weights = {layer: value for layer, value in (weights or {}).items() if value}
+        self.input_size = input_size
+        if self.weights and recogniser is None:
+            raise ValueError(
+                f"weights: {', '.join(self.weights)} need a recogniser; give one or leave them out"
+            )
+        # In a tuple it is not registered as a submodule.
+        frozen = None if recogniser is None else recogniser.requires_grad_(False).eval()
+        self._frozen: tuple[FaceRecogniser | None] = (frozen,)
+
+    def forward(self, batch: Batch) -> Terms:
+        """Batch with low B×25×h×w×3 and high B×S×S×3 → loss, pixel, psnr (dB), one term a layer."""
+        device = device_of(self.network)
+        restored = self.network(low_window(batch, self.num_frames, device)).float()
+        truth = to_pixels(batch["high"], device)
+        pixel = pixel_loss(restored, truth)
+        loss = pixel
+        terms = {"pixel": pixel.detach(), "psnr": psnr_luma(restored.detach(), truth).mean()}
+        recogniser = self._frozen[0]
+        if recogniser is not None and self.weights:
+            recogniser.to(device)
+            found = perceptual_distances(recogniser, restored, truth, self.weights, self.input_size)
+            for layer, distance in found.items():
+                loss = loss + self.weights[layer] * distance
+                terms[layer] = distance.detach()
+        return {"loss": loss, **terms}
+
+
+class WarpPretraining(nn.Module):
+    """P and M alone, before restoration: paper §3, and two teachers of ours.
+
+    objective `photometric` is the paper's: the squared error between the warped adjacent frame and
+    the central one. With target `low` all adjacent low frames are warped; with `high` the stored
+    sharp neighbour is, through the same spline. objective `field` makes pairs with known motion
+    from the sharp frame (model/bursts.py) and compares splines in low pixels. `jitter` (low pixels)
+    moves each adjacent low frame by a random drift in training, so that there is more to learn.
+    """
+
+    def __init__(
+        self,
+        predictor: WarpPredictor,
+        num_frames: int,
+        target: str = "low",
+        objective: str = "photometric",
+        jitter: float = 0.0,
+        blur_sigma: float | None = 2.4,
+        strength: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if target not in ("low", "high"):
+            raise ValueError(f"target: expected low or high, got {target!r}")
+        if objective not in ("photometric", "field"):
+            raise ValueError(f"objective: expected photometric or field, got {objective!r}")
+        if num_frames < 3:
+            raise ValueError(f"num_frames: a window of {num_frames} has no adjacent frame")
+        self.network = predictor
+        self.num_frames = num_frames
+        self.target, self.objective = target, objective
+        self.jitter, self.blur_sigma, self.strength = jitter, blur_sigma, strength
+
+    def forward(self, batch: Batch) -> Terms:
+        """Batch as stored → loss; photometric: before, after (squared error a pair); field: epe."""
+        if self.objective == "field":
+            return self._field(batch)
+        return self._low(batch) if self.target == "low" else self._high(batch)
+
+    def _low(self, batch: Batch) -> Terms:
+        low_BT = low_window(batch, self.num_frames, device_of(self.network))
+        radius, count = self.num_frames // 2, self.num_frames - 1
+        adjacent = torch.cat((low_BT[:, :radius], low_BT[:, radius + 1 :]), dim=1).flatten(0, 1)
+        if self.jitter and self.training:
+            adjacent = jitter_frames(adjacent, self.jitter)
+        central = low_BT[:, radius]
+        maps = self.network.central_maps(central).repeat_interleave(count, dim=0)
+        shifts = self.network.shifts(maps, self.network.adjacent_maps(adjacent))
+        return _photometric(shifts, adjacent, central.repeat_interleave(count, dim=0))
+
+    def _high(self, batch: Batch) -> Terms:
+        device = device_of(self.network)
+        low_BT = to_pixels(batch["low"], device)
+        central = low_BT[:, low_BT.shape[1] // 2]
+        adjacent = pick_frames(low_BT, batch["neighbour_offset"])
+        shifts = self.network(central, adjacent)
+        neighbour = to_pixels(batch["neighbour"], device)
+        return _photometric(shifts, neighbour, to_pixels(batch["high"], device))
+
+    def _field(self, batch: Batch) -> Terms:
+        high = to_pixels(batch["high"], device_of(self.network))
+        low_size = batch["low"].shape[-2]
+        # Validation draws the same pairs each time; training draws from the global generator, which
+        # the training loop keeps in its checkpoints.
+        generator = None if self.training else torch.Generator().manual_seed(0)
+        burst = make_burst(
+            high, high.shape[-1] // low_size, self.blur_sigma, self.strength, generator
+        )
+        shifts = self.network(burst.central, burst.adjacent).float()
+        field = dense_field(shifts, low_size, low_size)
+        truth = dense_field(burst.shifts, low_size, low_size)
+        still = dense_field(torch.zeros_like(burst.shifts), low_size, low_size)
+        loss = (field - truth).mul(low_size / 2).square().sum(-1).mean()
+        return {
+            "loss": loss,
+            "epe": end_point_error(field, truth).mean().detach(),
+            "epe_before": end_point_error(still, truth).mean(),
+        }
+
+
+class Recognition(nn.Module):
+    """Training of a face recogniser on `high` and `label` by cross-entropy.
+
+    In training the faces are mirrored, shifted, zoomed, lit differently, and at times blurred or
+    enlarged from few pixels, because the recogniser will be asked about restored faces.
+    """
+
+    def __init__(
+        self, recogniser: FaceRecogniser, label_smoothing: float = 0.1, degrade: float = 0.3
+    ) -> None:
+        super().__init__()
+        self.network = recogniser
+        self.label_smoothing, self.degrade = label_smoothing, degrade
+
+    def forward(self, batch: Batch) -> Terms:
+        """Batch with high B×S×S×3 and label B → loss, accuracy in [0, 1]."""
+        device = device_of(self.network)
+        faces = to_pixels(batch["high"], device)
+        label = batch["label"].to(device)
+        if self.training:
+            faces = augment_faces(faces, self.degrade)
+        scores = self.network(faces).float()
+        smoothing = self.label_smoothing if self.training else 0.0
+        loss = functional.cross_entropy(scores, label, label_smoothing=smoothing)
+        return {"loss": loss, "accuracy": (scores.argmax(1) == label).float().mean().detach()}
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's parameters (CPU when it has none)."""
+    first = next(module.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def _photometric(shifts: Tensor, adjacent: Tensor, central: Tensor) -> Terms:
+    field = dense_field(shifts.float(), *central.shape[-2:])
+    after = pixel_loss(warp(adjacent, field), central)
+    return {
+        "loss": after,
+        "after": after.detach(),
+        "before": pixel_loss(adjacent, central).detach(),
+    }

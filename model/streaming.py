@@ -1,0 +1,182 @@
+"""Streaming inference: every frame of a video as the centre of its window, in constant memory.
+
+What depends on a frame alone (F₀, F_adj, P's branch for each role) is computed once, when the frame
+comes, and serves all windows that hold it. Only the last 2k+1 frames and one batch are held.
+Windows at the ends repeat the first and the last frame. On CPU the large convolutions go through
+model/fast_convolution.py.
+
+Suffixes: N frames, W windows in a batch, A = 2k adjacent frames, h low pixels, S high pixels.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple, overload
+
+import torch
+from torch import Tensor, nn
+
+from model.fast_convolution import fast_reconstruction, fast_shifts
+from model.network import Bicubic, Network, check_low
+
+# More windows at once fall out of the caches of one core.
+CPU_WINDOWS = 2
+
+
+class Parts(NamedTuple):
+    """What a window goes through, chosen for the device."""
+
+    device: torch.device
+    reconstruct: Callable[[Tensor], Tensor]
+    shifts: Callable[[Tensor, Tensor], Tensor] | None
+    windows: int
+    bf16: bool
+
+
+class FrameWork(NamedTuple):
+    """What is kept of a frame; P's two maps are None in a variant without warp."""
+
+    central: Tensor
+    adjacent: Tensor | None
+    central_maps: Tensor | None
+    adjacent_maps: Tensor | None
+
+
+@overload
+def restore(
+    network: nn.Module, frames: Tensor, batch_size: int = ..., bf16: bool = ...
+) -> Tensor: ...
+@overload
+def restore(
+    network: nn.Module, frames: Iterable[Tensor], batch_size: int = ..., bf16: bool = ...
+) -> Iterator[Tensor]: ...
+def restore(
+    network: nn.Module,
+    frames: Tensor | Iterable[Tensor],
+    batch_size: int = 16,
+    bf16: bool = False,
+) -> Tensor | Iterator[Tensor]:
+    """Restore every frame of a video: N×3×h×h float32 in [0, 1] → N×3×S×S float32 in [0, 1].
+
+    A tensor gives a tensor on its own device; an iterable of 3×h×h frames gives an iterator of
+    3×S×S and holds one window and one batch, whatever N. `bf16` turns on autocast on CUDA. Raises
+    ValueError for a wrong shape, no frames, or `batch_size` below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    if not isinstance(network, Network | Bicubic):
+        raise ValueError(f"network: expected one of model.network.build, got {type(network)}")
+    if not isinstance(frames, Tensor):
+        return _restore_each(network, iter(frames), batch_size, bf16)
+    if frames.ndim != 4 or len(frames) == 0:
+        raise ValueError(f"frames: expected N×3×h×h with N ≥ 1, got {tuple(frames.shape)}")
+    restored = frames.new_empty(len(frames), 3, network.size, network.size, dtype=torch.float32)
+    for index, image in enumerate(_restore_each(network, iter(frames), batch_size, bf16)):
+        restored[index] = image
+    return restored
+
+
+def _restore_each(
+    network: Network | Bicubic, frames: Iterator[Tensor], batch_size: int, bf16: bool
+) -> Iterator[Tensor]:
+    if isinstance(network, Bicubic):
+        for frame in frames:
+            yield network(frame[None, None])[0]
+        return
+    parts = _parts(network, bf16)
+    radius = network.radius
+    held: list[FrameWork] = []
+    first, centre, ended = 0, 0, False
+    while not ended:
+        chunk = list(islice(frames, batch_size))
+        ended = len(chunk) < batch_size
+        if chunk:
+            held += _once_a_frame(network, parts, torch.stack(chunk))
+        known = first + len(held)
+        ready = known if ended else max(centre, known - radius)
+        while centre < ready:
+            stop = min(centre + min(batch_size, parts.windows), ready)
+            # Before the first and after the last frame, these are repeated.
+            windows = [
+                [
+                    held[min(max(place, 0), known - 1) - first]
+                    for place in range(middle - radius, middle + radius + 1)
+                ]
+                for middle in range(centre, stop)
+            ]
+            yield from _once_a_window(network, parts, windows)
+            centre = stop
+        # The next window reaches back to centre - radius.
+        spare = max(0, centre - radius - first)
+        del held[:spare]
+        first += spare
+
+
+def _parts(network: Network, bf16: bool) -> Parts:
+    first = next(network.parameters())
+    on_cpu = first.device.type == "cpu"
+    # The transforms are float32; in float64 exactness is wanted more than speed.
+    fast = on_cpu and first.dtype == torch.float32
+    predictor = network.predictor
+    shifts = None
+    if predictor is not None:
+        side = network.size // network.scale
+        shifts = fast_shifts(predictor, side) if fast else predictor.shifts
+    reconstruct = network.reconstruction
+    return Parts(
+        first.device,
+        fast_reconstruction(reconstruct, network.size) if fast else reconstruct,
+        shifts,
+        CPU_WINDOWS if on_cpu else sys.maxsize,
+        bf16 and not on_cpu,
+    )
+
+
+@torch.no_grad()
+def _once_a_frame(network: Network, parts: Parts, frames: Tensor) -> list[FrameWork]:
+    check_low(frames[:, None], 1, network.size // network.scale)
+    low = frames.to(parts.device)
+    predictor = network.predictor
+    with torch.autocast(parts.device.type, torch.bfloat16, enabled=parts.bf16):
+        features = network.central(low)
+        others = (
+            None if network.adjacent is None else network.adjacent(low),
+            None if predictor is None else predictor.central_maps(low),
+            None if predictor is None else predictor.adjacent_maps(low),
+        )
+    # Cloned: a view would keep the whole batch's memory for as long as one frame of it is needed.
+    return [
+        FrameWork(
+            features[index].clone(),
+            *(None if value is None else value[index].clone() for value in others),
+        )
+        for index in range(len(frames))
+    ]
+
+
+@torch.no_grad()
+def _once_a_window(
+    network: Network, parts: Parts, windows: list[list[FrameWork]]
+) -> Iterator[Tensor]:
+    middle = network.radius
+    centres = [window[middle] for window in windows]
+    others = [window[:middle] + window[middle + 1 :] for window in windows]
+    with torch.autocast(parts.device.type, torch.bfloat16, enabled=parts.bf16):
+        stack = torch.stack([work.central for work in centres])
+        if network.adjacent is not None:
+            shifts = None
+            if parts.shifts is not None:
+                count = len(others[0])
+                central_maps = _stacked([work.central_maps for work in centres])
+                shifts = parts.shifts(
+                    central_maps.repeat_interleave(count, dim=0),
+                    _stacked([work.adjacent_maps for window in others for work in window]),
+                ).unflatten(0, (-1, count))
+            maps = _stacked([work.adjacent for window in others for work in window])
+            stack = network.stack(stack, maps.unflatten(0, (len(windows), -1)), shifts)
+        restored = parts.reconstruct(stack).float()
+    return iter(restored.unbind())
+
+
+def _stacked(values: list[Tensor | None]) -> Tensor:
+    return torch.stack([value for value in values if value is not None])

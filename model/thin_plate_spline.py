@@ -1,0 +1,103 @@
+"""Thin-plate spline fields over a fixed grid of control points (paper §3, warping module M).
+
+Convention: points, shifts and fields are (x, y) in normalised coordinates, where [-1, 1] spans the
+image from the outer edge of its first pixel to the outer edge of its last (`align_corners=False`):
+the centre of pixel i of n lies at (2 i + 1) / n - 1. The 8 × 8 control points fill [-1, 1]²,
+corners included, and are listed row by row from the top left. A field says where each output pixel
+reads its input, so a shift of +x makes the image move to the left.
+
+The interpolant of the 64 shifts s through the control points c, with U(r) = r² log r, solves
+
+    [K  Q] [w]   [s]      K_ij = U(|c_i - c_j|),   Q_i = (1, x_i, y_i)
+    [Qᵀ 0] [a] = [0]
+
+and at a point p is d(p) = Σ_j w_j U(|p - c_j|) + a · (1, p). The system depends on the grid alone,
+so d = A(p) s with one constant matrix A = [U Q](p) · (inverse's first 64 columns). The paper leaves
+the place of the control points open; the corners of the image are among them here.
+
+Suffixes: B batch, N points, K = 64 control points, H W rows and columns.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+GRID = 8
+CONTROL_POINTS = GRID * GRID
+
+
+def control_points(dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return the 64×2 control points (x, y) in [-1, 1], row by row from the top left."""
+    line = torch.linspace(-1, 1, GRID, dtype=torch.float64)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack((x, y), dim=-1).reshape(CONTROL_POINTS, 2).to(dtype)
+
+
+def pixel_centres(height: int, width: int) -> Tensor:
+    """Return the (height·width)×2 float64 centres (x, y) of the pixels, row by row."""
+    x = (2 * torch.arange(width, dtype=torch.float64) + 1) / width - 1
+    y = (2 * torch.arange(height, dtype=torch.float64) + 1) / height - 1
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((grid_x, grid_y), dim=-1).reshape(height * width, 2)
+
+
+def spline_matrix(points_N2: Tensor) -> Tensor:
+    """Return the N×64 float64 matrix A that turns control shifts into displacements at `points`."""
+    controls = control_points()
+    points = points_N2.to(torch.float64)
+    system = torch.zeros(CONTROL_POINTS + 3, CONTROL_POINTS + 3, dtype=torch.float64)
+    system[:CONTROL_POINTS, :CONTROL_POINTS] = _kernel(controls, controls)
+    system[:CONTROL_POINTS, CONTROL_POINTS:] = _affine(controls)
+    system[CONTROL_POINTS:, :CONTROL_POINTS] = _affine(controls).T
+    basis = torch.cat((_kernel(points, controls), _affine(points)), dim=1)
+    return torch.linalg.solve(system, basis.T).T[:, :CONTROL_POINTS].contiguous()
+
+
+def displacement_at(shifts_BK2: Tensor, points_N2: Tensor) -> Tensor:
+    """Evaluate the spline of B×64×2 shifts at N×2 normalised points; returns B×N×2 displacements.
+
+    It interpolates: at control point j it gives shift j. Meant for measurements and tests; the
+    network uses `dense_field`, which keeps its matrix.
+    """
+    matrix = spline_matrix(points_N2.cpu()).to(shifts_BK2)
+    return matrix @ shifts_BK2
+
+
+def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
+    """Return the sampling grid B×height×width×2 for `grid_sample(align_corners=False)`.
+
+    `shifts` is B×64×2, how far each control point reads from its own place, in normalised (x, y).
+    Zero shifts give the identity. The constant matrix is computed in float64 and used in float32
+    (float64 when `shifts` are float64), also inside autocast. Raises ValueError on another shape.
+    """
+    if shifts.ndim != 3 or shifts.shape[1:] != (CONTROL_POINTS, 2):
+        raise ValueError(
+            f"shifts: expected B×{CONTROL_POINTS}×2 (8×8 control points, x and y), "
+            f"got {tuple(shifts.shape)}"
+        )
+    dtype = torch.float64 if shifts.dtype == torch.float64 else torch.float32
+    with torch.autocast(shifts.device.type, enabled=False):
+        matrix, identity = _constants(height, width, dtype, shifts.device)
+        field = identity + matrix @ shifts.to(dtype)
+    return field.view(-1, height, width, 2)
+
+
+@lru_cache(maxsize=16)
+def _constants(
+    height: int, width: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    # Built outside inference mode: a tensor made inside it could not serve a later training step.
+    with torch.inference_mode(False), torch.no_grad():
+        points = pixel_centres(height, width)
+        return spline_matrix(points).to(device, dtype), points.to(device, dtype)
+
+
+def _kernel(points_N2: Tensor, controls_K2: Tensor) -> Tensor:
+    square = (points_N2[:, None] - controls_K2[None]).square().sum(-1)
+    # r² log r = ½ r² log r², and its limit at r = 0 is 0.
+    return 0.5 * torch.xlogy(square, square)
+
+
+def _affine(points_N2: Tensor) -> Tensor:
+    return torch.cat((torch.ones_like(points_N2[:, :1]), points_N2), dim=1)

@@ -1,0 +1,95 @@
+"""Weights on disk: safetensors with what building the module again needs, written atomically."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from model.network import build
+
+FORMAT = "1"
+
+
+def save_weights(
+    module: nn.Module, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a module's state as float32 safetensors: whole or not at all.
+
+    The header holds `metadata`, the format and, when the module has a `description()`, what `build`
+    needs to make it again.
+    """
+    describe = getattr(module, "description", dict)
+    header = {**describe(), **(metadata or {}), "facestack": FORMAT}
+    state = {
+        name: (value.float() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in module.state_dict().items()
+    }
+    write_state(state, path, header)
+
+
+def write_state(
+    state: Mapping[str, Tensor], path: str | os.PathLike[str], header: Mapping[str, str]
+) -> None:
+    """Write tensors and header under a temporary name beside `path`, then rename."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        save_file(dict(state), temporary, metadata=dict(header))
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read (state, metadata) from a safetensors file; raises ValueError if it is not one."""
+    try:
+        with safe_open(os.fspath(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error})") from error
+
+
+def load_network(path: str | os.PathLike[str]) -> nn.Module:
+    """Build the network that a file of `save_weights` describes and load its weights.
+
+    Raises ValueError naming the header field or the entries that do not fit.
+    """
+    state, metadata = load_weights(path)
+    missing = [name for name in ("variant", "scale", "size") if name not in metadata]
+    if missing:
+        raise ValueError(
+            f"{path}: no {', '.join(missing)} in its header; it was not written by save_weights "
+            "from a whole network"
+        )
+    network = build(
+        metadata["variant"],
+        scale=int(metadata["scale"]),
+        size=int(metadata["size"]),
+        width=float(metadata.get("width", "1")),
+    )
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: weights do not fit {metadata['variant']}: {error}") from error
+    return network.eval()
+
+
+@torch.no_grad()
+def start_from(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Copy the entries whose name and shape agree into `module`; returns their names, sorted.
+
+    This is how a longer window starts from a shorter one, or a network's predictor from pretraining
+    (`start_from(network.predictor, state)`).
+    """
+    own = module.state_dict()
+    shared = sorted(
+        name for name, value in state.items() if name in own and own[name].shape == value.shape
+    )
+    for name in shared:
+        own[name].copy_(state[name])
+    return shared

@@ -1,0 +1,61 @@
+"""Small videos that the tests of this room draw and write."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+
+
+def square_frame(x: float, y: float, side: int, width: int = 96, height: int = 72) -> Frame:
+    """A white square with a dark border at (x, y) on grey texture."""
+    rows, columns = np.mgrid[:height, :width]
+    frame = np.repeat((90 + 20 * np.sin(rows / 7 + columns / 5))[:, :, None], 3, 2)
+    left, top = round(x), round(y)
+    frame[top : top + side, left : left + side] = (230, 200, 170)
+    return frame.astype(np.uint8)
+
+
+def moving_square(count: int, step: float = 0.5) -> list[Frame]:
+    """Frames of a square of 32 pixels that moves to the right."""
+    return [square_frame(10 + i * step, 20, 32) for i in range(count)]
+
+
+def write_video(
+    path: Path,
+    frames: list[Frame],
+    rate: Fraction = Fraction(25),
+    codec: str = "mpeg4",
+    options: dict[str, str] | None = None,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = frames[0].shape[1], frames[0].shape[0]
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 400_000
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def write_images(folder: Path, names: list[str], frames: list[Frame]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in zip(names, frames, strict=True):
+        kind = Path(name).suffix
+        colour = cv2.COLOR_RGB2GRAY if kind == ".pgm" else cv2.COLOR_RGB2BGR
+        _, data = cv2.imencode(kind, cv2.cvtColor(frame, colour))
+        (folder / name).write_bytes(data.tobytes())
+
+
+def bright_detector(frame: Frame) -> NDArray[np.float32]:
+    """Finds the bounding box of the pixels that are redder than 200: the squares of this file."""
+    rows, columns = np.nonzero(frame[:, :, 0] > 200)
+    if len(rows) == 0:
+        return np.zeros((0, 4), np.float32)
+    x, y = columns.min(), rows.min()
+    return np.array([[x, y, columns.max() + 1 - x, rows.max() + 1 - y]], np.float32)

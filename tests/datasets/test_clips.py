@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.clips import Account, Clip, clips_of, windows
+from datasets.crops import TrackCrop
+from datasets.sources import Source, find_sources
+from datasets.video import DecodeError
+from tests.datasets.media import (
+    Frame,
+    bright_detector,
+    moving_square,
+    square_frame,
+    write_images,
+    write_video,
+)
+
+
+def track(number: int, start: int, length: int) -> list[TrackCrop]:
+    """Crops of one track; the image says which track and frame it is of."""
+    return [
+        TrackCrop(
+            number, i, (i, 0, 8), np.full((8, 8, 3), [number, i % 256, 0], np.uint8), i == end
+        )
+        for end in [start + length - 1]
+        for i in range(start, start + length)
+    ]
+
+
+def shrink(image: Frame) -> Frame:
+    return image[::4, ::4]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 70)), max_size=4),
+    radius=st.integers(0, 12),
+    stride=st.integers(1, 30),
+)
+def test_windows_of_any_tracks(spans: list[tuple[int, int]], radius: int, stride: int) -> None:
+    """Every track of n frames, alone or beside others, gives ⌊(n − T)/stride⌋ + 1 windows of T
+    consecutive frames of that track, the j-th centred on its frame radius + j·stride."""
+    tracks = [track(n, start, length) for n, (start, length) in enumerate(spans)]
+    stream = sorted((c for t in tracks for c in t), key=lambda c: (c.index, c.track))
+    size, account = 2 * radius + 1, Account()
+    found = list(windows(iter(stream), shrink, size, stride, account))
+    for number, (start, length) in enumerate(spans):
+        mine = [w for w in found if w.crops[0].track == number]
+        assert len(mine) == max(0, (length - size) // stride + 1)
+        for j, window in enumerate(mine):
+            first = start + j * stride
+            assert [c.index for c in window.crops] == list(range(first, first + size))
+            assert {c.track for c in window.crops} == {number}  # so no clip reaches over a cut
+            assert window.crops[radius].index == start + radius + j * stride
+            assert window.low.shape == (size, 2, 2, 3)
+            assert [int(low[0, 0, 1]) for low in window.low] == [c.index for c in window.crops]
+            assert (window.low[:, :, :, 0] == number).all()
+    assert account.tracks == len(spans)
+    short = sum(length < size for _, length in spans)
+    assert account.rejected.total() == short
+
+
+def test_each_frame_is_degraded_once() -> None:
+    calls = 0
+
+    def counting(image: Frame) -> Frame:
+        nonlocal calls
+        calls += 1
+        return shrink(image)
+
+    list(windows(track(0, 0, 60), counting, 25, 1))
+    assert calls == 60
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "stride", "message"), [(24, 1, "num_frames 24"), (25, 0, "stride 0")]
+)
+def test_bad_numbers_are_refused(num_frames: int, stride: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(windows([], shrink, num_frames, stride))
+
+
+def source(path: Path, kind: str = "video") -> Source:
+    return Source(f"file://{path}", f"anna/{path.name}", "anna", kind)  # type: ignore[arg-type]
+
+
+def read(path: Path, account: Account, kind: str = "video", **options: int) -> list[Clip]:
+    clips = clips_of(
+        source(path, kind), bright_detector, size=32, scale=4, min_face=20, account=account,
+        **{"seed": 0, **options},
+    )  # fmt: skip
+    return list(clips)
+
+
+def test_a_video_becomes_clips_with_every_column_right(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(61), codec="h264")
+    account = Account()
+    clips = read(tmp_path / "v.mp4", account)
+    assert [clip.frame for clip in clips] == [12, 24, 36, 48]
+    assert (account.frames, account.tracks, account.clips) == (61, 1, 4)
+    assert account.reason() == ""
+    clip = clips[1]
+    assert clip.clip_id == "anna/v.mp4#0@24"
+    assert (clip.identity, clip.video, clip.track, clip.fps) == ("anna", "anna/v.mp4", 0, 25.0)
+    assert clip.low.shape == (25, 8, 8, 3)
+    assert clip.high.shape == clip.neighbour.shape == (32, 32, 3)
+    assert clip.boxes.shape == (25, 4)
+    # The drawn square of 32 pixels is at (10 + i/2, 20); the crop is 1.3 times as wide.
+    assert clip.boxes[12] == pytest.approx([10 + 12 - 4.8, 20 - 4.8, 41.6, 41.6], abs=0.6)
+    assert 0 < abs(clip.neighbour_offset) <= 12
+    assert 0 <= clip.order < 2**63
+
+
+def test_the_neighbour_is_the_frame_that_its_offset_names(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(70), codec="h264")
+    by_frame = {clip.frame: clip for clip in read(tmp_path / "v.mp4", Account(), clip_stride=1)}
+    checked = 0
+    for clip in by_frame.values():
+        named = by_frame.get(clip.frame + clip.neighbour_offset)
+        if named is not None:
+            np.testing.assert_array_equal(clip.neighbour, named.high)
+            checked += 1
+    assert checked > 20
+    assert len({clip.neighbour_offset for clip in by_frame.values()}) > 10
+
+
+def test_chance_comes_from_the_seed_and_the_clip_alone(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(61))
+    first, again = (read(tmp_path / "v.mp4", Account()) for _ in range(2))
+    other = read(tmp_path / "v.mp4", Account(), seed=1)
+    assert [(c.order, c.neighbour_offset) for c in first] == [
+        (c.order, c.neighbour_offset) for c in again
+    ]
+    assert [c.order for c in first] != [c.order for c in other]
+
+
+def test_a_single_frame_clip_is_its_own_neighbour(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(3))
+    clips = read(tmp_path / "v.mp4", Account(), num_frames=1, clip_stride=1)
+    assert [clip.neighbour_offset for clip in clips] == [0, 0, 0]
+    np.testing.assert_array_equal(clips[1].neighbour, clips[1].high)
+
+
+def test_one_frame_gives_no_clip_and_one_reason(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(1))
+    account = Account()
+    assert read(tmp_path / "v.mp4", account) == []
+    assert account.reason() == "no clip from 1 frame: track shorter than 25 frames (1)"
+
+
+def test_no_face_gives_no_clip_and_one_reason(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", [np.full((72, 96, 3), 60, np.uint8)] * 40)
+    account = Account()
+    assert read(tmp_path / "v.mp4", account) == []
+    assert account.reason() == "no clip from 40 frames: no face (1)"
+
+
+def test_small_faces_give_no_clip_and_one_reason(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", [square_frame(20, 20, 14)] * 40)
+    account = Account()
+    assert read(tmp_path / "v.mp4", account) == []
+    assert account.reason() == "no clip from 40 frames: face under 20 px (1)"
+
+
+def test_a_source_that_breaks_midway_raises_after_its_first_clips(tmp_path: Path) -> None:
+    write_video(
+        tmp_path / "v.mp4", moving_square(100), codec="h264", options={"movflags": "faststart"}
+    )
+    data = (tmp_path / "v.mp4").read_bytes()
+    (tmp_path / "v.mp4").write_bytes(data[: int(len(data) * 0.7)])
+    with pytest.raises(DecodeError, match=r"anna/v\.mp4"):
+        read(tmp_path / "v.mp4", Account())
+
+
+def test_images_and_an_awkward_name_go_the_same_way(tmp_path: Path) -> None:
+    folder = tmp_path / "Žofia Ünal" / "burst 1"
+    write_images(folder, [f"{i}.png" for i in range(30)], moving_square(30))
+    (found,) = find_sources(str(tmp_path))
+    (clip,) = clips_of(found, bright_detector, seed=0, size=32, scale=4, min_face=20)
+    assert (clip.clip_id, clip.identity) == ("Žofia Ünal/burst 1#0@12", "Žofia Ünal")
+
+
+def test_aligned_footage_needs_no_detector(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", [frame[:64, :64] for frame in moving_square(30)])
+    account = Account()
+    (clip,) = clips_of(source(tmp_path / "v.mp4"), None, seed=0, size=64, scale=4, account=account)
+    assert clip.boxes[0].tolist() == [0, 0, 64, 64]
+    assert clip.low.shape == (25, 16, 16, 3)

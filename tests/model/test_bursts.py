@@ -1,0 +1,71 @@
+"""Pairs with known motion: degradation, truth of the field, determinism, size of the motion."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from model.bursts import degrade, gaussian_blur, make_burst, random_shifts
+from model.metrics import end_point_error
+from model.thin_plate_spline import dense_field
+from model.warping import warp
+
+
+def smooth_faces(count: int, size: int) -> torch.Tensor:
+    small = torch.rand(count, 3, size // 8, size // 8)
+    return torch.nn.functional.interpolate(small, (size, size), mode="bicubic").clamp(0.1, 0.9)
+
+
+def test_blur_equals_scipy_mirror() -> None:
+    images = np.random.default_rng(0).random((2, 3, 40, 40))
+    expected = gaussian_filter(images, (0, 0, 2.4, 2.4), mode="mirror")
+    assert np.abs(gaussian_blur(torch.from_numpy(images), 2.4).numpy() - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("scale", [8, 4])
+def test_low_pixels_sit_at_the_centres_of_their_blocks(scale: int) -> None:
+    """A ramp x gives scale·i + (scale - 1) / 2 away from the border; up to 8-bit rounding."""
+    ramp = torch.arange(64.0).div(64).expand(1, 3, 64, 64)
+    low = degrade(ramp, scale)
+    expected = (scale * torch.arange(64 // scale) + (scale - 1) / 2) / 64
+    inside = slice(2, -2)
+    assert (low[0, 0, 0, inside] - expected[inside]).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_bicubic_regime_keeps_a_constant() -> None:
+    low = degrade(torch.full((1, 3, 32, 32), 0.4), 4, None)
+    assert low.shape == (1, 3, 8, 8)
+    assert (low - 0.4).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_true_field_takes_the_adjacent_frame_to_the_central_one() -> None:
+    """warp(adjacent, field of the true shifts) is nearer to the central frame by far."""
+    faces = smooth_faces(16, 64)
+    burst = make_burst(faces, 4, blur_sigma=1.2, generator=torch.Generator().manual_seed(1))
+    inner = (..., slice(2, -2), slice(2, -2))
+    # The exposure differs; take it out to judge the place alone.
+    adjacent = burst.adjacent - burst.adjacent[inner].mean((-1, -2), keepdim=True)
+    central = burst.central - burst.central[inner].mean((-1, -2), keepdim=True)
+    moved = warp(adjacent, dense_field(burst.shifts, 16, 16))
+    after = (moved - central)[inner].square().mean()
+    before = (adjacent - central)[inner].square().mean()
+    assert after < 0.35 * before
+
+
+def test_same_seed_gives_the_same_pairs() -> None:
+    faces = smooth_faces(2, 32)
+    one, two, other = (
+        make_burst(faces, 4, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not torch.equal(one.shifts, other.shifts)
+
+
+@pytest.mark.parametrize("low_size", [16, 8])
+def test_motion_is_of_the_size_of_real_tracks(low_size: int) -> None:
+    shifts = random_shifts(500, low_size, generator=torch.Generator().manual_seed(0))
+    still = torch.zeros_like(shifts)
+    error = end_point_error(
+        dense_field(shifts, low_size, low_size), dense_field(still, low_size, low_size)
+    )
+    assert 0.35 < float(error.mean()) < 0.6

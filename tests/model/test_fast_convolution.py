@@ -1,0 +1,51 @@
+"""Tiled transforms give what the layer gives."""
+
+import pytest
+import torch
+from torch import nn
+
+from model.fast_convolution import (
+    fast_layer,
+    fast_reconstruction,
+    fast_shifts,
+    tiled_convolution,
+)
+from model.reconstruction import Reconstruction
+from model.warp_predictor import WarpPredictor
+
+
+@pytest.mark.parametrize(("kernel", "mode"), [(7, "reflect"), (5, "reflect"), (3, "zeros")])
+@pytest.mark.parametrize("shape", [(16, 16), (40, 33), (9, 64)])
+def test_equals_the_layer_in_float64(kernel: int, mode: str, shape: tuple[int, int]) -> None:
+    layer = nn.Conv2d(5, 6, kernel, padding=kernel // 2, padding_mode=mode)
+    maps = torch.randn(3, 5, *shape)
+    expected = nn.Conv2d(5, 6, kernel, padding=kernel // 2, padding_mode=mode).double()
+    expected.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        given = tiled_convolution(layer)(maps)
+        assert (given - expected(maps.double())).abs().max() < 2e-6
+
+
+def test_small_layers_stay_direct_and_large_ones_do_not() -> None:
+    small = nn.Conv2d(16, 64, 7, padding=3)
+    assert fast_layer(small, 128) is small
+    large = nn.Conv2d(64, 64, 7, padding=3)
+    assert fast_layer(large, 128) is not large
+    assert fast_layer(large, 8) is large
+
+
+def test_reconstruction_is_the_same() -> None:
+    network = Reconstruction(8, 4, start="kaiming").eval()
+    stack = torch.rand(2, 8, 24, 24)
+    with torch.no_grad():
+        assert (fast_reconstruction(network, 24)(stack) - network(stack)).abs().max() < 5e-6
+
+
+def test_shifts_are_the_same() -> None:
+    predictor = WarpPredictor(16)
+    nn.init.normal_(predictor.last.weight, std=0.1)
+    one, two = torch.rand(2, 3, 20, 16, 16)
+    with torch.no_grad():
+        expected = predictor.shifts(one, two)
+        given = fast_shifts(predictor, 16)(one, two)
+    assert (given - expected).abs().max() < 1e-5 * expected.abs().max()

@@ -1,0 +1,255 @@
+"""Stage enhance: batch inference over a collection of videos, on a pool of Ray Data actors."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from datasets.crops import crop, widen
+from datasets.degrade import degrade
+from datasets.encode import write_video
+from datasets.sources import Source
+from datasets.tracks import TrackFrame, follow, follow_whole
+from datasets.video import DecodeError, open_source
+from infra import cluster, storage
+from infra.errors import SettingsError
+from infra.runs import Run, Stage, say
+from infra.settings import Settings
+from model.network import parse_variant
+from model.streaming import restore
+from workflows.command import main
+from workflows.evaluate import networks
+from workflows.preprocess import face_detector, find
+from workflows.scoring import to_bytes
+from workflows.tables import write_errors, write_rows
+
+Row = dict[str, Any]
+# A crop of at most this many times the network's input side is taken as it is.
+NATIVE = 1.5
+CRF = 14
+MANIFEST = pa.schema(
+    [
+        pa.field("uri", pa.string(), metadata={"description": "the source"}),
+        pa.field("video", pa.string(), metadata={"description": "its path under the root"}),
+        pa.field("identity", pa.string(), metadata={"description": "its parent folder"}),
+        pa.field("track", pa.int32(), metadata={"description": "number of the track, from 0"}),
+        pa.field("first_frame", pa.int64(), metadata={"description": "index in the source"}),
+        pa.field("frames", pa.int64(), metadata={"description": "frames of the track"}),
+        pa.field("fps", pa.string(), metadata={"description": "frame rate as a fraction"}),
+        pa.field("crop_side", pa.float64(), metadata={"description": "median side [source px]"}),
+        pa.field(
+            "input",
+            pa.string(),
+            metadata={
+                "description": "native: the crop was as small as the network's input; degraded: "
+                "it was larger and was made as small as in training, so the source shows more"
+            },
+        ),
+        pa.field("variant", pa.string(), metadata={"description": "what restored it"}),
+        pa.field("weights", pa.string(), metadata={"description": "SHA-256 of the weights"}),
+        pa.field("output", pa.string(), metadata={"description": "the mp4 of restored faces"}),
+    ]
+)
+
+
+@dataclass
+class Track:
+    """The low-resolution frames h×w×3 of one face; 768 bytes a frame at 16×16."""
+
+    first: int
+    native: bool
+    low: list[NDArray[np.uint8]] = field(default_factory=list)
+    sides: list[float] = field(default_factory=list)
+
+
+def enhance(settings: Settings, run: Run) -> None:
+    """Write an mp4 of restored faces a track below `enhanced/`, and `manifest.parquet`."""
+    options = settings.enhance
+    root = options.source or settings.source or run.path("source")
+    _check_variant(settings)
+    used = {"enhance": options.model_dump(exclude={"workers", "batch_size", "gpus_per_worker"}),
+            "source": storage.absolute(root)}  # fmt: skip
+    with run.stage("enhance", "enhanced", used, [f"train/{options.variant}"]) as stage:
+        if stage is None:
+            return
+        sources = find(root)
+        if options.limit is not None and options.limit < len(sources):
+            spread = np.linspace(0, len(sources) - 1, options.limit).round().astype(int)
+            sources = [sources[index] for index in spread]
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        outcomes = _restore_all(settings, run, stage, sources)
+        rows = [row for outcome in outcomes for row in outcome["tracks"]]
+        errors = [(o["uri"], "enhance", o["reason"]) for o in outcomes if o["reason"]]
+        write_rows(stage.path("manifest.parquet"), rows, MANIFEST)
+        write_errors(stage.path("errors.parquet"), errors)
+        allowed = settings.preprocess.max_error_share * len(sources)
+        stage.counts |= {
+            "sources": len(sources),
+            "tracks": len(rows),
+            "frames": sum(row["frames"] for row in rows),
+            "errors": len(errors),
+            "exit_status": int(len(errors) > allowed),
+        }
+
+
+def _check_variant(settings: Settings) -> None:
+    variant = settings.enhance.variant
+    try:
+        parse_variant(variant)
+    except ValueError as error:
+        raise SettingsError(f"enhance.variant: {error}") from error
+    if variant not in settings.train.variants:
+        raise SettingsError(
+            f"enhance.variant: {variant} is not among train.variants "
+            f"({', '.join(settings.train.variants)})"
+        )
+
+
+def _restore_all(settings: Settings, run: Run, stage: Stage, sources: list[Source]) -> list[Row]:
+    gpus = settings.enhance.gpus_per_worker
+    workers = settings.enhance.workers or cluster.gpu_count() or cluster.cpu_count()
+    items = [{"source": source} for source in sources]
+    data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
+        Enhancer,
+        fn_constructor_args=(settings, run, stage.uri),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        num_cpus=1,
+        num_gpus=gpus or None,
+    )
+    outcomes: list[Row] = []
+    for outcome in data.iter_rows():
+        outcomes.append(outcome)
+        found = outcome["reason"] or f"{len(outcome['tracks'])} tracks"
+        say(stage.name, f"{len(outcomes)} of {len(sources)}: {outcome['name']}: {found}")
+    return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
+
+
+class Enhancer:
+    """One actor: holds the network, takes a source, writes its tracks, returns the outcome."""
+
+    def __init__(self, settings: Settings, run: Run, folder: str) -> None:
+        torch.set_num_threads(1)
+        self.settings = settings
+        self.folder = folder
+        variant = settings.enhance.variant
+        weights = storage.read_bytes(run.path("train", variant, "weights.safetensors"))
+        self.digest = hashlib.sha256(weights).hexdigest()
+        self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
+        self.network: nn.Module = networks(run, settings, [variant])[variant].to(self.device)
+
+    def __call__(self, row: Row) -> Row:
+        """Restore one source; whatever is wrong with it becomes its outcome's reason."""
+        source: Source = row["source"]
+        record = storage.join(self.folder, _stem(source), "outcome.json")
+        if storage.exists(record):
+            return dict(storage.read_json(record))
+        tracks: list[Row] = []
+        reason = ""
+        try:
+            tracks = self._restore(source)
+            reason = "" if tracks else f"{source.name}: no face was found"
+        except DecodeError as error:
+            reason = str(error)
+        except Exception as error:  # whatever one input does to us, the others go on
+            reason = f"{source.name}: {type(error).__name__}: {error}"
+        outcome = {
+            "name": source.name,
+            "uri": source.uri,
+            "tracks": tracks,
+            "reason": " ".join(reason.split()),
+        }
+        storage.write_json(record, outcome)
+        return outcome
+
+    def _restore(self, source: Source) -> list[Row]:
+        with open_source(source, self.settings.preprocess.max_pixels) as footage:
+            rate = footage.rate
+            tracks = self._low_tracks(footage.frames())
+        return [
+            self._write(source, number, track, rate) for number, track in sorted(tracks.items())
+        ]
+
+    def _low_tracks(self, frames: Iterator[NDArray[np.uint8]]) -> dict[int, Track]:
+        """The source is read once, whole; only what the network sees is kept."""
+        options, clip = self.settings.preprocess, self.settings.clip
+        if options.faces == "aligned":
+            faces: Iterator[TrackFrame] = follow_whole(frames)
+            context = 1.0
+        else:
+            detect = face_detector(options.detector_model, options.min_face)
+            faces = follow(
+                frames, detect, stride=options.detection_stride, min_face=options.min_face
+            )
+            context = options.context
+        tracks: dict[int, Track] = {}
+        for face in faces:
+            box = widen(face.box, context)
+            track = tracks.get(face.track)
+            if track is None:
+                track = Track(face.index, native=box[2] <= NATIVE * clip.low_size)
+                tracks[face.track] = track
+            if track.native:
+                low = crop(face.image, box, clip.low_size)
+            else:
+                low = degrade(crop(face.image, box, clip.size), clip.scale, clip.blur_sigma)
+            track.low.append(low)
+            track.sides.append(box[2])
+        return tracks
+
+    def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:
+        output = storage.join(self.folder, _stem(source), f"track_{number:03d}.mp4")
+        batch_size = self.settings.enhance.batch_size
+        restored = restore(self.network, self._tensors(track.low), batch_size=batch_size)
+        pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "track.mp4"
+            count = write_video(path, pictures, rate, CRF)
+            storage.write_bytes(output, path.read_bytes())
+        if count != len(track.low):
+            raise RuntimeError(f"{count} frames written, {len(track.low)} read")
+        return {
+            "uri": source.uri,
+            "video": source.name,
+            "identity": source.identity,
+            "track": number,
+            "first_frame": track.first,
+            "frames": count,
+            "fps": f"{rate.numerator}/{rate.denominator}",
+            "crop_side": float(np.median(track.sides)),
+            "input": "native" if track.native else "degraded",
+            "variant": self.settings.enhance.variant,
+            "weights": self.digest,
+            "output": output,
+        }
+
+    def _tensors(self, low: list[NDArray[np.uint8]]) -> Iterator[Tensor]:
+        for frame in low:
+            pixels = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)
+            yield pixels.float() / 255
+
+
+def _stem(source: Source) -> str:
+    """The folder of a source's results: its name, made unique and safe for any file system."""
+    plain = "".join(c if c.isalnum() or c in "-_./" else "_" for c in source.name)
+    plain = "/".join(part for part in plain.split("/") if part not in ("", ".", ".."))
+    if plain == source.name:
+        return plain
+    return f"{plain}-{hashlib.sha256(source.name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(["enhance"], __doc__ or ""))

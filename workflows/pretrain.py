@@ -1,0 +1,65 @@
+"""Stage pretrain: the warp predictor alone, unsupervised, before the full network (paper §3)."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from infra import cluster
+from infra.runs import Run
+from infra.settings import Settings
+from model.objectives import WarpPretraining
+from model.warp_predictor import WarpPredictor
+from workflows import clips
+from workflows.command import main
+from workflows.training import Job, Work, fit, plan_of
+
+
+def pretrain(settings: Settings, run: Run) -> None:
+    """Write `pretrain/weights.safetensors`, from which every warping variant starts."""
+    options = settings.pretrain
+    used = {"pretrain": options.model_dump(), "clip": settings.clip.model_dump()}
+    with run.stage("pretrain", "pretrain", used, ["clips"]) as stage:
+        if stage is None:
+            return
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        shards = clips.shards(run, "train")
+        last = fit(
+            Work(
+                name="pretrain",
+                folder=stage.uri,
+                shards=shards,
+                options=options,
+                plan=plan_of(options, clips.rows(shards), run.record("clips").digest),
+                seed=settings.seed,
+                build=partial(_build, settings),
+            )
+        )
+        stage.counts |= {
+            name: round(last[name], 4)
+            for name in ("step", "before", "after", "epe")
+            if name in last
+        }
+
+
+def _build(settings: Settings) -> Job:
+    options = settings.pretrain
+    objective = WarpPretraining(
+        WarpPredictor(settings.clip.low_size),
+        options.num_frames,
+        target=options.target,
+        objective=options.objective,
+        blur_sigma=settings.clip.blur_sigma,
+    )
+    columns = {
+        ("photometric", "low"): ["low"],
+        ("photometric", "high"): ["low", "high", "neighbour", "neighbour_offset"],
+    }.get((options.objective, options.target), ["low", "high"])
+    return Job(
+        objective, columns, metadata={"part": "predictor", "low_size": str(settings.clip.low_size)}
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(["pretrain"], __doc__ or ""))

@@ -1,0 +1,105 @@
+"""Stage recogniser: VGG-Face from the user's file, or a VGG-16 trained on the training people."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import tempfile
+
+from datasets.shards import identities
+from infra import cluster, storage
+from infra.errors import SettingsError
+from infra.runs import Run, Stage
+from infra.settings import Settings
+from model.objectives import Recognition
+from model.perceptual import FaceRecogniser, load_vgg_face, save_recogniser
+from workflows import clips
+from workflows.command import main
+from workflows.scoring import describe, pairs_of, pictures, validation_clips, verification
+from workflows.training import Job, Work, fit, plan_of
+
+
+def recogniser(settings: Settings, run: Run) -> None:
+    """Write `recogniser/weights.safetensors`; its verification on held-out people is recorded."""
+    options = settings.recogniser
+    used = {"recogniser": options.model_dump(), "clip": settings.clip.model_dump()}
+    with run.stage("recogniser", "recogniser", used, ["clips"]) as stage:
+        if stage is None:
+            return
+        if options.weights is not None:
+            _take_over(stage, options.weights)
+        else:
+            _train(settings, run, stage)
+        _judge(settings, run, stage)
+
+
+def load(run: Run) -> FaceRecogniser:
+    """The run's recogniser, frozen."""
+    with storage.local_file(run.path("recogniser", "weights.safetensors")) as path:
+        network = load_vgg_face(path)
+    return network.eval().requires_grad_(False)
+
+
+def _take_over(stage: Stage, weights: str) -> None:
+    if not storage.exists(weights):
+        raise SettingsError(f"recogniser.weights: {weights}: no such file")
+    try:
+        with storage.local_file(weights) as path:
+            network = load_vgg_face(path)
+    except ValueError as error:
+        raise SettingsError(f"recogniser.weights: {error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        save_recogniser(network, Path(folder) / "weights.safetensors")
+        storage.upload(Path(folder), stage.uri)
+    stage.counts["weights"] = weights
+
+
+def _train(settings: Settings, run: Run, stage: Stage) -> None:
+    cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    shards = clips.shards(run, "train")
+    people = identities(shards)
+    stage.counts["training_identities"] = len(people)
+    plan = plan_of(settings.recogniser, clips.rows(shards), run.record("clips").digest)
+    fit(
+        Work(
+            name="recogniser",
+            folder=stage.uri,
+            shards=shards,
+            options=settings.recogniser,
+            plan=plan,
+            seed=settings.seed,
+            build=partial(_build, settings, people),
+        )
+    )
+
+
+def _build(settings: Settings, people: list[str]) -> Job:
+    options = settings.recogniser
+    network = FaceRecogniser(
+        identities=len(people), width=options.width, input_size=options.input_size
+    )
+    return Job(
+        objective=Recognition(network),
+        columns=["high", "identity"],
+        metadata=network.description(),
+        labels={name: index for index, name in enumerate(people)},
+    )
+
+
+def _judge(settings: Settings, run: Run, stage: Stage) -> None:
+    """Every verification figure rests on the recogniser: say what it reaches on real pictures."""
+    held_out = validation_clips(clips.shards(run, "validation"), limit=600)
+    pairs = pairs_of(held_out, settings.seed, 300) if held_out is not None else None
+    if held_out is None or pairs is None:
+        stage.counts["held_out_verification"] = "not measured: no pairs of validation people"
+        return
+    with storage.local_file(stage.path("weights.safetensors")) as path:
+        network = load_vgg_face(path).eval()
+    percent = verification(describe(network, pictures(held_out["high"])), pairs)
+    stage.counts["held_out_verification"] = f"{percent:.1f} %"
+
+
+if __name__ == "__main__":
+    sys.exit(main(["recogniser"], __doc__ or ""))

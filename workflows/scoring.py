@@ -1,0 +1,138 @@
+"""Restoring stored clips and scoring the result; shared by training, search and evaluation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from datasets.pairs import DrawnPairs, draw_pairs
+from datasets.reader import ShardReader
+from datasets.verification import verification_percent
+from model.batches import centre_slice, to_pixels
+from model.metrics import psnr_luma
+from model.perceptual import FaceRecogniser
+
+Clips = Mapping[str, Any]
+CPU = torch.device("cpu")
+
+
+COLUMNS = ("clip_id", "identity", "video", "track", "frame", "low", "high")
+
+
+def validation_clips(shards: list[str], limit: int) -> Clips | None:
+    """The first `limit` clips of the shards, as arrays; None where there are none.
+
+    Shards are shuffled when written, so that the first clips are a fair sample.
+    """
+    if not shards:
+        return None
+    reader = ShardReader(shards, batch_size=64, seed=None, columns=COLUMNS, prefetch=0)
+    parts: list[dict[str, NDArray[Any]]] = []
+    for batch in reader.once():
+        parts.append(batch)
+        if sum(len(part["frame"]) for part in parts) >= limit:
+            break
+    return {name: np.concatenate([part[name] for part in parts])[:limit] for name in COLUMNS}
+
+
+@torch.no_grad()
+def restore_clips(network: nn.Module, low: NDArray[np.uint8], batch_size: int = 16) -> Tensor:
+    """Stored N×25×h×w×3 uint8 low frames → N×3×S×S restored faces in [0, 1], on the CPU."""
+    device = next((p.device for p in network.parameters()), CPU)
+    training = network.training
+    network.eval()
+    num_frames = int(network.num_frames)  # type: ignore[arg-type]
+    parts = []
+    for start in range(0, len(low), batch_size):
+        stored = torch.from_numpy(np.array(low[start : start + batch_size]))
+        window = to_pixels(centre_slice(stored, num_frames), device)
+        parts.append(network(window).float().clamp(0, 1).cpu())
+    network.train(training)
+    return torch.cat(parts)
+
+
+def pictures(high: NDArray[np.uint8]) -> Tensor:
+    """Stored N×S×S×3 uint8 → N×3×S×S in [0, 1]."""
+    return to_pixels(torch.from_numpy(np.array(high)), CPU)
+
+
+@torch.no_grad()
+def describe(recogniser: FaceRecogniser, images: Tensor, batch_size: int = 64) -> NDArray[Any]:
+    """Descriptors N×D of unit length (fc7) of N×3×S×S images in [0, 1]."""
+    recogniser.eval()
+    parts = [recogniser.descriptor(part) for part in images.split(batch_size)]
+    return torch.cat(parts).numpy()
+
+
+def pairs_of(clips: Clips, seed: int, pairs_each: int) -> DrawnPairs | None:
+    """Verification pairs among the clips; None where not one pair of each kind can be made."""
+    try:
+        return draw_pairs(
+            clips["identity"], clips["video"], clips["frame"], seed=seed, count=2 * pairs_each
+        )
+    except ValueError:
+        return None
+
+
+def pair_scores(descriptors: NDArray[Any], pairs: DrawnPairs) -> NDArray[Any]:
+    """Cosine similarity in [-1, 1] of each pair's descriptors (N×D of unit length)."""
+    first, second = np.array(pairs.pairs).T
+    return np.asarray((descriptors[first] * descriptors[second]).sum(axis=1))
+
+
+def verification(descriptors: NDArray[Any], pairs: DrawnPairs) -> float:
+    """100 % − EER over the pairs, in percent."""
+    return verification_percent(pair_scores(descriptors, pairs), pairs.same)
+
+
+class Validation:
+    """Scores a network in training on validation clips; pairs and truth are kept."""
+
+    def __init__(
+        self, shards: list[str], limit: int, seed: int, recogniser: FaceRecogniser | None
+    ) -> None:
+        self.clips = validation_clips(shards, limit)
+        self.recogniser = recogniser
+        self.pairs = pairs_of(self.clips, seed, 300) if self.clips is not None else None
+        self.truth = pictures(self.clips["high"]) if self.clips is not None else None
+
+    def score(self, network: nn.Module) -> dict[str, float]:
+        """Mean PSNR on luma [dB], and verification [%] where a recogniser and pairs are there."""
+        if self.clips is None or self.truth is None:
+            return {}
+        restored = restore_clips(network, self.clips["low"])
+        scores = {"psnr": float(psnr_luma(restored, self.truth).mean())}
+        if self.recogniser is not None and self.pairs is not None:
+            descriptors = describe(self.recogniser, restored)
+            scores["verification"] = verification(descriptors, self.pairs)
+        return scores
+
+    def panel(self, network: nn.Module, rows: int = 4) -> NDArray[np.uint8]:
+        """A picture with a row a clip: low frame, bicubic, restored, high."""
+        assert self.clips is not None
+        spread = np.linspace(0, len(self.clips["frame"]) - 1, rows).round().astype(int)
+        low = self.clips["low"][spread]
+        restored = to_bytes(restore_clips(network, low))
+        return np.concatenate(
+            [
+                np.concatenate([*enlarged(one[len(one) // 2], high.shape[0]), new, high], axis=1)
+                for one, new, high in zip(low, restored, self.clips["high"][spread], strict=True)
+            ]
+        )
+
+
+def enlarged(low: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A low frame h×w×3 at size×size×3: its bare pixels, and bicubic."""
+    square = (size, size)
+    bicubic = cv2.resize(low, square, interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(low, square, interpolation=cv2.INTER_NEAREST), bicubic
+
+
+def to_bytes(images: Tensor) -> NDArray[np.uint8]:
+    """N×3×S×S in [0, 1] → N×S×S×3 uint8, rounded."""
+    rounded = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(rounded.permute(0, 2, 3, 1).numpy())

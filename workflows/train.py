@@ -1,0 +1,134 @@
+"""Stage train: the restoration variants with the loss of eq. (6), DeepSpeed through Ray Train."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from infra import cluster, storage
+from infra.errors import SettingsError
+from infra.runs import Run, Stage
+from infra.settings import OptimiserSettings, Settings
+from model.network import Network, build, parse_variant
+from model.objectives import Restoration
+from model.weights import load_weights, start_from
+from workflows import clips, recogniser
+from workflows.command import main
+from workflows.scoring import Validation
+from workflows.training import Job, Work, fit, plan_of
+
+
+def train(settings: Settings, run: Run) -> None:
+    """Write `train/<variant>/weights.safetensors` for each variant of the settings.
+
+    Every variant has its own completion record, so that one more variant trains alone.
+    """
+    check_variants(settings)
+    perceptual = _perceptual(settings, run)
+    # With a record for each variant, the list itself is no part of any variant's settings.
+    used = settings.train.model_dump(exclude={"variants", "use_search"})
+    used |= {
+        "perceptual": perceptual,
+        "clip": settings.clip.model_dump(),
+        "network": settings.network.model_dump(),
+    }
+    done = {}
+    for variant in settings.train.variants:
+        folder = f"train/{variant}"
+        with run.stage(
+            "train", folder, {"train": used}, ["clips", "recogniser", "pretrain"]
+        ) as stage:
+            if stage is not None:
+                _train_one(settings, run, stage, variant, perceptual)
+        done[variant] = run.record(folder).counts.get("validation_psnr")
+    every = {"variants": settings.train.variants, "train": used}
+    parts = [f"train/{variant}" for variant in settings.train.variants]
+    run.summarise("train", "train", every, parts, {"variants": len(done), "validation_psnr": done})
+
+
+def check_variants(settings: Settings) -> None:
+    """Raise SettingsError, naming the field, for a variant that cannot be built or fed."""
+    for variant in settings.train.variants:
+        try:
+            parsed = parse_variant(variant)
+        except ValueError as error:
+            raise SettingsError(f"train.variants: {error}") from error
+        if variant == "bicubic":
+            raise SettingsError("train.variants: bicubic is not trained; it is always evaluated")
+        if parsed.num_frames > settings.clip.num_frames:
+            raise SettingsError(
+                f"train.variants: {variant} needs {parsed.num_frames} frames a clip, "
+                f"clip.num_frames is {settings.clip.num_frames}"
+            )
+
+
+def _perceptual(settings: Settings, run: Run) -> dict[str, float]:
+    if not settings.train.use_search:
+        return {str(layer): weight for layer, weight in settings.train.perceptual.items()}
+    run.record("tune")
+    return dict(storage.read_json(run.path("tune", "best.json"))["perceptual"])
+
+
+def _train_one(
+    settings: Settings, run: Run, stage: Stage, variant: str, perceptual: dict[str, float]
+) -> None:
+    cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    options = settings.train
+    shards = clips.shards(run, "train")
+    plan = plan_of(options, clips.rows(shards), run.record("clips").digest, options.evaluate_every)
+    last = fit(
+        work(settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan_of_=plan)
+    )
+    for name in ("step", "validation_psnr", "validation_verification"):
+        if name in last:
+            stage.counts[name] = round(last[name], 3)
+
+
+def work(
+    settings: Settings,
+    run: Run,
+    folder: str,
+    name: str,
+    variant: str,
+    perceptual: dict[str, float],
+    plan_of_: Any,
+    options: OptimiserSettings | None = None,
+    **more: Any,
+) -> Work:
+    """The training of one variant; the search uses it too, with its own length and weights."""
+    return Work(
+        name=name,
+        folder=folder,
+        shards=clips.shards(run, "train"),
+        options=options or settings.train,
+        plan=plan_of_,
+        seed=settings.seed,
+        build=partial(_build, settings, run, variant, perceptual),
+        **more,
+    )  # fmt: skip
+
+
+def _build(settings: Settings, run: Run, variant: str, perceptual: dict[str, float]) -> Job:
+    network = build(variant, settings.clip.scale, settings.clip.size, settings.network.width)
+    assert isinstance(network, Network)
+    if network.predictor is not None:
+        with storage.local_file(run.path("pretrain", "weights.safetensors")) as path:
+            start_from(network.predictor, load_weights(path)[0])
+    judge = recogniser.load(run)
+    validation = Validation(
+        clips.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
+    )
+    objective = Restoration(network, network.num_frames, judge, perceptual)
+    return Job(
+        objective=objective,
+        columns=["low", "high"],
+        metadata=network.description(),
+        evaluate=partial(validation.score, network),
+        panel=partial(validation.panel, network) if validation.clips is not None else None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(["train"], __doc__ or ""))
