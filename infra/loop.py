@@ -57,6 +57,9 @@ def train(
         state = engine.load(resume_from)
         if state["fingerprint"] != plan.fingerprint:
             raise TrainingError(f"{resume_from}: checkpoint of other settings; use another --run")
+        generator = resume_from / f"generator-{engine.rank}.pt"
+        if generator.exists():  # absent where there were fewer workers
+            torch.set_rng_state(torch.load(generator, weights_only=True))
     stream = batches(state["rows_seen"])
     rows_a_step = plan.batch_size * engine.world_size
     mark, rows_at_mark, waited = time.perf_counter(), state["rows_seen"], 0.0
@@ -110,4 +113,6 @@ def _hand_over(
         return
     with TemporaryDirectory() as folder:
         engine.save(Path(folder), state)
+        # Augmentation draws from torch's generator, on each rank from its own.
+        torch.save(torch.get_rng_state(), Path(folder) / f"generator-{engine.rank}.pt")
         report(scalars, Path(folder))

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.reconstruction import Reconstruction
-from model.warp_predictor import WarpPredictor
 
 KEPT = 16
-# Below this many multiplications a pixel and channel pair, or this few channels, the direct
-# convolution of oneDNN is as fast (measured: 5 × 5 with 16 filters, 3 × 3 with 20).
+# With fewer channels, or smaller kernels than R's 7 × 7 (P's 3 × 3 were tried), the direct
+# convolution of oneDNN is as fast or faster.
 WORTH_CHANNELS = 32
+WORTH_KERNEL = 7
 Apply = Callable[[Tensor], Tensor]
 
 
@@ -44,24 +44,11 @@ def fast_reconstruction(network: Reconstruction, side: int) -> Apply:
     return apply
 
 
-def fast_shifts(predictor: WarpPredictor, side: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """P after its branches, for inference on CPU: two N×20×h×h → N×64×2, h = side."""
-    steps = [fast_layer(layer, side) for layer in predictor.trunk if isinstance(layer, nn.Conv2d)]
-
-    def apply(central_maps: Tensor, adjacent_maps: Tensor) -> Tensor:
-        maps = torch.cat((central_maps, adjacent_maps), dim=1)
-        for step in steps:
-            maps = step(maps).relu_()
-        return predictor.last_layers(maps)
-
-    return apply
-
-
 def fast_layer(layer: nn.Conv2d, side: int) -> Apply:
     """The faster way to apply a same-size convolution N×C×S×S → N×O×S×S, S = side."""
-    if min(layer.in_channels, layer.out_channels) < WORTH_CHANNELS or side < KEPT:
-        return layer
-    return tiled_convolution(layer)
+    channels = min(layer.in_channels, layer.out_channels)
+    worth = channels >= WORTH_CHANNELS and layer.kernel_size[0] >= WORTH_KERNEL and side >= KEPT
+    return tiled_convolution(layer) if worth else layer
 
 
 def tiled_convolution(layer: nn.Conv2d) -> Apply:

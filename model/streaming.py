@@ -16,7 +16,7 @@ from typing import NamedTuple, overload
 import torch
 from torch import Tensor, nn
 
-from model.fast_convolution import fast_reconstruction, fast_shifts
+from model.fast_convolution import fast_reconstruction
 from model.network import Bicubic, Network, check_low
 
 # More windows at once fall out of the caches of one core.
@@ -28,7 +28,6 @@ class Parts(NamedTuple):
 
     device: torch.device
     reconstruct: Callable[[Tensor], Tensor]
-    shifts: Callable[[Tensor, Tensor], Tensor] | None
     windows: int
     bf16: bool
 
@@ -117,16 +116,10 @@ def _parts(network: Network, bf16: bool) -> Parts:
     on_cpu = first.device.type == "cpu"
     # The transforms are float32; in float64 exactness is wanted more than speed.
     fast = on_cpu and first.dtype == torch.float32
-    predictor = network.predictor
-    shifts = None
-    if predictor is not None:
-        side = network.size // network.scale
-        shifts = fast_shifts(predictor, side) if fast else predictor.shifts
     reconstruct = network.reconstruction
     return Parts(
         first.device,
         fast_reconstruction(reconstruct, network.size) if fast else reconstruct,
-        shifts,
         CPU_WINDOWS if on_cpu else sys.maxsize,
         bf16 and not on_cpu,
     )
@@ -165,17 +158,20 @@ def _once_a_window(
         stack = torch.stack([work.central for work in centres])
         if network.adjacent is not None:
             shifts = None
-            if parts.shifts is not None:
-                count = len(others[0])
-                central_maps = _stacked([work.central_maps for work in centres])
-                shifts = parts.shifts(
-                    central_maps.repeat_interleave(count, dim=0),
-                    _stacked([work.adjacent_maps for window in others for work in window]),
-                ).unflatten(0, (-1, count))
-            maps = _stacked([work.adjacent for window in others for work in window])
-            stack = network.stack(stack, maps.unflatten(0, (len(windows), -1)), shifts)
+            if network.predictor is not None:
+                shifts = network.window_shifts(
+                    _stacked([work.central_maps for work in centres]),
+                    _windows([[work.adjacent_maps for work in window] for window in others]),
+                )
+            maps = _windows([[work.adjacent for work in window] for window in others])
+            stack = network.stack(stack, maps, shifts)
         restored = parts.reconstruct(stack).float()
     return iter(restored.unbind())
+
+
+def _windows(values: list[list[Tensor | None]]) -> Tensor:
+    together = _stacked([value for window in values for value in window])
+    return together.unflatten(0, (len(values), -1))
 
 
 def _stacked(values: list[Tensor | None]) -> Tensor:

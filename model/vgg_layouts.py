@@ -57,7 +57,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read a PyTorch conversion (`weights_only=True`) into our names, RGB; else ValueError."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
         raise ValueError(f"{path}: not a state dict that loads safely ({error})") from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
     if not isinstance(state, Mapping):

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -122,7 +122,7 @@ def _check_variant(settings: Settings) -> None:
 def _restore_all(settings: Settings, run: Run, stage: Stage, sources: list[Source]) -> list[Row]:
     gpus = settings.enhance.gpus_per_worker
     workers = settings.enhance.workers or cluster.gpu_count() or cluster.cpu_count()
-    items = [{"source": source} for source in sources]
+    items = [asdict(source) for source in sources]
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
         Enhancer,
         fn_constructor_args=(settings, run, stage.uri),
@@ -153,7 +153,7 @@ class Enhancer:
 
     def __call__(self, row: Row) -> Row:
         """Restore one source; whatever is wrong with it becomes its outcome's reason."""
-        source: Source = row["source"]
+        source = Source(**row)
         record = storage.join(self.folder, _stem(source), "outcome.json")
         if storage.exists(record):
             return dict(storage.read_json(record))

@@ -6,25 +6,27 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hashlib
+import pickle
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any
 
 import ray
 import ray.data
 
-from datasets.clips import Account, Clip, clips_of
-from datasets.faces import Detector, DetectorError, build_detector
-from datasets.shards import (
+from datasets.assembly import (
     PlannedRow,
     ShardPlan,
     assemble_shard,
     part_rows,
     plan_shards,
-    write_clips,
 )
+from datasets.clips import Account, Clip, clips_of
+from datasets.faces import Detector, DetectorError, build_detector
+from datasets.shards import write_clips
 from datasets.sources import Source, SourceError, find_sources
 from datasets.split import SPLITS, split_of
 from datasets.synthetic import write_person
@@ -111,7 +113,7 @@ def _even(size: int) -> int:
 
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
-    items = [{"source": source} for source in sources]
+    items = [asdict(source) for source in sources]
     workers = settings.preprocess.workers or cluster.cpu_count()
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
@@ -131,7 +133,7 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
 
 def _part(settings: Settings, folder: str, row: Row) -> Row:
     """Extract one source to a part; its outcome is written last and says that the part is whole."""
-    source: Source = row["source"]
+    source = Source(**row)
     key = hashlib.sha256(source.name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     part = storage.join(folder, "parts", f"{key}.parquet")
     outcome_uri = storage.join(folder, "parts", f"{key}.json")
@@ -206,13 +208,15 @@ def _plan(settings: Settings, stage: Stage, outcomes: list[Row]) -> list[ShardPl
 
 def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
     """Phase 2: write every shard that is not there yet."""
-    data = ray.data.from_items([{"plan": plan} for plan in plans], override_num_blocks=len(plans))
+    data = ray.data.from_items(
+        [{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans)
+    )
     written = data.map(partial(_shard, stage.uri), num_cpus=1).take_all()
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
 
 
 def _shard(folder: str, row: Row) -> Row:
-    plan: ShardPlan = row["plan"]
+    plan: ShardPlan = pickle.loads(row["plan"])
     uri = storage.join(folder, plan.name)
     if not storage.exists(uri):
         assemble_shard(plan, uri)

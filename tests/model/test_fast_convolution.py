@@ -4,14 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.fast_convolution import (
-    fast_layer,
-    fast_reconstruction,
-    fast_shifts,
-    tiled_convolution,
-)
+from model.fast_convolution import fast_layer, fast_reconstruction, tiled_convolution
 from model.reconstruction import Reconstruction
-from model.warp_predictor import WarpPredictor
 
 
 @pytest.mark.parametrize(("kernel", "mode"), [(7, "reflect"), (5, "reflect"), (3, "zeros")])
@@ -39,13 +33,3 @@ def test_reconstruction_is_the_same() -> None:
     stack = torch.rand(2, 8, 24, 24)
     with torch.no_grad():
         assert (fast_reconstruction(network, 24)(stack) - network(stack)).abs().max() < 5e-6
-
-
-def test_shifts_are_the_same() -> None:
-    predictor = WarpPredictor(16)
-    nn.init.normal_(predictor.last.weight, std=0.1)
-    one, two = torch.rand(2, 3, 20, 16, 16)
-    with torch.no_grad():
-        expected = predictor.shifts(one, two)
-        given = fast_shifts(predictor, 16)(one, two)
-    assert (given - expected).abs().max() < 1e-5 * expected.abs().max()

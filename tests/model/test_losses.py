@@ -38,8 +38,8 @@ def test_equals_numpy(recogniser: FaceRecogniser) -> None:
 
 
 def test_gradient_reaches_the_restored_image_only(recogniser: FaceRecogniser) -> None:
-    restored, truth = torch.rand(2, 1, 3, 32, 32).requires_grad_()
-    restored, truth = restored.detach().requires_grad_(), truth.detach().requires_grad_()
+    restored = torch.rand(1, 3, 32, 32, requires_grad=True)
+    truth = torch.rand(1, 3, 32, 32, requires_grad=True)
     sum(perceptual_distances(recogniser, restored, truth, {"pool4": 1.0}).values()).backward()
     assert restored.grad is not None and restored.grad.any()
     assert truth.grad is None

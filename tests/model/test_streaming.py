@@ -1,5 +1,6 @@
 """Streaming equals window by window; memory and per-frame work do not grow with the film."""
 
+import gc
 from collections.abc import Iterator
 from unittest import mock
 
@@ -8,11 +9,11 @@ import torch
 from torch import nn
 
 from model.network import Network, build
-from model.streaming import restore
+from model.streaming import FrameWork, restore
 
 
 def network(variant: str = "f25warp") -> Network:
-    made = build(variant, scale=4, size=16, width=0.25).eval()
+    made = build(variant, scale=4, size=8, width=0.25).eval()
     assert isinstance(made, Network)
     if made.predictor is not None:
         nn.init.normal_(made.predictor.last.weight, std=0.01)
@@ -37,7 +38,7 @@ def window_by_window(made: nn.Module, frames: torch.Tensor, radius: int) -> torc
 @pytest.fixture(scope="module")
 def expected() -> tuple[Network, torch.Tensor, dict[int, torch.Tensor]]:
     torch.manual_seed(3)
-    made, film = network(), torch.rand(300, 3, 4, 4)
+    made, film = network(), torch.rand(300, 3, 2, 2)
     return made, film, {n: window_by_window(made, film[:n], 12) for n in (1, 2, 24, 25, 26, 300)}
 
 
@@ -48,13 +49,13 @@ def test_equals_window_by_window(
 ) -> None:
     made, film, results = expected
     given = restore(made, film[:count], batch_size=batch_size)
-    assert given.shape == (count, 3, 16, 16)
+    assert given.shape == (count, 3, 8, 8)
     assert (given - results[count]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("variant", ["f1", "f5", "f5warp"])
 def test_other_variants_too(variant: str) -> None:
-    made, frames = network(variant), torch.rand(7, 3, 4, 4)
+    made, frames = network(variant), torch.rand(7, 3, 2, 2)
     result = window_by_window(made, frames, made.radius)
     assert (restore(made, frames, batch_size=3) - result).abs().max() < 1e-5
 
@@ -73,7 +74,7 @@ def test_bicubic() -> None:
 
 
 def test_iterator_gives_frames_one_by_one_and_reads_no_further_than_it_must() -> None:
-    made, frames = network("f5warp"), torch.rand(40, 3, 4, 4)
+    made, frames = network("f5warp"), torch.rand(40, 3, 2, 2)
     taken = 0
 
     def source() -> Iterator[torch.Tensor]:
@@ -84,7 +85,7 @@ def test_iterator_gives_frames_one_by_one_and_reads_no_further_than_it_must() ->
 
     results = restore(made, source(), batch_size=4)
     first = next(results)
-    assert first.shape == (3, 16, 16)
+    assert first.shape == (3, 8, 8)
     assert taken <= 2 + 4
     whole = torch.stack([first, *results])
     assert torch.equal(whole, restore(made, frames, batch_size=4))
@@ -92,12 +93,8 @@ def test_iterator_gives_frames_one_by_one_and_reads_no_further_than_it_must() ->
 
 def test_holds_one_window_and_one_batch_whatever_the_length() -> None:
     """Frames alive at a time, seen by counting the records that streaming keeps."""
-    import gc
-
-    from model.streaming import FrameWork
-
     made, most = network("f5warp"), 0
-    for index, _ in enumerate(restore(made, (torch.rand(3, 4, 4) for _ in range(120)), 4)):
+    for index, _ in enumerate(restore(made, (torch.rand(3, 2, 2) for _ in range(120)), 4)):
         if index % 10 == 5:
             alive = sum(type(found) is FrameWork for found in gc.get_objects())
             most = max(most, alive)
@@ -106,7 +103,7 @@ def test_holds_one_window_and_one_batch_whatever_the_length() -> None:
 
 def test_work_on_a_frame_is_done_once() -> None:
     made = network("f5warp")
-    frames = torch.rand(30, 3, 4, 4)
+    frames = torch.rand(30, 3, 2, 2)
     with mock.patch.object(made.adjacent, "forward", wraps=made.adjacent.forward) as forward:
         restore(made, frames, batch_size=8)
     assert sum(len(call.args[0]) for call in forward.call_args_list) == 30
@@ -114,7 +111,7 @@ def test_work_on_a_frame_is_done_once() -> None:
 
 def test_float64_network_runs_in_float64() -> None:
     made = network("f5warp").double()
-    frames = torch.rand(4, 3, 4, 4)
+    frames = torch.rand(4, 3, 2, 2)
     result = window_by_window(made, frames.double(), 2)
     assert (restore(made, frames) - result).abs().max() < 1e-6
 
@@ -122,11 +119,11 @@ def test_float64_network_runs_in_float64() -> None:
 def test_bad_input_is_refused() -> None:
     made = network("f5")
     with pytest.raises(ValueError, match="N ≥ 1"):
-        restore(made, torch.zeros(0, 3, 4, 4))
+        restore(made, torch.zeros(0, 3, 2, 2))
     with pytest.raises(ValueError, match="batch_size"):
-        restore(made, torch.zeros(1, 3, 4, 4), batch_size=0)
-    with pytest.raises(ValueError, match="expected B×1×3×4×4"):
+        restore(made, torch.zeros(1, 3, 2, 2), batch_size=0)
+    with pytest.raises(ValueError, match="expected B×1×3×2×2"):
         restore(made, torch.zeros(2, 3, 8, 8))
     with pytest.raises(ValueError, match=r"model\.network\.build"):
-        restore(nn.Identity(), torch.zeros(1, 3, 4, 4))
+        restore(nn.Identity(), torch.zeros(1, 3, 2, 2))
     assert list(restore(made, iter([]))) == []

@@ -1,0 +1,32 @@
+"""Three tiers.
+
+unit         pytest -m "not integration and not gpu" tests   (no Ray, under 60 s)
+integration  pytest -m integration tests   (real Ray, real S3 server)
+gpu          pytest -m gpu tests           (skips without a CUDA device)
+
+Real faces are found through FACESTACK_FACES; without it the tests that need them skip, and drawn
+faces stand in.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small tensors: threads cost more than they bring, and results stay the same everywhere."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def faces() -> Path:
+    """The folder of real faces, where the machine has it."""
+    folder = os.environ.get("FACESTACK_FACES")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("FACESTACK_FACES names no folder of real faces")
+    return Path(folder)

@@ -1,0 +1,93 @@
+"""Completion records: done, skipped, refused by field, cut off, forced."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import storage
+from infra.errors import RunError
+from infra.runs import Run
+
+
+def work(
+    run: Run,
+    settings: dict[str, Any],
+    inputs: list[str] | None = None,
+    name: str = "train",
+    folder: str = "train",
+) -> bool:
+    """Run a stage that writes one file; returns whether it worked (False: skipped)."""
+    with run.stage(name, folder, settings, inputs or []) as stage:
+        if stage is None:
+            return False
+        storage.write_bytes(stage.path("result.txt"), b"x")
+        stage.counts["clips"] = 3
+    return True  # fmt: skip
+
+
+def test_done_then_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(str(tmp_path))
+    assert work(run, {"steps": 5})
+    assert not work(run, {"steps": 5})
+    assert "[train] complete since" in capsys.readouterr().out
+    record = run.record("train")
+    assert (record.settings, record.counts) == ({"steps": 5}, {"clips": 3})
+    assert record.versions["facestack"]
+    assert not (tmp_path / "train/started.json").exists()
+
+
+def test_changed_settings_are_refused_by_name_with_the_remedy(tmp_path: Path) -> None:
+    run = Run(str(tmp_path))
+    work(run, {"train": {"steps": 5, "rate": 1.0}})
+    with pytest.raises(RunError) as refused:
+        work(run, {"train": {"steps": 6, "rate": 1.0}})
+    text = str(refused.value)
+    assert "train.steps was 5, now 6" in text
+    assert "rate" not in text
+    assert "--force train" in text
+    assert "--run" in text
+
+
+def test_a_stage_that_failed_is_not_complete_and_guards_its_settings(tmp_path: Path) -> None:
+    run = Run(str(tmp_path))
+    with pytest.raises(ZeroDivisionError), run.stage("train", "train", {"steps": 5}, []):
+        raise ZeroDivisionError
+    assert not run.is_complete("train")
+    with pytest.raises(RunError, match=r"steps was 5, now 6"):
+        work(run, {"steps": 6})
+    assert work(run, {"steps": 5})
+
+
+def test_force_redoes_and_removes_what_was_there(tmp_path: Path) -> None:
+    work(Run(str(tmp_path)), {"steps": 5})
+    (tmp_path / "train/old.txt").write_text("old")
+    assert work(Run(str(tmp_path), frozenset({"train"})), {"steps": 6})
+    assert not (tmp_path / "train/old.txt").exists()
+
+
+def test_a_stage_whose_input_was_redone_is_refused(tmp_path: Path) -> None:
+    run = Run(str(tmp_path))
+    work(run, {}, name="preprocess", folder="clips")
+    work(run, {}, ["clips"])
+    work(Run(str(tmp_path), frozenset({"preprocess"})), {"seed": 1}, [], "preprocess", "clips")
+    with pytest.raises(RunError, match=r"clips was redone after this stage.*--force train"):
+        work(run, {}, ["clips"])
+
+
+def test_a_missing_input_names_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"has not been completed.*full\.py"):
+        work(Run(str(tmp_path)), {}, ["clips"])
+
+
+def test_a_stage_of_parts(tmp_path: Path) -> None:
+    run = Run(str(tmp_path))
+    work(run, {}, folder="train/f1")
+    run.summarise("train", "train", {"variants": ["f1"]}, ["train/f1"], {"variants": 1})
+    first = run.record("train")
+    assert first.inputs == {"train/f1": run.record("train/f1").digest}
+    run.summarise("train", "train", {"variants": ["f1"]}, ["train/f1"], {"variants": 1})
+    assert run.record("train").digest == first.digest
+    work(run, {}, folder="train/f5")
+    run.summarise("train", "train", {"variants": ["f1", "f5"]}, ["train/f1", "train/f5"], {})
+    assert run.record("train").digest != first.digest

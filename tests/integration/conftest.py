@@ -1,0 +1,71 @@
+"""Runs the commands of the README in processes of their own, as a user does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / "tests/integration/tiny.yaml"
+# Clips of one drawn video of tiny.yaml: centres 12, 16, 20 of 33 frames.
+CLIPS_A_VIDEO, VIDEOS = 3, 24
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    output: str
+    seconds: float
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    return [sys.executable, str(ROOT / "workflows" / script), *map(str, arguments)]
+
+
+def run(script: str, *arguments: object, cwd: Path = ROOT) -> Ended:
+    """Run a workflow script to its end; its output is shown where the test fails."""
+    started = time.monotonic()
+    done = subprocess.run(
+        command(script, *arguments), cwd=cwd, text=True, timeout=600,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    print(done.stdout)
+    return Ended(done.returncode, done.stdout, time.monotonic() - started)
+
+
+def run_and_kill(when: Callable[[], bool], script: str, *arguments: object) -> None:
+    """Start a workflow script and SIGKILL it, with all its processes, as soon as `when()`."""
+    process = subprocess.Popen(
+        command(script, *arguments), cwd=ROOT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    try:
+        while not when():
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline, "what was waited for did not come"
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """A run folder with all seven stages of tiny.yaml, and how full.py ended."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny run"
+    return folder, run("full.py", "--config", TINY, "--run", folder)

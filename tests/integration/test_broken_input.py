@@ -1,0 +1,103 @@
+"""Every broken input is found as an error row with its reason; what is good goes through."""
+
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from datasets.encode import write_video
+from datasets.synthetic import write_person
+from tests.integration.conftest import run
+
+GOOD = "Zoë O'Brien & son/erste Aufnahme.mp4"
+
+
+def pictures(count: int, size: int = 160) -> list[np.ndarray]:
+    """Frames without a face: a grid that drifts over a grey field."""
+    frames = []
+    for index in range(count):
+        frame = np.full((size, size, 3), 90, np.uint8)
+        frame[:, index % 16 :: 16] = 140
+        frames.append(frame)
+    return frames
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("collection")
+    drawn = [write_person(root / "drawn", person, 1, 33, size=160)[0] for person in (0, 2)]
+    for number, video in enumerate(drawn):
+        (root / f"person_{number}").mkdir()
+        shutil.copy(video, root / f"person_{number}" / "good.mp4")
+    (root / GOOD).parent.mkdir()
+    shutil.copy(drawn[0], root / GOOD)
+    shutil.rmtree(root / "drawn")
+
+    broken = root / "broken"
+    broken.mkdir()
+    (broken / "empty.mp4").write_bytes(b"")
+    (broken / "text.mp4").write_text("this is no video\n" * 50)
+    whole = (root / "person_0/good.mp4").read_bytes()
+    (broken / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
+    write_video(broken / "one frame.mp4", pictures(1), Fraction(25), 20)
+    write_video(broken / "no face.mp4", pictures(40), Fraction(25), 20)
+    sizes = broken / "differing sizes"
+    sizes.mkdir()
+    for number, size in enumerate([64] * 20 + [80] * 20):
+        cv2.imwrite(str(sizes / f"{number:04d}.png"), pictures(1, size)[0])
+    return root
+
+
+def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = run(
+        "preprocess.py", "--source", collection, "--run", folder, "--preprocess.faces", "detect",
+        "--clip.size", 32, "--preprocess.min-face", 40,
+    )  # fmt: skip
+    # Six of nine inputs are bad, far more than the share allowed.
+    assert ended.status == 1
+    errors = {
+        row["uri"].rsplit("/", 1)[-1]: row["reason"]
+        for row in pq.read_table(folder / "clips/errors.parquet").to_pylist()
+    }
+    assert set(errors) == {
+        "empty.mp4", "text.mp4", "truncated.mp4", "one frame.mp4", "no face.mp4",
+        "differing sizes",
+    }  # fmt: skip
+    assert "empty" in errors["empty.mp4"]
+    assert "no face" in errors["no face.mp4"]
+    assert "1 frame" in errors["one frame.mp4"]
+    assert "0020.png" in errors["differing sizes"]
+    counts = json.loads((folder / "clips/stage.json").read_text())["counts"]
+    assert (counts["sources"], counts["errors"]) == (9, 6)
+    found = [
+        name
+        for split in ("train", "validation", "test")
+        for path in (folder / "clips" / split).glob("*.parquet")
+        for name in pq.read_table(path)["video"].to_pylist()
+    ]
+    assert set(found) == {"person_0/good.mp4", "person_1/good.mp4", GOOD}
+    assert len(found) == counts["clips"]
+
+
+def test_a_share_of_errors_that_is_allowed_ends_with_0(collection: Path, tmp_path: Path) -> None:
+    ended = run(
+        "preprocess.py", "--source", collection, "--run", tmp_path / "run", "--clip.size", 32,
+        "--preprocess.max-error-share", 0.9,
+    )  # fmt: skip
+    assert ended.status == 0
+    # Taken as aligned crops, the video without a face is a crop like any other.
+    assert "errors 5" in ended.output
+
+
+def test_nothing_usable_ends_with_2_and_the_reasons(collection: Path, tmp_path: Path) -> None:
+    ended = run("preprocess.py", "--source", collection / "broken" / "differing sizes",
+                "--run", tmp_path / "run", "--clip.size", 32)  # fmt: skip
+    assert ended.status == 2
+    assert "no clip in 1 sources" in ended.output.strip().splitlines()[-1]
+    assert pq.read_table(tmp_path / "run/clips/errors.parquet").num_rows == 1

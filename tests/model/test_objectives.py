@@ -1,0 +1,161 @@
+"""The three objectives on batches as stored."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from model.batches import to_pixels
+from model.losses import perceptual_distances, pixel_loss
+from model.network import build
+from model.objectives import Recognition, Restoration, WarpPretraining
+from model.perceptual import FaceRecogniser
+from model.warp_predictor import WarpPredictor
+
+CPU = torch.device("cpu")
+
+
+def stored(count: int = 2, size: int = 32, scale: int = 4) -> dict[str, torch.Tensor]:
+    low = size // scale
+    return {
+        "low": torch.randint(0, 256, (count, 25, low, low, 3), dtype=torch.uint8),
+        "high": torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8),
+        "neighbour": torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8),
+        "neighbour_offset": torch.tensor([-12, 5, 1, -1])[:count],
+        "label": torch.arange(count) % 3,
+    }
+
+
+def recogniser() -> FaceRecogniser:
+    return FaceRecogniser(3, width=0.05, input_size=32, fc_width=12, dropout=0.0)
+
+
+def small(variant: str) -> torch.nn.Module:
+    return build(variant, scale=4, size=32, width=0.25)
+
+
+def test_restoration_is_equation_6() -> None:
+    """loss = pixel + Σ λ_l · distance_l, the network fed the five central frames."""
+    network, frozen, batch = small("f5"), recogniser(), stored()
+    terms = Restoration(network, 5, frozen, {"pool3": 10.0, "fc7": 3.0})(batch)
+    low = to_pixels(batch["low"][:, 10:15], CPU)
+    restored, truth = network(low), to_pixels(batch["high"], CPU)
+    found = perceptual_distances(frozen, restored, truth, {"pool3": 1, "fc7": 1})
+    expected = pixel_loss(restored, truth) + 10 * found["pool3"] + 3 * found["fc7"]
+    assert float(terms["loss"]) == pytest.approx(float(expected.detach()), rel=1e-6)
+    assert set(terms) == {"loss", "pixel", "psnr", "pool3", "fc7"}
+    assert [name for name, value in terms.items() if value.requires_grad] == ["loss"]
+
+
+def test_frozen_recogniser_has_no_gradient_and_is_no_part_of_the_objective() -> None:
+    network, frozen = small("f1"), recogniser()
+    objective = Restoration(network, 1, frozen, {"pool4": 100.0})
+    objective(stored())["loss"].backward()
+    assert all(value.grad is None and not value.requires_grad for value in frozen.parameters())
+    assert all(value.grad is not None for value in network.parameters())
+    assert len(list(objective.parameters())) == len(list(network.parameters()))
+    assert all(name.startswith("network.") for name in objective.state_dict())
+    assert not frozen.training
+
+
+def test_weights_without_a_recogniser_are_refused() -> None:
+    with pytest.raises(ValueError, match="pool3 need a recogniser"):
+        Restoration(small("f1"), 1, None, {"pool3": 1.0})
+    Restoration(small("f1"), 1, None, {"pool3": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("target", "objective"), [("low", "photometric"), ("high", "photometric"), ("low", "field")]
+)
+def test_warp_pretraining_moves_the_predictor(target: str, objective: str) -> None:
+    pretraining = WarpPretraining(WarpPredictor(8), 5, target, objective, jitter=1.0)
+    terms = pretraining(stored())
+    terms["loss"].backward()
+    gradient = pretraining.network.last.weight.grad
+    assert gradient is not None and gradient.any()
+    assert [name for name, value in terms.items() if value.requires_grad] == ["loss"]
+
+
+def test_photometric_error_starts_at_that_of_no_warp() -> None:
+    """Low: all four neighbours of an f5 window; high: the stored sharp neighbour."""
+    batch = stored()
+    low, high = to_pixels(batch["low"], CPU), to_pixels(batch["high"], CPU)
+    others = low[:, [10, 11, 13, 14]].flatten(0, 1)
+    expected = pixel_loss(others, low[:, 12].repeat_interleave(4, dim=0))
+    terms = WarpPretraining(WarpPredictor(8), 5)(batch)
+    assert float(terms["after"]) == pytest.approx(float(expected), rel=1e-4)
+    assert float(terms["before"]) == pytest.approx(float(expected), rel=1e-4)
+    terms = WarpPretraining(WarpPredictor(8), 5, target="high")(batch)
+    expected = pixel_loss(to_pixels(batch["neighbour"], CPU), high)
+    assert float(terms["after"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_high_target_predicts_from_the_stored_neighbour() -> None:
+    batch = stored(count=2)
+    predictor = WarpPredictor(8)
+    seen: list[torch.Tensor] = []
+    predictor.adjacent.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    WarpPretraining(predictor, 25, target="high")(batch)
+    low = to_pixels(batch["low"], CPU)
+    assert torch.allclose(seen[0], torch.stack([low[0, 0], low[1, 17]]) * 2 - 1)
+
+
+def test_field_validation_repeats_and_training_does_not() -> None:
+    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field")
+    batch = stored()
+    before = [float(pretraining(batch)["epe_before"]) for _ in range(2)]
+    assert before[0] != before[1]
+    pretraining.eval()
+    terms = [pretraining(batch) for _ in range(2)]
+    assert torch.equal(terms[0]["loss"], terms[1]["loss"])
+    assert float(terms[0]["epe"]) == pytest.approx(float(terms[0]["epe_before"]))
+
+
+def test_field_objective_learns_known_motion() -> None:
+    """The end-point error of repeated pairs of two smooth faces falls by half."""
+    small_faces = functional.interpolate(torch.rand(4, 3, 6, 6), (32, 32), mode="bicubic")
+    high = (small_faces.clamp(0, 1) * 255).byte().movedim(1, -1)
+    batch = {**stored(4), "high": high}
+    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field", blur_sigma=1.2).eval()
+    optimizer = torch.optim.Adam(pretraining.parameters(), lr=5e-4)
+    for _ in range(60):
+        optimizer.zero_grad()
+        terms = pretraining(batch)
+        terms["loss"].backward()
+        optimizer.step()
+    assert terms["epe"] < 0.5 * terms["epe_before"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"target": "both"}, "low or high"),
+        ({"objective": "flow"}, "photometric or field"),
+        ({"num_frames": 1}, "no adjacent frame"),
+    ],
+)
+def test_unknown_settings_are_refused(changes: dict[str, object], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        WarpPretraining(WarpPredictor(8), **{"num_frames": 5, **changes})  # type: ignore[arg-type]
+
+
+def test_recogniser_learns_three_faces() -> None:
+    module = FaceRecogniser(3, width=0.1, input_size=32, dropout=0.0)
+    objective = Recognition(module, label_smoothing=0.1)
+    batch = stored(3)
+    assert 0.5 < float(objective(batch)["loss"]) < 2.5
+    objective.eval()
+    optimizer = torch.optim.Adam(objective.parameters(), lr=1e-3)
+    for _ in range(30):
+        optimizer.zero_grad()
+        terms = objective(batch)
+        terms["loss"].backward()
+        optimizer.step()
+    assert float(terms["accuracy"]) == 1
+
+
+def test_recogniser_sees_augmented_faces_in_training_only() -> None:
+    objective = Recognition(recogniser())
+    batch = stored()
+    assert float(objective(batch)["loss"]) != float(objective(batch)["loss"])
+    objective.eval()
+    assert float(objective(batch)["loss"]) == float(objective(batch)["loss"])
