@@ -109,9 +109,15 @@ class OptimiserSettings(Section):
     gpus_per_worker: float = Field(0, ge=0, description="GPUs a worker")
     zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the network")
-    log_every: Positive = Field(10, description="steps from one log line to the next")
+    log_every: Positive = Field(20, description="steps from one log line to the next")
     checkpoint_every: Positive = Field(100, description="steps from one checkpoint to the next")
     max_failures: int = Field(1, ge=-1, description="restarts after a lost worker; -1 = no bound")
+
+    def made_from(self) -> dict[str, Any]:
+        """What the trained weights depend on: all but how the work is placed and watched."""
+        operation = {"cpus_per_worker", "gpus_per_worker", "log_every", "checkpoint_every",
+                     "max_failures"}  # fmt: skip
+        return self.model_dump(exclude=operation)
 
     @model_validator(mode="after")
     def _length(self) -> "OptimiserSettings":
@@ -158,7 +164,7 @@ class TrainSettings(OptimiserSettings):
     """The restoration variants."""
 
     variants: list[str] = Field(["f1", "f5", "f5warp"], description="variants to train")
-    steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
@@ -176,7 +182,7 @@ class TuneSettings(Section):
     warp: bool = Field(True, description="align the frames of trials with more than one")
     perceptual_min: float = Field(1.0, gt=0, description="smallest λ of pool3 and pool4")
     perceptual_max: float = Field(100.0, gt=0, description="largest λ of pool3 and pool4")
-    steps: Positive = Field(60, description="optimiser steps a trial at most")
+    steps: Positive = Field(45, description="optimiser steps a trial at most")
     reports: Positive = Field(3, description="validations a trial; the scheduler stops bad ones")
     metric: Literal["psnr", "verification"] = Field(
         "verification", description="what is maximised on the validation identities"

@@ -38,7 +38,7 @@ class WarpPredictor(nn.Module):
         self.last = nn.Linear(HIDDEN, CONTROL_POINTS * 2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.orthogonal_(module.weight, gain=nn.init.calculate_gain("relu"))
+                _start(module.weight)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
         nn.init.zeros_(self.last.weight)
@@ -63,6 +63,15 @@ class WarpPredictor(nn.Module):
     def last_layers(self, maps: Tensor) -> Tensor:
         """The fully connected end: N×100×h×w → N×64×2."""
         return self.last(self.dense(maps.flatten(1))).view(-1, CONTROL_POINTS, 2)
+
+
+def _start(weight: Tensor) -> None:
+    rows, columns = weight.flatten(1).shape
+    # So wide a matrix has nearly orthogonal random rows, and its QR would take seconds.
+    if columns > 10 * rows:
+        nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    else:
+        nn.init.orthogonal_(weight, gain=nn.init.calculate_gain("relu"))
 
 
 def _centred(frames: Tensor, dtype: torch.dtype) -> Tensor:

@@ -19,7 +19,11 @@ from workflows.training import Job, Work, fit, plan_of
 def pretrain(settings: Settings, run: Run) -> None:
     """Write `pretrain/weights.safetensors`, from which every warping variant starts."""
     options = settings.pretrain
-    used = {"pretrain": options.model_dump(), "clip": settings.clip.model_dump()}
+    used = {
+        "pretrain": options.made_from(),
+        "clip": settings.clip.model_dump(),
+        "seed": settings.seed,
+    }
     with run.stage("pretrain", "pretrain", used, ["clips"]) as stage:
         if stage is None:
             return

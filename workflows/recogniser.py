@@ -24,7 +24,11 @@ from workflows.training import Job, Work, fit, plan_of
 def recogniser(settings: Settings, run: Run) -> None:
     """Write `recogniser/weights.safetensors`; its verification on held-out people is recorded."""
     options = settings.recogniser
-    used = {"recogniser": options.model_dump(), "clip": settings.clip.model_dump()}
+    used = {
+        "recogniser": options.made_from(),
+        "clip": settings.clip.model_dump(),
+        "seed": settings.seed,
+    }
     with run.stage("recogniser", "recogniser", used, ["clips"]) as stage:
         if stage is None:
             return

@@ -28,11 +28,15 @@ def train(settings: Settings, run: Run) -> None:
     check_variants(settings)
     perceptual = _perceptual(settings, run)
     # With a record for each variant, the list itself is no part of any variant's settings.
-    used = settings.train.model_dump(exclude={"variants", "use_search"})
-    used |= {
+    made_from = settings.train.made_from()
+    for name in ("variants", "use_search", "evaluate_every", "validation_clips"):
+        del made_from[name]
+    used = {
+        **made_from,
         "perceptual": perceptual,
         "clip": settings.clip.model_dump(),
         "network": settings.network.model_dump(),
+        "seed": settings.seed,
     }
     done = {}
     for variant in settings.train.variants:

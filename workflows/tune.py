@@ -28,7 +28,7 @@ def tune(settings: Settings, run: Run) -> None:
     """Write `tune/best.json` (the best trial) and `tune/trials.json` (all of them)."""
     options = settings.tune
     used = {
-        "tune": options.model_dump(),
+        "tune": options.model_dump(exclude={"concurrent", "cpus_per_trial"}),
         "clip": settings.clip.model_dump(),
         "network": settings.network.model_dump(),
         "seed": settings.seed,

@@ -94,7 +94,7 @@ def test_iterator_gives_frames_one_by_one_and_reads_no_further_than_it_must() ->
 def test_holds_one_window_and_one_batch_whatever_the_length() -> None:
     """Frames alive at a time, seen by counting the records that streaming keeps."""
     made, most = network("f5warp"), 0
-    for index, _ in enumerate(restore(made, (torch.rand(3, 2, 2) for _ in range(120)), 4)):
+    for index, _ in enumerate(restore(made, (torch.rand(3, 2, 2) for _ in range(60)), 4)):
         if index % 10 == 5:
             alive = sum(type(found) is FrameWork for found in gc.get_objects())
             most = max(most, alive)
