@@ -30,6 +30,7 @@ class Plan:
     batch_size: int
     learning_rate: float
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = 0
     log_every: int = 10
     evaluate_every: int | None = None
     checkpoint_every: int | None = 100
@@ -94,11 +95,16 @@ def train(
 
 
 def learning_rate(plan: Plan, step: int) -> float:
-    """The step size of 1-based `step`: constant, or a half cosine down to a twentieth."""
+    """The step size of 1-based `step`: constant, or a half cosine down to a twentieth.
+
+    The first `warmup` steps rise linearly to it: Adam's first steps are as long as its later ones,
+    on gradients of one batch.
+    """
+    rate = plan.learning_rate * min(1.0, step / (plan.warmup + 1))
     if plan.schedule == "constant":
-        return plan.learning_rate
+        return rate
     share = (step - 1) / max(1, plan.steps - 1)
-    return plan.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
+    return rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 def _due(step: int, every: int | None) -> bool:

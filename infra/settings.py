@@ -104,6 +104,7 @@ class OptimiserSettings(Section):
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="learning rate over the steps; cosine falls to a twentieth"
     )
+    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises to it")
     workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs a worker")
@@ -137,6 +138,7 @@ class RecogniserSettings(OptimiserSettings):
     steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
     batch_size: Positive = 32
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
+    warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 
@@ -151,6 +153,7 @@ class PretrainSettings(OptimiserSettings):
         "photometric", description="photometric: warped against central; field: known motion"
     )
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
+    warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 
 
@@ -166,6 +169,7 @@ class TrainSettings(OptimiserSettings):
     variants: list[str] = Field(["f1", "f5", "f5warp"], description="variants to train")
     steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
+    warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     use_search: bool = Field(True, description="take λ from tune/best.json instead")
@@ -188,7 +192,7 @@ class TuneSettings(Section):
         "verification", description="what is maximised on the validation identities"
     )
     concurrent: Positive = Field(2, description="trials at once")
-    cpus_per_trial: float = Field(1, gt=0, description="CPUs a trial's worker takes")
+    cpus_per_trial: float = Field(0.5, gt=0, description="CPUs a trial's worker takes")
 
 
 class EvaluateSettings(Section):

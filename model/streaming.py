@@ -1,9 +1,10 @@
 """Streaming inference: every frame of a video as the centre of its window, in constant memory.
 
 What depends on a frame alone (F₀, F_adj, P's branch for each role) is computed once, when the frame
-comes, and serves all windows that hold it. Only the last 2k+1 frames and one batch are held.
-Windows at the ends repeat the first and the last frame. On CPU the large convolutions go through
-model/fast_convolution.py.
+comes, and serves all windows that hold it. So is P's first layer on the pair of branches, since a
+convolution of joined maps is the sum of one convolution of each. Only the last 2k+1 frames and one
+batch are held. Windows at the ends repeat the first and the last frame. On CPU the large
+convolutions go through model/fast_convolution.py.
 
 Suffixes: N frames, W windows in a batch, A = 2k adjacent frames, h low pixels, S high pixels.
 """
@@ -15,9 +16,11 @@ from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.fast_convolution import fast_reconstruction
 from model.network import Bicubic, Network, check_low
+from model.warp_predictor import WarpPredictor
 
 # More at once fall out of the caches of one core (measured: 2 are no faster, 4 are slower).
 CPU_WINDOWS = 1
@@ -33,12 +36,12 @@ class Parts(NamedTuple):
 
 
 class FrameWork(NamedTuple):
-    """What is kept of a frame; P's two maps are None in a variant without warp."""
+    """What is kept of a frame; P's two halves are None in a variant without warp."""
 
     central: Tensor
     adjacent: Tensor | None
-    central_maps: Tensor | None
-    adjacent_maps: Tensor | None
+    central_half: Tensor | None
+    adjacent_half: Tensor | None
 
 
 @overload
@@ -134,8 +137,7 @@ def _once_a_frame(network: Network, parts: Parts, frames: Tensor) -> list[FrameW
         features = network.central(low)
         others = (
             None if network.adjacent is None else network.adjacent(low),
-            None if predictor is None else predictor.central_maps(low),
-            None if predictor is None else predictor.adjacent_maps(low),
+            *((None, None) if predictor is None else _halves(predictor, low)),
         )
     # Cloned: a view would keep the whole batch's memory for as long as one frame of it is needed.
     return [
@@ -145,6 +147,26 @@ def _once_a_frame(network: Network, parts: Parts, frames: Tensor) -> list[FrameW
         )
         for index in range(len(frames))
     ]
+
+
+def _halves(predictor: WarpPredictor, low: Tensor) -> tuple[Tensor, Tensor]:
+    """P's first layer on a frame in each role, N×100×h×h twice; the bias is in the central one."""
+    first = predictor.trunk[0]
+    assert isinstance(first, nn.Conv2d)
+    central, adjacent = predictor.central_maps(low), predictor.adjacent_maps(low)
+    weights = first.weight.split((central.shape[1], adjacent.shape[1]), dim=1)
+    padding = first.padding
+    assert not isinstance(padding, str)
+    return (
+        functional.conv2d(central, weights[0], first.bias, padding=padding),
+        functional.conv2d(adjacent, weights[1], padding=padding),
+    )
+
+
+def _shifts(predictor: WarpPredictor, central: Tensor, adjacent: Tensor) -> Tensor:
+    """The halves of W centres and of their others W×A → P's shifts W×A×64×2."""
+    pairs = (central[:, None] + adjacent).flatten(0, 1)
+    return predictor.last_layers(predictor.trunk[1:](pairs)).unflatten(0, adjacent.shape[:2])
 
 
 @torch.no_grad()
@@ -159,9 +181,10 @@ def _once_a_window(
         if network.adjacent is not None:
             shifts = None
             if network.predictor is not None:
-                shifts = network.window_shifts(
-                    _stacked([work.central_maps for work in centres]),
-                    _windows([[work.adjacent_maps for work in window] for window in others]),
+                shifts = _shifts(
+                    network.predictor,
+                    _stacked([work.central_half for work in centres]),
+                    _windows([[work.adjacent_half for work in window] for window in others]),
                 )
             maps = _windows([[work.adjacent for work in window] for window in others])
             stack = network.stack(stack, maps, shifts)

@@ -74,6 +74,7 @@ def plan_of(
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         schedule=options.schedule,
+        warmup=options.warmup,
         log_every=options.log_every,
         evaluate_every=evaluate_every,
         checkpoint_every=options.checkpoint_every,

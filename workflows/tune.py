@@ -109,7 +109,8 @@ def _trial(config: dict[str, Any], settings: Settings, run: Run) -> None:
     every = max(1, options.steps // options.reports)
     plan = Plan(
         steps=every * options.reports, batch_size=settings.train.batch_size,
-        learning_rate=settings.train.learning_rate, log_every=every, evaluate_every=every,
+        learning_rate=settings.train.learning_rate,
+        warmup=min(settings.train.warmup, every), log_every=every, evaluate_every=every,
         checkpoint_every=None,
     )  # fmt: skip
     train_options = settings.train.model_copy(

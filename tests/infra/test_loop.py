@@ -102,6 +102,12 @@ def test_evaluation_joins_the_report() -> None:
     ]  # fmt: skip
 
 
+def test_warm_up_rises_linearly() -> None:
+    plan = Plan(steps=10, batch_size=1, learning_rate=1.0, warmup=3)
+    rates = [learning_rate(plan, step) for step in range(1, 6)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+
+
 def test_cosine_falls_to_a_twentieth() -> None:
     plan = Plan(steps=11, batch_size=1, learning_rate=1.0, schedule="cosine")
     rates = [learning_rate(plan, step) for step in range(1, 12)]
