@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from pathlib import Path
 
 import ray
@@ -35,7 +36,12 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {"PYTHONPATH": os.pathsep.join(path)}
-    if address:  # The workers of a local Ray inherit the driver's environment as it is.
+    if not address:
+        # Ray Train's cleaner looks for "the" Ray of this host; with two of them it must be told.
+        port = str(_free_port())
+        os.environ["RAY_GCS_SERVER_PORT"] = port
+        variables["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{port}"
+    else:  # The workers of a local Ray inherit the driver's environment as it is.
         variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     ray.init(
         address=address,
@@ -47,6 +53,12 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
         configure_logging=True,
     )
     _quiet_data()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
 
 
 def cpu_count() -> int:

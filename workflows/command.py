@@ -27,7 +27,7 @@ def main(names: list[str], about: str) -> int:
     program = f"{names[0] if len(names) == 1 else 'full'}.py"
     try:
         chosen = settings.load(sys.argv[1:], program, about)
-        run = Run(chosen.run, force=_forced(chosen.force))
+        run = Run(chosen.run, force=forced(chosen.force))
         # Imported by its full name, not as __main__, so that workers find what the stage sends.
         stages = [(name, _stage(name)) for name in names]
         for _, stage in stages:
@@ -45,7 +45,7 @@ def _stage(name: str) -> Stage:
     return stage
 
 
-def _forced(names: list[str]) -> frozenset[str]:
+def forced(names: list[str]) -> frozenset[str]:
     """The stages to redo: those named and all that come after the first of them."""
     unknown = [name for name in names if name not in FOLDERS]
     if unknown:

@@ -154,7 +154,7 @@ class Enhancer:
     def __call__(self, row: Row) -> Row:
         """Restore one source; whatever is wrong with it becomes its outcome's reason."""
         source = Source(**row)
-        record = storage.join(self.folder, _stem(source), "outcome.json")
+        record = storage.join(self.folder, safe_name(source), "outcome.json")
         if storage.exists(record):
             return dict(storage.read_json(record))
         tracks: list[Row] = []
@@ -211,7 +211,7 @@ class Enhancer:
         return tracks
 
     def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:
-        output = storage.join(self.folder, _stem(source), f"track_{number:03d}.mp4")
+        output = storage.join(self.folder, safe_name(source), f"track_{number:03d}.mp4")
         batch_size = self.settings.enhance.batch_size
         restored = restore(self.network, self._tensors(track.low), batch_size=batch_size)
         pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
@@ -242,7 +242,7 @@ class Enhancer:
             yield pixels.float() / 255
 
 
-def _stem(source: Source) -> str:
+def safe_name(source: Source) -> str:
     """The folder of a source's results: its name, made unique and safe for any file system."""
     plain = "".join(c if c.isalnum() or c in "-_./" else "_" for c in source.name)
     plain = "/".join(part for part in plain.split("/") if part not in ("", ".", ".."))

@@ -1,0 +1,63 @@
+"""Small decisions of the stages that need neither Ray nor training."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets.sources import Source
+from infra.errors import SettingsError
+from infra.settings import OptimiserSettings, Settings
+from workflows.command import FOLDERS, forced
+from workflows.enhance import safe_name
+from workflows.train import check_variants
+from workflows.training import plan_of
+from workflows.tune import variant_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_force_takes_the_stages_behind_it_along() -> None:
+    assert forced([]) == frozenset()
+    assert forced(["enhance", "train"]) == {"train", "evaluate", "enhance"}
+    assert forced(["preprocess"]) == set(FOLDERS)
+    with pytest.raises(SettingsError, match="lunch"):
+        forced(["lunch"])
+
+
+@pytest.mark.parametrize(("variant", "said"), [("f4", "f4"), ("bicubic", "not trained"),
+                                               ("f27", "clip.num_frames is 25")])  # fmt: skip
+def test_variants_that_cannot_be_trained_are_refused(variant: str, said: str) -> None:
+    settings = Settings()
+    settings.train.variants = ["f1", variant]
+    with pytest.raises(SettingsError, match=f"train.variants: .*{said}"):
+        check_variants(settings)
+
+
+def test_epochs_become_steps() -> None:
+    """steps = epochs · rows / (batch size · workers), at least 1."""
+    options = OptimiserSettings(epochs=3, steps=None, batch_size=10, workers=2)
+    assert plan_of(options, 1000, "").steps == 150
+    assert plan_of(options, 1, "").steps == 1
+    assert plan_of(OptimiserSettings(steps=7), 1000, "").steps == 7
+
+
+def test_names_of_trials() -> None:
+    assert [variant_of(1, True), variant_of(5, True), variant_of(25, False)] == [
+        "f1", "f5warp", "f25",
+    ]  # fmt: skip
+
+
+def test_results_of_odd_names_stay_inside_the_folder_and_apart() -> None:
+    names = ["a/b.mp4", "../../etc/passwd", "a/b?.mp4", "a/b*.mp4", "Zoë/x y.mp4", "a/./b.mp4"]
+    found = [safe_name(Source("u", name, "i", "video")) for name in names]
+    assert found[0] == "a/b.mp4"
+    assert len(set(found)) == len(names)
+    assert all(".." not in Path(name).parts and not name.startswith("/") for name in found)
+
+
+def test_ray_uploads_every_package() -> None:
+    """A pattern that drops datasets/ or model/ from working_dir breaks the workers' imports."""
+    for file in (".gitignore", ".rayignore"):
+        lines = (ROOT / file).read_text().split("\n")
+        patterns = {line.strip().strip("/") for line in lines if not line.startswith("#")}
+        assert not patterns & {"datasets", "model", "infra", "workflows"}
