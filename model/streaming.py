@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.fast_convolution import fast_reconstruction
+from model.fast_convolution import fast_reconstruction, fast_sequence
 from model.network import Bicubic, Network, check_low
 from model.warp_predictor import WarpPredictor
 
@@ -31,6 +31,7 @@ class Parts(NamedTuple):
 
     device: torch.device
     reconstruct: Callable[[Tensor], Tensor]
+    trunk: Callable[[Tensor], Tensor] | None
     windows: int
     bf16: bool
 
@@ -120,9 +121,15 @@ def _parts(network: Network, bf16: bool) -> Parts:
     # The transforms are float32; in float64 exactness is wanted more than speed.
     fast = on_cpu and first.dtype == torch.float32
     reconstruct = network.reconstruction
+    # P's first layer is done a frame at a time, see _halves.
+    predictor, trunk = network.predictor, None
+    if predictor is not None:
+        trunk = nn.Sequential(*list(predictor.trunk)[1:])
+    low_side = network.size // network.scale
     return Parts(
         first.device,
         fast_reconstruction(reconstruct, network.size) if fast else reconstruct,
+        fast_sequence(trunk, low_side) if fast and trunk is not None else trunk,
         CPU_WINDOWS if on_cpu else sys.maxsize,
         bf16 and not on_cpu,
     )
@@ -163,10 +170,11 @@ def _halves(predictor: WarpPredictor, low: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def _shifts(predictor: WarpPredictor, central: Tensor, adjacent: Tensor) -> Tensor:
+def _shifts(network: Network, parts: Parts, central: Tensor, adjacent: Tensor) -> Tensor:
     """The halves of W centres and of their others W×A → P's shifts W×A×64×2."""
-    pairs = (central[:, None] + adjacent).flatten(0, 1)
-    return predictor.last_layers(predictor.trunk[1:](pairs)).unflatten(0, adjacent.shape[:2])
+    assert network.predictor is not None and parts.trunk is not None
+    maps = parts.trunk((central[:, None] + adjacent).flatten(0, 1))
+    return network.predictor.last_layers(maps).unflatten(0, adjacent.shape[:2])
 
 
 @torch.no_grad()
@@ -182,7 +190,8 @@ def _once_a_window(
             shifts = None
             if network.predictor is not None:
                 shifts = _shifts(
-                    network.predictor,
+                    network,
+                    parts,
                     _stacked([work.central_half for work in centres]),
                     _windows([[work.adjacent_half for work in window] for window in others]),
                 )

@@ -2,9 +2,10 @@
 
 The two images of a pair go through their own three convolutions, so what they give for a frame can
 be kept and used for every pair that holds the frame (`central_maps`, `adjacent_maps`, `shifts`).
-Ours, where the paper is silent: zero padding in the convolutions; orthogonal initial weights with
-the gain of ReLU, since with the usual start the signal of so small differences fades over eleven
-layers; the last layer at zero, so that training begins with the identity warp.
+Ours, where the paper is silent: zero padding in the convolutions; initial weights in which optical
+flow is written over an orthogonal random start (model/warp_start.py), since from a random start
+alone thousands of steps pass before anything aligns; the last layer at zero, so that training
+begins with the identity warp.
 
 Suffixes: N pairs, h w low pixels, K = 64 control points.
 """
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model.thin_plate_spline import CONTROL_POINTS
+from model.warp_start import start_as_flow
 
 BRANCH = 20
 TRUNK = 100
@@ -41,6 +43,7 @@ class WarpPredictor(nn.Module):
                 _start(module.weight)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
+        start_as_flow(self.central, self.adjacent, self.trunk, self.dense, low_size)
         nn.init.zeros_(self.last.weight)
 
     def forward(self, central: Tensor, adjacent: Tensor) -> Tensor:

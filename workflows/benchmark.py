@@ -1,4 +1,4 @@
-"""All benchmarks of the project: a table on the screen, the same figures as JSON with --json FILE."""
+"""All benchmarks: a table on the screen and, with --json FILE, the same figures as JSON."""
 
 import argparse
 import json

@@ -35,11 +35,11 @@ def measure(network: Network, frames: int, rounds: int, gmac: float) -> Figures:
             exact = restored if exact is None else exact
             square = torch.rand(MATRIX, MATRIX, device=device)
             square = square.bfloat16() if bf16 else square
-            _seconds(lambda square=square: square @ square)  # type: ignore[misc]
+            _seconds(torch.matmul, square, square)
             times, products = [], []
             for _ in range(rounds):
-                times.append(_seconds(lambda bf16=bf16: restore(on_gpu, film, BATCH, bf16)))  # type: ignore[misc]
-                products.append(_seconds(lambda square=square: square @ square))  # type: ignore[misc]
+                times.append(_seconds(restore, on_gpu, film, BATCH, bf16))
+                products.append(_seconds(torch.matmul, square, square))
         a_second = len(film) / statistics.median(times)
         peak = 2 * MATRIX**3 / min(products) / 1e12
         rows.append(
@@ -82,10 +82,10 @@ def table(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[..., object], *given: object) -> float:
     torch.cuda.synchronize()
     start = time.perf_counter()
-    call()
+    call(*given)
     torch.cuda.synchronize()
     return time.perf_counter() - start
 
@@ -93,7 +93,7 @@ def _seconds(call: Callable[[], object]) -> float:
 @contextmanager
 def _float32_as(precision: str) -> Iterator[None]:
     """Products of float32 matrices and convolutions as `ieee` or `tf32`, and as before after."""
-    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
     before = [place.fp32_precision for place in places]
     try:
         for place in places:

@@ -31,13 +31,14 @@ from workflows import benchmark_cuda
 
 SCALE, SIZE = 8, 128
 VARIANT = "f25warp"
-# Windows in a batched forward: the fastest of 1, 2, 4, 8 on one core, by a little.
+# Windows in a batched forward.
 WINDOWS = 4
 # Enough of the slow way for a median.
 NAIVE_FRAMES = 2
 SGEMM = 2048
 TOLERANCE = 1e-5
 Way = Callable[[Tensor], Tensor]
+Times = dict[str, list[float]]
 Figures = dict[str, Any]
 
 
@@ -77,12 +78,12 @@ def _measured(threads: int, frames: int, rounds: int) -> Figures:
         with FlopCounterMode(display=False) as counter:
             results[name] = way(given)
         gmac[name] = counter.get_total_flops() / 2e9 / len(given)
-    clock: dict[str, list[float]] = {name: [] for name in (*ways, "sgemm")}
-    busy: dict[str, list[float]] = {name: [] for name in (*ways, "sgemm")}
+    clock: Times = {name: [] for name in (*ways, "sgemm")}
+    busy: Times = {name: [] for name in (*ways, "sgemm")}
     square = torch.rand(SGEMM, SGEMM)
     for _ in range(rounds):
         for name, (way, given) in (*ways.items(), ("sgemm", (lambda a: a @ a, square))):
-            times = _timed(lambda way=way, given=given: way(given))  # type: ignore[misc]
+            times = _timed(way, given)
             share = 1 if name == "sgemm" else len(given)
             clock[name].append(times[0] / share)
             busy[name].append(times[1] / share)
@@ -136,12 +137,8 @@ def naive(network: Network, film: Tensor, frames: int) -> Tensor:
 def batched(network: Network, film: Tensor) -> Tensor:
     """A film N×3×h×h through the network's forward, some windows at a time → N×3×S×S."""
     windows = [_window(film, middle, network.radius) for middle in range(len(film))]
-    return torch.cat(
-        [
-            network(torch.stack(windows[first : first + WINDOWS]))
-            for first in range(0, len(film), WINDOWS)
-        ]
-    )
+    batches = [windows[first : first + WINDOWS] for first in range(0, len(windows), WINDOWS)]
+    return torch.cat([network(torch.stack(batch)) for batch in batches])
 
 
 def _window(film: Tensor, middle: int, radius: int) -> Tensor:
@@ -161,26 +158,20 @@ def _solved_field(shifts_K2: Tensor) -> Tensor:
 
 
 def _basis(points_N2: Tensor, controls_K2: Tensor) -> Tensor:
-    square = (points_N2[:, None] - controls_K2).square().sum(-1)
+    x, y = (points_N2[:, None, axis] - controls_K2[:, axis] for axis in (0, 1))
+    square = x * x + y * y
     ones = torch.ones_like(points_N2[:, :1])
     return torch.cat((0.5 * torch.xlogy(square, square), ones, points_N2), dim=1)
 
 
-def _timed(call: Callable[[], object]) -> tuple[float, float]:
+def _timed(way: Way, given: Tensor) -> tuple[float, float]:
     """Seconds of the clock and of the processors."""
     clock, busy = time.perf_counter(), time.process_time()
-    call()
+    way(given)
     return time.perf_counter() - clock, time.process_time() - busy
 
 
-def _row(
-    name: str,
-    clock: dict[str, list[float]],
-    busy: dict[str, list[float]],
-    counted: dict[str, list[float]],
-    gmac: float,
-    peak: float,
-) -> Figures:
+def _row(name: str, clock: Times, busy: Times, counted: Times, gmac: float, peak: float) -> Figures:
     gflops = 2 * gmac / statistics.median(counted[name])
     return {
         "way": name,

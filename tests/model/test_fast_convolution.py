@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from model.fast_convolution import fast_layer, fast_reconstruction, tiled_convolution
+from model.fast_convolution import (
+    fast_layer,
+    fast_reconstruction,
+    fast_sequence,
+    tiled_convolution,
+    winograd_convolution,
+)
 from model.reconstruction import Reconstruction
 
 
@@ -20,12 +26,33 @@ def test_equals_the_layer_in_float64(kernel: int, mode: str, shape: tuple[int, i
         assert (given - expected(maps.double())).abs().max() < 2e-6
 
 
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+@pytest.mark.parametrize("shape", [(16, 16), (9, 14), (3, 5)])
+def test_winograd_equals_the_layer_in_float64(mode: str, shape: tuple[int, int]) -> None:
+    layer = nn.Conv2d(5, 6, 3, padding=1, padding_mode=mode)
+    maps = torch.randn(9, 5, *shape)
+    expected = nn.Conv2d(5, 6, 3, padding=1, padding_mode=mode).double()
+    expected.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        given = winograd_convolution(layer)(maps)
+        assert (given - expected(maps.double())).abs().max() < 1e-5
+
+
+def test_a_sequence_is_the_same() -> None:
+    layers = nn.Sequential(nn.ReLU(), nn.Conv2d(40, 48, 3, padding=1), nn.ReLU())
+    maps = torch.randn(2, 40, 16, 16)
+    with torch.no_grad():
+        assert (fast_sequence(layers, 16)(maps) - layers(maps)).abs().max() < 1e-5
+
+
 def test_small_layers_stay_direct_and_large_ones_do_not() -> None:
     small = nn.Conv2d(16, 64, 7, padding=3)
     assert fast_layer(small, 128) is small
     large = nn.Conv2d(64, 64, 7, padding=3)
     assert fast_layer(large, 128) is not large
     assert fast_layer(large, 8) is large
+    trunk = nn.Conv2d(100, 100, 3, padding=1)
+    assert fast_layer(trunk, 16) is not trunk
 
 
 def test_reconstruction_is_the_same() -> None:

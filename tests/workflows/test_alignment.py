@@ -1,0 +1,96 @@
+"""The measures of alignment against predictors of which the answer is known."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.bursts import make_burst
+from workflows import alignment
+from workflows.alignment import error_by_distance, known_motion, picture, spread
+
+SCALE, SIGMA, SEED = 4, 1.2, 3
+
+
+def faces(count: int = 3, size: int = 32) -> Tensor:
+    small = torch.rand(count, 3, size // 8, size // 8)
+    return torch.nn.functional.interpolate(small, (size, size), mode="bicubic").clamp(0, 1)
+
+
+def still(central: Tensor, adjacent: Tensor) -> Tensor:
+    return torch.zeros(len(central), 64, 2)
+
+
+def drift(x: float) -> alignment.Predict:
+    """A predictor that reads every pixel `x` (normalised) to the right of its place."""
+    return lambda central, adjacent: torch.tensor([x, 0.0]).expand(len(central), 64, 2)
+
+
+def test_a_predictor_that_knows_the_motion_has_no_error() -> None:
+    high = faces()
+    burst = make_burst(high, SCALE, SIGMA, generator=torch.Generator().manual_seed(SEED))
+
+    def oracle(central: Tensor, adjacent: Tensor) -> Tensor:
+        assert torch.equal(central, burst.central) and torch.equal(adjacent, burst.adjacent)
+        return burst.shifts
+
+    found = known_motion(oracle, high, SCALE, SIGMA, SEED)
+    assert found["after"] == pytest.approx(0, abs=1e-4)
+    assert 0.05 < found["before"] < 2
+
+
+def test_the_identity_leaves_the_end_point_error_as_it_was() -> None:
+    """before = after = mean |A s| · w / 2 over pixels, A s the displacement of the true shifts s;
+    the draw is repeated from the seed, and more faces than one part holds are all counted."""
+    high = faces(34)
+    found = known_motion(still, high, SCALE, SIGMA, SEED)
+    assert found["before"] == found["after"]
+    assert found == known_motion(still, high, SCALE, SIGMA, SEED)
+    assert found != known_motion(still, high, SCALE, SIGMA, SEED + 1)
+    generator = torch.Generator().manual_seed(SEED)
+    shifts = [make_burst(part, SCALE, SIGMA, generator=generator).shifts for part in high.split(32)]
+    moved = alignment.dense_field(torch.cat(shifts), 8, 8)
+    place = alignment.dense_field(torch.zeros(34, 64, 2), 8, 8)
+    expected = np.linalg.norm((moved - place).numpy() * 4, axis=-1).mean()
+    assert found["before"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_squared_error_of_each_distance_is_that_of_a_loop() -> None:
+    """Mean over clips, both sides, pixels and colours of (255 · difference)²."""
+    low = torch.rand(10, 7, 3, 8, 8)
+    before, after = error_by_distance(still, low)
+    levels = low.double().numpy() * 255
+    expected = [
+        np.mean([(levels[:, 3 + side * d] - levels[:, 3]) ** 2 for side in (-1, 1)])
+        for d in (1, 2, 3)
+    ]
+    assert before.numpy() == pytest.approx(expected, rel=1e-6)
+    assert after.numpy() == pytest.approx(expected, rel=1e-4)
+
+
+def test_motion_undone_leaves_no_squared_error() -> None:
+    """Frames that lie one pixel further left are read one pixel (2 / 8) further left again."""
+    scene = torch.rand(2, 3, 8, 12)
+    centre, moved = scene[..., 2:10], scene[..., 3:11]
+    low = torch.stack((moved, centre, moved), dim=1)
+    low[..., 0] = 0.5  # what is read outside the image is unknown; keep that column alike
+    low[:, 0::2, ..., 0] = low[:, 1:2, ..., 0]
+    before, after = error_by_distance(drift(-2 / 8), low)
+    assert float(before) > 1000
+    inner = error_by_distance(drift(-2 / 8), low)[1]
+    assert float(inner) == float(after)
+
+
+def test_clips_of_the_figure_are_of_different_people_as_far_as_there_are() -> None:
+    assert spread(["a", "a", "b", "a", "c"], 4) == [0, 2, 4, 1]
+    assert spread(["a", "a"], 6) == [0, 1]
+
+
+def test_the_picture_has_a_row_a_clip_and_five_columns() -> None:
+    figure = picture(still, torch.rand(2, 5, 3, 8, 8))
+    assert len(figure.axes) == 10
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["centre", "neighbour", "warped"]
+    before, after = (figure.axes[column].images[0].get_array() for column in (3, 4))
+    assert np.allclose(before, after, atol=1e-5)
+    plt.close(figure)

@@ -1,0 +1,93 @@
+"""The benchmark of the network: its ways agree, its figures are all there; no timing is judged."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from workflows import benchmark, benchmark_cuda, benchmark_network
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """f5warp, ×4 from 4×4 to 16×16: small, and still through the transforms of restore."""
+    monkeypatch.setattr(benchmark_network, "VARIANT", "f5warp")
+    monkeypatch.setattr(benchmark_network, "SCALE", 4)
+    monkeypatch.setattr(benchmark_network, "SIZE", 16)
+    monkeypatch.setattr(benchmark_network, "SGEMM", 16)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_writes_the_figures_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "figures.json"
+    words = ["network", "--frames", "3", "--rounds", "1", "--json", str(target)]
+    assert benchmark.main(words) == 0
+    figures = json.loads(target.read_text(encoding="utf-8"))
+    assert [row["way"] for row in figures["rows"]] == ["naive", "batched", "restore"]
+    for row in figures["rows"]:
+        assert 0 < row["ms_min"] <= row["ms"] <= row["ms_max"]
+        assert min(row[key] for key in ("cpu_ms", "times_naive", "gmac", "gflops")) > 0
+    naive, batched, _ = figures["rows"]
+    assert naive["times_naive"] == batched["times_batched"] == 1
+    assert batched["gmac"] == pytest.approx(figures["network_gmac"])
+    assert figures["machine"]["threads"] == 1
+    assert max(figures["differences"].values()) < 1e-5
+    printed = capsys.readouterr().out
+    assert all(f"| {row['way']} | {row['ms']:.0f} (" in printed for row in figures["rows"])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_naive_is_the_network_and_sees_every_frame() -> None:
+    network, film = benchmark_network.prepared(), torch.rand(2, 3, 4, 4)
+    with torch.no_grad():
+        given = benchmark_network.naive(network, film, 1)
+        assert (given - benchmark_network.batched(network, film)[:1]).abs().max() < 1e-5
+        # The comparison means something: a neighbour, and where it is read, change the result.
+        film[1] = 0
+        assert (given - benchmark_network.naive(network, film, 1)).abs().max() > 1e-3
+        assert network.predictor is not None
+        unmoved = benchmark_network.naive(network, film, 1)
+        network.predictor.last.weight.zero_()
+        assert (unmoved - benchmark_network.naive(network, film, 1)).abs().max() > 1e-4
+
+
+@pytest.mark.usefixtures("tiny")
+def test_ways_that_differ_are_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        benchmark_network, "restore", lambda network, film: torch.zeros(2, 3, 16, 16)
+    )
+    assert benchmark.main(["network", "--frames", "2", "--rounds", "1"]) == 1
+    assert "the ways differ" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "required"),
+        (["paint"], "invalid choice"),
+        (["network", "--frames", "0"], "--frames: expected at least 1, got 0"),
+        (["network", "--rounds", "many"], "invalid int value"),
+        (["network", "--json", "no/such/folder/figures.json"], "make it first"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_two(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert benchmark.main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1 and message in told
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark_cuda, "MATRIX", 256)
+    monkeypatch.setattr(benchmark_cuda, "LEAST_FRAMES", 30)
+    figures = benchmark_cuda.measure(benchmark_network.prepared(), 2, 1, gmac=0.1)
+    assert [row["precision"] for row in figures["rows"]] == ["fp32", "tf32", "bf16"]
+    assert all(row["difference_to_fp32"] < 0.1 for row in figures["rows"])
+    assert "bf16" in benchmark_cuda.table(figures)
