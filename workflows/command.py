@@ -2,14 +2,12 @@
 
 import importlib
 import sys
-from collections.abc import Callable
 
 from infra import cluster, settings
 from infra.errors import FacestackError
 from infra.runs import Run
 from infra.settings import Settings
 
-Stage = Callable[[Settings, Run], None]
 # Stage → folder of the run with its completion record; full.py runs them in this order.
 FOLDERS = {
     "preprocess": "clips",
@@ -29,9 +27,12 @@ def main(names: list[str], about: str) -> int:
         chosen = settings.load(sys.argv[1:], program, about)
         run = Run(chosen.run, force=forced(chosen.force))
         # Imported by its full name, not as __main__, so that workers find what the stage sends.
-        stages = [(name, _stage(name)) for name in names]
-        for _, stage in stages:
-            stage(chosen, run)
+        modules = {name: importlib.import_module(f"workflows.{name}") for name in names}
+        for module in modules.values():
+            # What can be refused is refused before hours of work, and before anything is written.
+            getattr(module, "check", _nothing)(chosen)
+        for name, module in modules.items():
+            getattr(module, name)(chosen, run)
         return max(_status(run, FOLDERS[name]) for name in names)
     except FacestackError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -40,9 +41,8 @@ def main(names: list[str], about: str) -> int:
         cluster.disconnect()
 
 
-def _stage(name: str) -> Stage:
-    stage: Stage = getattr(importlib.import_module(f"workflows.{name}"), name)
-    return stage
+def _nothing(_: Settings) -> None:
+    """The check of a stage whose settings pydantic has checked already."""
 
 
 def forced(names: list[str]) -> frozenset[str]:

@@ -80,7 +80,6 @@ def enhance(settings: Settings, run: Run) -> None:
     """Write an mp4 of restored faces a track below `enhanced/`, and `manifest.parquet`."""
     options = settings.enhance
     root = options.source or settings.source or run.path("source")
-    _check_variant(settings)
     used = {"enhance": options.model_dump(exclude={"workers", "batch_size", "gpus_per_worker"}),
             "source": storage.absolute(root)}  # fmt: skip
     with run.stage("enhance", "enhanced", used, [f"train/{options.variant}"]) as stage:
@@ -106,7 +105,8 @@ def enhance(settings: Settings, run: Run) -> None:
         }
 
 
-def _check_variant(settings: Settings) -> None:
+def check(settings: Settings) -> None:
+    """Raise SettingsError for a variant that is not trained, or a source that is not there."""
     variant = settings.enhance.variant
     try:
         parse_variant(variant)
@@ -117,6 +117,8 @@ def _check_variant(settings: Settings) -> None:
             f"enhance.variant: {variant} is not among train.variants "
             f"({', '.join(settings.train.variants)})"
         )
+    if settings.enhance.source is not None:
+        find(settings.enhance.source)
 
 
 def _restore_all(settings: Settings, run: Run, stage: Stage, sources: list[Source]) -> list[Row]:

@@ -55,14 +55,11 @@ def preprocess(settings: Settings, run: Run) -> None:
     }
     if settings.source is None:
         used["synthetic"] = settings.synthetic.model_dump()
-    sources = None if settings.source is None else find(settings.source)
-    _check_detector(settings)
     with run.stage("preprocess", "clips", used, []) as stage:
         if stage is None:
             return
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        if sources is None:
-            sources = find(_draw(settings, run))
+        sources = find(settings.source or _draw(settings, run))
         outcomes = _extract(settings, stage, sources)
         plans = _plan(settings, stage, outcomes)
         _assemble(settings, stage, plans)
@@ -78,7 +75,10 @@ def find(root: str) -> list[Source]:
         raise SettingsError(f"--source {error}") from error
 
 
-def _check_detector(settings: Settings) -> None:
+def check(settings: Settings) -> None:
+    """Raise SettingsError for a source or a detector's model that cannot be used."""
+    if settings.source is not None:
+        find(settings.source)
     model = settings.preprocess.detector_model
     if settings.preprocess.faces == "aligned" or model is None:
         return

@@ -39,6 +39,13 @@ def recogniser(settings: Settings, run: Run) -> None:
         _judge(settings, run, stage)
 
 
+def check(settings: Settings) -> None:
+    """Raise SettingsError where the file of weights is not there."""
+    weights = settings.recogniser.weights
+    if weights is not None and not storage.exists(weights):
+        raise SettingsError(f"recogniser.weights: {weights}: no such file")
+
+
 def load(run: Run) -> FaceRecogniser:
     """The run's recogniser, frozen."""
     with storage.local_file(run.path("recogniser", "weights.safetensors")) as path:
@@ -47,8 +54,6 @@ def load(run: Run) -> FaceRecogniser:
 
 
 def _take_over(stage: Stage, weights: str) -> None:
-    if not storage.exists(weights):
-        raise SettingsError(f"recogniser.weights: {weights}: no such file")
     try:
         with storage.local_file(weights) as path:
             network = load_vgg_face(path)

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from infra import cluster, storage
 from infra.errors import SettingsError
+from infra.loop import Plan
 from infra.runs import Run, Stage
 from infra.settings import OptimiserSettings, Settings
 from model.network import Network, build, parse_variant
@@ -25,7 +26,6 @@ def train(settings: Settings, run: Run) -> None:
 
     Every variant has its own completion record, so that one more variant trains alone.
     """
-    check_variants(settings)
     perceptual = _perceptual(settings, run)
     # With a record for each variant, the list itself is no part of any variant's settings.
     made_from = settings.train.made_from()
@@ -52,7 +52,7 @@ def train(settings: Settings, run: Run) -> None:
     run.summarise("train", "train", every, parts, {"variants": len(done), "validation_psnr": done})
 
 
-def check_variants(settings: Settings) -> None:
+def check(settings: Settings) -> None:
     """Raise SettingsError, naming the field, for a variant that cannot be built or fed."""
     for variant in settings.train.variants:
         try:
@@ -82,9 +82,7 @@ def _train_one(
     options = settings.train
     shards = clips.shards(run, "train")
     plan = plan_of(options, clips.rows(shards), run.record("clips").digest, options.evaluate_every)
-    last = fit(
-        work(settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan_of_=plan)
-    )
+    last = fit(work(settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan))
     for name in ("step", "validation_psnr", "validation_verification"):
         if name in last:
             stage.counts[name] = round(last[name], 3)
@@ -97,7 +95,7 @@ def work(
     name: str,
     variant: str,
     perceptual: dict[str, float],
-    plan_of_: Any,
+    plan: Plan,
     options: OptimiserSettings | None = None,
     **more: Any,
 ) -> Work:
@@ -107,7 +105,7 @@ def work(
         folder=folder,
         shards=clips.shards(run, "train"),
         options=options or settings.train,
-        plan=plan_of_,
+        plan=plan,
         seed=settings.seed,
         build=partial(_build, settings, run, variant, perceptual),
         **more,

@@ -9,7 +9,7 @@ from infra.errors import SettingsError
 from infra.settings import OptimiserSettings, Settings
 from workflows.command import FOLDERS, forced
 from workflows.enhance import safe_name
-from workflows.train import check_variants
+from workflows.train import check
 from workflows.training import plan_of
 from workflows.tune import variant_of
 
@@ -30,7 +30,7 @@ def test_variants_that_cannot_be_trained_are_refused(variant: str, said: str) ->
     settings = Settings()
     settings.train.variants = ["f1", variant]
     with pytest.raises(SettingsError, match=f"train.variants: .*{said}"):
-        check_variants(settings)
+        check(settings)
 
 
 def test_epochs_become_steps() -> None:
