@@ -43,12 +43,18 @@ class TorchEngine:
     rank = 0
     world_size = 1
 
-    def __init__(self, objective: nn.Module, device: str = "cpu", precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        objective: nn.Module,
+        device: str = "cpu",
+        precision: str = "fp32",
+        beta2: float = 0.999,
+    ) -> None:
         self.objective = objective.to(device)
         self.device = device
         self.precision = precision
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(self.parameters)
+        self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, beta2))
 
     def step(self, batch: Batch, learning_rate: float) -> dict[str, Tensor]:
         """One update with Adam."""
@@ -94,7 +100,12 @@ class DeepSpeedEngine:
     """DeepSpeed inside a process group that Ray Train (or torchrun) has set up."""
 
     def __init__(
-        self, objective: nn.Module, batch_size: int, zero_stage: int = 0, precision: str = "fp32"
+        self,
+        objective: nn.Module,
+        batch_size: int,
+        zero_stage: int = 0,
+        precision: str = "fp32",
+        beta2: float = 0.999,
     ) -> None:
         cuda = torch.cuda.is_available()
         if not cuda:
@@ -118,7 +129,12 @@ class DeepSpeedEngine:
                 "gradient_accumulation_steps": 1,
                 "optimizer": {
                     "type": "Adam",
-                    "params": {"lr": 1e-4, "torch_adam": True, "adam_w_mode": False},
+                    "params": {
+                        "lr": 1e-4,
+                        "betas": [0.9, beta2],
+                        "torch_adam": True,
+                        "adam_w_mode": False,
+                    },
                 },
                 "zero_optimization": {"stage": zero_stage},
                 "bf16": {"enabled": precision == "bf16"},

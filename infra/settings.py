@@ -104,6 +104,7 @@ class OptimiserSettings(Section):
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="learning rate over the steps; cosine falls to a twentieth"
     )
+    beta2: float = Field(0.999, gt=0, lt=1, description="Adam's decay of squared gradients")
     warmup: int = Field(0, ge=0, description="steps over which the learning rate rises to it")
     workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
@@ -146,13 +147,16 @@ class RecogniserSettings(OptimiserSettings):
 class PretrainSettings(OptimiserSettings):
     """The warp predictor alone, unsupervised."""
 
-    steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(150, gt=0, description="optimiser steps; none = from epochs")
     num_frames: Positive = Field(5, description="frames a clip whose pairs are aligned, odd")
-    target: Literal["low", "high"] = Field("low", description="resolution of the squared error")
     objective: Literal["photometric", "field"] = Field(
-        "photometric", description="photometric: warped against central; field: known motion"
+        "field", description="field: known motion of made pairs; photometric: as the paper"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
+    target: Literal["low", "high"] = Field("low", description="resolution of the photometric error")
+    batch_size: Positive = 16
+    learning_rate: float = Field(3e-4, gt=0, description="Adam's step size")
+    schedule: Literal["constant", "cosine"] = "cosine"
+    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's decay of squared gradients")
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 

@@ -144,7 +144,7 @@ def warped(predict: Predict, central: Tensor, adjacent: Tensor) -> Tensor:
 
 @torch.no_grad()
 def picture(predict: Predict, low: Tensor, distance: int = SHOWN_DISTANCE) -> Figure:
-    """Draw a row for each of N×T×3×h×w clips: centre, neighbour, warped, |difference| of both.
+    """Draw a row for each of N×T×3×h×w clips: centre, neighbour, warped, 3·|difference| of both.
 
     The neighbour lies `distance` frames after the centre, or at the end of a shorter window.
     """
@@ -156,8 +156,8 @@ def picture(predict: Predict, low: Tensor, distance: int = SHOWN_DISTANCE) -> Fi
         "centre": central,
         "neighbour": adjacent,
         "warped": moved,
-        "|difference|, before": (3 * (adjacent - central).abs()).clamp(0, 1),
-        "|difference|, after": (3 * (moved - central).abs()).clamp(0, 1),
+        "3·|difference|, before": (3 * (adjacent - central).abs()).clamp(0, 1),
+        "3·|difference|, after": (3 * (moved - central).abs()).clamp(0, 1),
     }
     figure, axes = plt.subplots(
         len(low), len(shown), squeeze=False, layout="constrained",

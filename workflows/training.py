@@ -119,7 +119,7 @@ def _worker(work: Work) -> None:
     torch.manual_seed(work.seed)
     job = work.build()
     engine = DeepSpeedEngine(
-        job.objective, options.batch_size, options.zero_stage, options.precision
+        job.objective, options.batch_size, options.zero_stage, options.precision, options.beta2
     )
     reader = ShardReader(
         work.shards, options.batch_size, seed=work.seed, columns=job.columns,

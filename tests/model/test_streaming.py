@@ -13,7 +13,7 @@ from model.streaming import FrameWork, restore
 
 
 def network(variant: str = "f25warp") -> Network:
-    made = build(variant, scale=4, size=8, width=0.25).eval()
+    made = build(variant, scale=4, size=8, width=0.25, start="kaiming").eval()
     assert isinstance(made, Network)
     if made.predictor is not None:
         nn.init.normal_(made.predictor.last.weight, std=0.01)
@@ -66,7 +66,7 @@ def test_other_variants_too(variant: str) -> None:
 
 
 def test_paper_sizes_go_through_the_transforms() -> None:
-    made = build("f5warp").eval()
+    made = build("f5warp", start="kaiming").eval()
     assert isinstance(made, Network) and made.predictor is not None
     nn.init.normal_(made.predictor.last.weight, std=0.003)
     frames = torch.rand(3, 3, 16, 16)
