@@ -147,7 +147,7 @@ class RecogniserSettings(OptimiserSettings):
 class PretrainSettings(OptimiserSettings):
     """The warp predictor alone, unsupervised."""
 
-    steps: int | None = Field(150, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(120, gt=0, description="optimiser steps; none = from epochs")
     num_frames: Positive = Field(5, description="frames a clip whose pairs are aligned, odd")
     objective: Literal["photometric", "field"] = Field(
         "field", description="field: known motion of made pairs; photometric: as the paper"
@@ -171,13 +171,13 @@ class TrainSettings(OptimiserSettings):
     """The restoration variants."""
 
     variants: list[str] = Field(["f1", "f5", "f5warp"], description="variants to train")
-    steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(160, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     use_search: bool = Field(True, description="take λ from tune/best.json instead")
-    evaluate_every: Positive = Field(100, description="steps from one validation to the next")
+    evaluate_every: Positive = Field(40, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 
@@ -190,7 +190,7 @@ class TuneSettings(Section):
     warp: bool = Field(True, description="align the frames of trials with more than one")
     perceptual_min: float = Field(1.0, gt=0, description="smallest λ of pool3 and pool4")
     perceptual_max: float = Field(100.0, gt=0, description="largest λ of pool3 and pool4")
-    steps: Positive = Field(45, description="optimiser steps a trial at most")
+    steps: Positive = Field(30, description="optimiser steps a trial at most")
     reports: Positive = Field(3, description="validations a trial; the scheduler stops bad ones")
     metric: Literal["psnr", "verification"] = Field(
         "verification", description="what is maximised on the validation identities"
