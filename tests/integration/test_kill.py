@@ -31,7 +31,12 @@ def test_killed_twice(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
     assert not (folder / "clips/stage.json").exists()
 
     history = folder / "train/f1/history.json"
-    run_and_kill(lambda: history.exists(), *arguments)
+
+    def four_checkpoints_later() -> bool:
+        # The report before the kill may be lost, so the kill waits for several.
+        return history.exists() and json.loads(history.read_text())[-1]["step"] >= 12
+
+    run_and_kill(four_checkpoints_later, *arguments)
     assert (folder / "clips/stage.json").exists()
     assert not (folder / "train/f1/stage.json").exists()
     whole = clips(folder)
