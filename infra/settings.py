@@ -171,7 +171,7 @@ class TrainSettings(OptimiserSettings):
     """The restoration variants."""
 
     variants: list[str] = Field(["f1", "f5", "f5warp"], description="variants to train")
-    steps: int | None = Field(160, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
