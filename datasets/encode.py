@@ -10,11 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], rate: Fraction, crf: int) -> int:
+def write_video(
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    rate: Fraction,
+    crf: int,
+    preset: str = "medium",
+) -> int:
     """Encodes H×W×3 uint8 RGB frames of one even size at `rate` frames/s; returns their number.
 
     The file appears whole or not at all; frames are encoded as they come. `crf` is x264's
-    constant rate factor, lower is better. Raises ValueError without a frame or for an odd size.
+    constant rate factor, lower is better; `preset` trades size
+    for speed. Raises ValueError without a frame or for an odd size.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -23,7 +30,7 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], rate: Fraction,
         with av.open(str(part), "w", format="mp4") as container:
             # One thread: the file then does not depend on the machine's cores.
             stream = container.add_stream(
-                "libx264", rate=rate, options={"crf": str(crf), "preset": "medium", "threads": "1"}
+                "libx264", rate=rate, options={"crf": str(crf), "preset": preset, "threads": "1"}
             )
             stream.pix_fmt = "yuv420p"
             for picture in frames:

@@ -4,11 +4,10 @@ Each clip of a person has its own light, background, clothes and motion; the per
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from datasets.drawn_face import Head, paint_head
@@ -17,9 +16,10 @@ from datasets.drawn_frame import Light, draw_frame
 from datasets.drawn_identity import draw_identity
 from datasets.drawn_paint import Floats, Pixels
 from datasets.drawn_scene import Pose, draw_scene
+from datasets.encode import write_video
 
 # High enough that the coding error is far below what ×8 degradation takes away.
-CRF = "14"
+CRF = 14
 
 
 def write_dataset(
@@ -79,7 +79,7 @@ def write_person(
         head = paint_head(draw_identity(seed, person), _texture_size(size))
         for clip in missing:
             pictures = draw_clip(head, [seed, 2, person, clip], frames, size, fps)
-            _write_video(wanted[clip], pictures, size, fps)
+            write_video(wanted[clip], pictures, Fraction(fps), CRF, preset="veryfast")
     return wanted
 
 
@@ -158,22 +158,3 @@ def _lights(rng: np.random.Generator, times: Floats) -> list[Light]:
         tint = (float(bright * (1 + warmth)), float(bright), float(bright * (1 - warmth)))
         lights.append(Light(direction, float(ambient), tint))
     return lights
-
-
-def _write_video(path: Path, pictures: Iterable[Pixels], size: int, fps: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with av.open(str(part), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps))
-            stream.height = stream.width = size
-            stream.pix_fmt = "yuv420p"
-            # One thread: the file then does not depend on the machine's cores.
-            stream.options = {"crf": CRF, "preset": "veryfast", "threads": "1"}
-            for picture in pictures:
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
