@@ -25,7 +25,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from infra import settings, storage
+from infra import command_line, storage
 from infra.errors import FacestackError, RunError
 from infra.runs import Run, say
 from model.batches import to_pixels
@@ -47,7 +47,7 @@ LEVELS = 255.0
 def main() -> int:
     """Measure the run that the command line names; returns the exit status of DESIGN §6."""
     try:
-        chosen = settings.load(sys.argv[1:], "alignment.py", __doc__ or "")
+        chosen = command_line.load(sys.argv[1:], "alignment.py", __doc__ or "")
         align(Run(chosen.run))
         return 0
     except FacestackError as error:

@@ -3,8 +3,8 @@
 import importlib
 import sys
 
-from infra import cluster, settings
-from infra.errors import FacestackError
+from infra import cluster, command_line
+from infra.errors import FacestackError, SettingsError
 from infra.runs import Run
 from infra.settings import Settings
 
@@ -24,7 +24,7 @@ def main(names: list[str], about: str) -> int:
     """Run the named stages; returns the exit status of DESIGN §6 (0, 1 or 2)."""
     program = f"{names[0] if len(names) == 1 else 'full'}.py"
     try:
-        chosen = settings.load(sys.argv[1:], program, about)
+        chosen = command_line.load(sys.argv[1:], program, about)
         run = Run(chosen.run, force=forced(chosen.force))
         # Imported by its full name, not as __main__, so that workers find what the stage sends.
         modules = {name: importlib.import_module(f"workflows.{name}") for name in names}
@@ -49,9 +49,7 @@ def forced(names: list[str]) -> frozenset[str]:
     """The stages to redo: those named and all that come after the first of them."""
     unknown = [name for name in names if name not in FOLDERS]
     if unknown:
-        raise settings.SettingsError(
-            f"force: no stage {unknown[0]!r}; there are {', '.join(FOLDERS)}"
-        )
+        raise SettingsError(f"force: no stage {unknown[0]!r}; there are {', '.join(FOLDERS)}")
     order = list(FOLDERS)
     return frozenset(order[min(map(order.index, names)) :]) if names else frozenset()
 

@@ -11,7 +11,8 @@ from infra import cluster, storage
 from infra.errors import SettingsError
 from infra.loop import Plan
 from infra.runs import Run, Stage
-from infra.settings import OptimiserSettings, Settings
+from infra.settings import Settings
+from infra.settings_training import OptimiserSettings
 from model.network import Network, build, parse_variant
 from model.objectives import Restoration
 from model.weights import load_weights, start_from

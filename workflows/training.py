@@ -33,7 +33,7 @@ from datasets.reader import ShardReader
 from infra import storage
 from infra.engines import DeepSpeedEngine
 from infra.loop import Arrays, Plan, train
-from infra.settings import OptimiserSettings
+from infra.settings_training import OptimiserSettings
 
 
 @dataclass

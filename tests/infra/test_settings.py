@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.command_line import load
 from infra.errors import SettingsError
-from infra.settings import Settings, load
+from infra.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

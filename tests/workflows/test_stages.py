@@ -6,7 +6,8 @@ import pytest
 
 from datasets.sources import Source
 from infra.errors import SettingsError
-from infra.settings import OptimiserSettings, Settings
+from infra.settings import Settings
+from infra.settings_training import OptimiserSettings
 from workflows.command import FOLDERS, forced
 from workflows.enhance import safe_name
 from workflows.train import check

@@ -1,0 +1,77 @@
+"""Settings of what clips are and how videos become them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A group of settings that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class ClipSettings(Section):
+    """What a clip is; shared by every stage."""
+
+    size: Positive = Field(64, description="side of the high-resolution face [px]")
+    scale: Positive = Field(4, description="high-resolution pixels per low-resolution pixel")
+    num_frames: Positive = Field(25, description="low-resolution frames stored a clip, odd")
+    blur_sigma: float | None = Field(
+        1.2, gt=0, description="Gaussian blur before downsampling [high px]; none = bicubic"
+    )
+
+    @property
+    def low_size(self) -> int:
+        """Side of a low-resolution frame in pixels."""
+        return self.size // self.scale
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ClipSettings":
+        if self.size % self.scale or self.scale % 2:
+            raise ValueError(
+                f"size {self.size} must be a multiple of scale {self.scale}, an even number"
+            )
+        if self.num_frames % 2 == 0:
+            raise ValueError(f"num_frames {self.num_frames} must be odd (centre plus both sides)")
+        return self
+
+
+class SyntheticSettings(Section):
+    """The drawn faces that are used when no source is given."""
+
+    identities: Positive = Field(40, description="people drawn")
+    clips: Positive = Field(2, description="videos a person")
+    frames: Positive = Field(45, description="frames a video")
+
+
+class PreprocessSettings(Section):
+    """Videos to clip shards."""
+
+    faces: Literal["aligned", "detect"] = Field(
+        "aligned", description="aligned: each frame is a face crop already; detect: find and track"
+    )
+    detector_model: str | None = Field(
+        None, description="YuNet .onnx file; none = OpenCV's own Haar cascade"
+    )
+    min_face: Positive = Field(32, description="smaller faces are left out and counted [source px]")
+    detection_stride: Positive = Field(5, description="frames from one detection to the next")
+    context: float = Field(1.3, ge=1, description="side of the crop per side of the detected box")
+    clip_stride: Positive = Field(4, description="frames from one clip's centre to the next")
+    train_share: Fraction = Field(0.7, description="share of identities for training")
+    validation_share: Fraction = Field(0.15, description="share of identities for validation")
+    max_pixels: Positive = Field(3840 * 2160, description="larger frames are refused [px]")
+    shard_megabytes: Positive = Field(128, description="size a shard is filled to [MB]")
+    workers: int | None = Field(None, gt=0, description="videos at once; none = one a CPU")
+    max_error_share: Fraction = Field(
+        0.1, description="share of inputs that may end as error rows before the exit status is 1"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> "PreprocessSettings":
+        if self.train_share + self.validation_share >= 1:
+            raise ValueError("train_share + validation_share must leave a share for the test split")
+        return self

@@ -1,0 +1,114 @@
+"""Settings of the stages that train: recogniser, pretrain, tune and train."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from infra.settings_data import Positive, Section
+
+Perceptual = dict[Literal["pool3", "pool4", "fc7"], Annotated[float, Field(ge=0)]]
+
+
+class OptimiserSettings(Section):
+    """What every training stage has in common."""
+
+    steps: int | None = Field(None, gt=0, description="optimiser steps; none = from epochs")
+    epochs: float | None = Field(None, gt=0, description="passes over the training clips")
+    batch_size: Positive = Field(10, description="clips a step and worker")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's step size")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="learning rate over the steps; cosine falls to a twentieth"
+    )
+    beta2: float = Field(0.999, gt=0, lt=1, description="Adam's decay of squared gradients")
+    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises to it")
+    workers: Positive = Field(1, description="Ray Train workers")
+    cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
+    gpus_per_worker: float = Field(0, ge=0, description="GPUs a worker")
+    zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the network")
+    log_every: Positive = Field(20, description="steps from one log line to the next")
+    checkpoint_every: Positive = Field(100, description="steps from one checkpoint to the next")
+    max_failures: int = Field(1, ge=-1, description="restarts after a lost worker; -1 = no bound")
+
+    def made_from(self) -> dict[str, Any]:
+        """What the trained weights depend on: all but how the work is placed and watched."""
+        operation = {"cpus_per_worker", "gpus_per_worker", "log_every", "checkpoint_every",
+                     "max_failures"}  # fmt: skip
+        return self.model_dump(exclude=operation)
+
+    @model_validator(mode="after")
+    def _length(self) -> "OptimiserSettings":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give exactly one of steps and epochs")
+        return self
+
+
+class RecogniserSettings(OptimiserSettings):
+    """The face recogniser behind the perceptual loss and the identity metrics."""
+
+    weights: str | None = Field(
+        None, description="published VGG-Face weights (.mat .pth .safetensors); none = train one"
+    )
+    width: float = Field(0.125, gt=0, le=1, description="channels per channel of VGG-16")
+    input_size: Positive = Field(64, description="side of its input [px]; 224 as published")
+    steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
+    batch_size: Positive = 32
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
+    warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
+    schedule: Literal["constant", "cosine"] = "cosine"
+    cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
+
+
+class PretrainSettings(OptimiserSettings):
+    """The warp predictor alone, unsupervised."""
+
+    steps: int | None = Field(120, gt=0, description="optimiser steps; none = from epochs")
+    num_frames: Positive = Field(5, description="frames a clip whose pairs are aligned, odd")
+    objective: Literal["photometric", "field"] = Field(
+        "field", description="field: known motion of made pairs; photometric: as the paper"
+    )
+    target: Literal["low", "high"] = Field("low", description="resolution of the photometric error")
+    batch_size: Positive = 16
+    learning_rate: float = Field(3e-4, gt=0, description="Adam's step size")
+    schedule: Literal["constant", "cosine"] = "cosine"
+    beta2: float = Field(0.99, gt=0, lt=1, description="Adam's decay of squared gradients")
+    warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
+    cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
+
+
+class NetworkSettings(Section):
+    """The network's size; the paper's where 1."""
+
+    width: float = Field(0.25, gt=0, description="channels of R per channel of the paper's R")
+
+
+class TrainSettings(OptimiserSettings):
+    """The restoration variants."""
+
+    variants: list[str] = Field(["f1", "f5", "f5warp"], description="variants to train")
+    steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
+    learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
+    warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
+    schedule: Literal["constant", "cosine"] = "cosine"
+    perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
+    use_search: bool = Field(True, description="take λ from tune/best.json instead")
+    evaluate_every: Positive = Field(40, description="steps from one validation to the next")
+    validation_clips: Positive = Field(64, description="validation clips used while training")
+    cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
+
+
+class TuneSettings(Section):
+    """The search over frame counts and perceptual weights."""
+
+    trials: Positive = Field(4, description="trials in all")
+    num_frames: list[Positive] = Field([1, 5], description="frame counts searched, odd")
+    warp: bool = Field(True, description="align the frames of trials with more than one")
+    perceptual_min: float = Field(1.0, gt=0, description="smallest λ of pool3 and pool4")
+    perceptual_max: float = Field(100.0, gt=0, description="largest λ of pool3 and pool4")
+    steps: Positive = Field(30, description="optimiser steps a trial at most")
+    reports: Positive = Field(3, description="validations a trial; the scheduler stops bad ones")
+    metric: Literal["psnr", "verification"] = Field(
+        "verification", description="what is maximised on the validation identities"
+    )
+    concurrent: Positive = Field(2, description="trials at once")
+    cpus_per_trial: float = Field(0.5, gt=0, description="CPUs a trial's worker takes")
