@@ -91,6 +91,7 @@ class TrainSettings(OptimiserSettings):
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
+    augment: bool = Field(True, description="mirror, play backwards and relight training clips")
     use_search: bool = Field(True, description="take λ from tune/best.json instead")
     evaluate_every: Positive = Field(40, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")

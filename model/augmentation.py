@@ -1,4 +1,4 @@
-"""Random changes of training images: the recogniser's faces and the predictor's low frames.
+"""Random changes of training images: clips, the recogniser's faces, the predictor's low frames.
 
 All draws are made on the CPU from torch's global generator, one set an image, so that they are the
 same on every device and a training loop that restores the generator's state repeats them.
@@ -18,6 +18,30 @@ def jitter_frames(frames: Tensor, pixels: float) -> Tensor:
     matrix = torch.eye(2, 3).repeat(count, 1, 1)
     matrix[:, :, 2] = drift
     return warp(frames, _grid(matrix, frames)).to(frames.dtype)
+
+
+def augment_clips(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirror, play backwards and relight clips, low B×T×3×h×w and high B×3×S×S in [0, 1], alike.
+
+    Each of these commutes with the degradation, so that the low frames are still those of the
+    high one. The paper names no augmentation; with few people, more steps otherwise only make
+    the fully connected layers of F learn them by heart.
+    """
+    count = len(low)
+    mirrored, backwards = torch.rand(count) < 0.5, torch.rand(count) < 0.5
+    low = torch.where(_each(mirrored, low), low.flip(-1), low)
+    low = torch.where(_each(backwards, low), low.flip(1), low)
+    high = torch.where(_each(mirrored, high), high.flip(-1), high)
+    gain = (1 + 0.15 * torch.randn(count, 1)) * (1 + 0.05 * torch.randn(count, 3))
+    lift = 0.06 * torch.randn(count, 1)
+
+    def relit(images: Tensor) -> Tensor:
+        shape = (count, *[1] * (images.ndim - 4), 3, 1, 1)
+        each_gain = gain.reshape(shape).to(images)
+        each_lift = lift.reshape(*shape[:-3], 1, 1, 1).to(images)
+        return ((images - 0.5) * each_gain + 0.5 + each_lift).clamp(0, 1)
+
+    return relit(low), relit(high)
 
 
 def augment_faces(faces: Tensor, degrade: float) -> Tensor:
@@ -50,6 +74,11 @@ def lose_detail(faces: Tensor, share: float) -> Tensor:
     )
     rough = functional.interpolate(few, (size, size), mode="bicubic", align_corners=False)
     return faces.index_copy(0, chosen, rough.clamp(0, 1).to(faces.dtype))
+
+
+def _each(chosen: Tensor, images: Tensor) -> Tensor:
+    """A flag an image, B, so that it can be held against B×…"""
+    return chosen.reshape(-1, *[1] * (images.ndim - 1)).to(images.device)
 
 
 def _grid(matrix: Tensor, images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.augmentation import augment_faces, jitter_frames
+from model.augmentation import augment_clips, augment_faces, jitter_frames
 from model.batches import Batch, low_window, pick_frames, to_pixels
 from model.bursts import make_burst
 from model.losses import perceptual_distances, pixel_loss
@@ -29,7 +29,8 @@ class Restoration(nn.Module):
     """Eq. (6) on a variant: pixel term plus λ_l times the distance of each layer in `weights`.
 
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
-    objective to its device. `input_size` is what it sees (None: its own).
+    objective to its device. `input_size` is what it sees (None: its own). With `augment`, clips are
+    mirrored, played backwards and relit at random in training (model/augmentation.py).
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Restoration(nn.Module):
         recogniser: FaceRecogniser | None = None,
         weights: Mapping[str, float] | None = None,
         input_size: int | None = None,
+        augment: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.num_frames = num_frames
+        self.augment = augment
         self.weights = {layer: value for layer, value in (weights or {}).items() if value}
         self.input_size = input_size
         if self.weights and recogniser is None:
@@ -56,8 +59,11 @@ class Restoration(nn.Module):
     def forward(self, batch: Batch) -> Terms:
         """Batch with low B×25×h×w×3 and high B×S×S×3 → loss, pixel, psnr (dB), one term a layer."""
         device = device_of(self.network)
-        restored = self.network(low_window(batch, self.num_frames, device)).float()
+        window = low_window(batch, self.num_frames, device)
         truth = to_pixels(batch["high"], device)
+        if self.augment and self.training:
+            window, truth = augment_clips(window, truth)
+        restored = self.network(window).float()
         pixel = pixel_loss(restored, truth)
         loss = pixel
         terms = {"pixel": pixel.detach(), "psnr": psnr_luma(restored.detach(), truth).mean()}

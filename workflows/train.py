@@ -123,7 +123,9 @@ def _build(settings: Settings, run: Run, variant: str, perceptual: dict[str, flo
     validation = Validation(
         clips.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
     )
-    objective = Restoration(network, network.num_frames, judge, perceptual)
+    objective = Restoration(
+        network, network.num_frames, judge, perceptual, augment=settings.train.augment
+    )
     return Job(
         objective=objective,
         columns=["low", "high"],
