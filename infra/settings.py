@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.settings_data import ClipSettings, PreprocessSettings, Section, SyntheticSettings
-from infra.settings_results import EnhanceSettings, EvaluateSettings
+from infra.settings_results import EnhanceSettings, EvaluateSettings, StudySettings
 from infra.settings_training import (
     NetworkSettings,
     PretrainSettings,
@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     enhance: EnhanceSettings = EnhanceSettings()
+    study: StudySettings = StudySettings()
     cluster: ClusterSettings = ClusterSettings()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Settings of the stages that use what was trained: evaluate and enhance."""
+"""Settings of the stages that use what was trained: evaluate, enhance, and the user study."""
 
 from pydantic import Field
 
@@ -26,3 +26,14 @@ class EnhanceSettings(Section):
     batch_size: Positive = Field(16, description="frames at once")
     workers: int | None = Field(None, gt=0, description="actors; none = one a CPU or GPU")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs an actor")
+
+
+class StudySettings(Section):
+    """The user study of workflows/study.py."""
+
+    pairs: list[str] = Field(
+        [], description="methods compared, as first:second; none = three pairs of those trained"
+    )
+    questions: Positive = Field(5, description="clips a pair of methods")
+    port: int = Field(8765, ge=0, le=65535, description="port on loopback; 0 = any free one")
+    answers: str | None = Field(None, description="SQLite file; none = study/ of the run folder")
