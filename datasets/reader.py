@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from datasets.read_ahead import read_ahead
-from datasets.shards import ShardError, open_shard
+from datasets.shards import ShardError, open_shard, read_rows
 
 Batch = dict[str, NDArray]
 TRAINING_COLUMNS = ("low", "high", "neighbour", "neighbour_offset", "identity")
@@ -37,11 +37,13 @@ class RowGroup:
 
 @dataclass(frozen=True)
 class Epoch:
-    """The order of one epoch: row groups `groups` (indices), and the row at which each ends."""
+    """The order of one epoch: row groups `groups` (indices), the row at which each ends, and of
+    each group, by its index, the rows that are read."""
 
     number: int
     groups: NDArray[np.int64]
     ends: NDArray[np.int64]
+    inside: list[NDArray[np.int64]]
 
 
 def list_shards(folder: str) -> list[str]:
@@ -62,6 +64,8 @@ class ShardReader:
 
     `columns` are those to read; `seed` decides the order, or None keeps that of the shards.
     `prefetch` batches are read ahead by a thread (0: none, the caller's own thread reads).
+    With `balanced`, every identity comes equally often: in an epoch the mean number of clips is
+    drawn of each, anew in each epoch, so that one with many clips gives others in the next.
     Raises `ShardError` for no files, files without a row, or files of differing schemas, and
     `ValueError` for a rank outside of the world.
     """
@@ -76,6 +80,7 @@ class ShardReader:
         world_size: int = 1,
         prefetch: int = PREFETCHED_BATCHES,
         cached_groups: int = CACHED_GROUPS,
+        balanced: bool = False,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
@@ -86,12 +91,15 @@ class ShardReader:
         self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
         self.cached_groups = cached_groups
         self.groups = _index(uris, self.columns)
-        self.sizes = np.array([group.rows for group in self.groups], np.int64)
+        sizes = np.array([group.rows for group in self.groups], np.int64)
+        self.starts = np.cumsum(sizes) - sizes
+        self.every_row = [np.arange(size) for size in sizes]
+        self.people = _rows_of_people(uris) if balanced else None
 
     @cached_property
     def rows(self) -> int:
         """The number of rows of an epoch."""
-        return int(self.sizes.sum())
+        return sum(map(len, self._epoch(0).inside))
 
     def batches(self, start_row: int = 0) -> Generator[Batch]:
         """Yields without end this rank's part of each global batch from global row `start_row` on.
@@ -132,17 +140,28 @@ class ShardReader:
         order = np.arange(len(self.groups))
         if self.seed is not None:
             order = np.random.default_rng([self.seed, number]).permutation(order)
-        return Epoch(number, order, np.cumsum(self.sizes[order]))
+        inside = self.every_row
+        if self.people is not None:
+            rows = _balanced(self.people, np.random.default_rng([self.seed or 0, number, 1]))
+            inside = [
+                part - start
+                for part, start in zip(
+                    np.split(rows, np.searchsorted(rows, self.starts[1:])), self.starts, strict=True
+                )
+            ]
+        sizes = np.array([len(rows) for rows in inside])
+        return Epoch(number, order, np.cumsum(sizes[order]), inside)
 
     def _locate(self, epoch: Epoch, row: int) -> tuple[int, int]:
         """Gives the row group, and the row in it, of row `row` of an epoch."""
         at = bisect_right(epoch.ends, row)
         group = int(epoch.groups[at])
-        inside = row - int(epoch.ends[at] - self.sizes[group])
+        rows = epoch.inside[group]
+        place = row - int(epoch.ends[at] - len(rows))
         if self.seed is None:
-            return group, inside
+            return group, int(rows[place])
         draw = np.random.default_rng([self.seed, epoch.number, group])
-        return group, int(draw.permutation(int(self.sizes[group]))[inside])
+        return group, int(draw.permutation(rows)[place])
 
 
 class _Groups:
@@ -190,6 +209,23 @@ class _Groups:
         while len(self.files) > OPEN_FILES:
             self.files.popitem(last=False)[1].close(force=True)
         return self.files[uri]
+
+
+def _rows_of_people(uris: Sequence[str]) -> list[NDArray[np.int64]]:
+    """Lists for each identity its rows, counted through all files."""
+    names = np.concatenate([read_rows(uri, ["identity"])["identity"].to_numpy() for uri in uris])
+    _, label = np.unique(names.astype(str), return_inverse=True)
+    return [np.flatnonzero(label == person) for person in range(label.max() + 1)]
+
+
+def _balanced(people: list[NDArray[np.int64]], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draws the mean number of rows of each person, sorted; none twice before all came once."""
+    each = max(1, round(sum(map(len, people)) / len(people)))
+    drawn = []
+    for rows in people:
+        turns = [generator.permutation(rows) for _ in range(-(-each // len(rows)))]
+        drawn.append(np.concatenate(turns)[:each])
+    return np.sort(np.concatenate(drawn))
 
 
 def to_numpy(column: pa.ChunkedArray) -> NDArray:

@@ -1,4 +1,6 @@
 import threading
+from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -152,3 +154,24 @@ def test_a_rank_outside_of_the_world_is_refused(folder: Path) -> None:
         reader(folder, 4, rank=2, world_size=2)
     with pytest.raises(ValueError, match="start_row -1"):
         reader(folder, 4).batches(-1)
+
+
+def test_balanced_epochs_hold_every_person_equally_often(tmp_path: Path) -> None:
+    """12 clips of a, 3 of b, 1 of c: the mean is 16 / 3, so 5 of each come in an epoch of 15."""
+    people = ["a"] * 7 + ["b"] + ["a"] * 5 + ["c"] + ["b"] * 2
+    clips = [replace(clip(i), identity=person) for i, person in enumerate(people)]
+    for name, part in {"0": clips[:9], "1": clips[9:]}.items():
+        write_clips(str(tmp_path / f"{name}.parquet"), part, 4)
+    balanced = reader(tmp_path, 15, balanced=True)
+    assert balanced.rows == 15
+    rows = frames(balanced.batches(), 4)
+    seen = set()
+    for epoch in (rows[first : first + 15] for first in range(0, 60, 15)):
+        counts = Counter(people[frame] for frame in epoch)
+        assert counts == {"a": 5, "b": 5, "c": 5}
+        # b has three clips: each comes before any comes a third time.
+        assert sorted(Counter(f for f in epoch if people[f] == "b").values()) == [1, 2, 2]
+        assert len({f for f in epoch if people[f] == "a"}) == 5
+        seen.update(f for f in epoch if people[f] == "a")
+    assert len(seen) > 5  # other clips of a in other epochs
+    assert frames(reader(tmp_path, 5, balanced=True).batches(20), 8) == rows[20:]
