@@ -2,8 +2,10 @@
 
 Two measures. Known motion: test faces moved by random splines and sub-pixel shifts, of which the
 true sampling grid is known, so that its end-point error can be told before and after. Real motion:
-the squared error between the central frame and its neighbours, at each distance in frames. Figures
-go to `<run>/alignment/`: alignment.json, and alignment.png to look at.
+the squared error between the central frame and its neighbours, at each distance in frames, beside
+that of reading a neighbour at the predicted shifts and at their opposites and taking the mean: as
+much smoothing as the warp does, and no motion. Figures go to
+`<run>/alignment/`: alignment.json, and alignment.png to look at.
 
 Suffixes: N clips, T frames, R = T // 2 distances, h w low pixels, S high pixels, K = 64.
 """
@@ -68,14 +70,15 @@ def align(run: Run) -> dict[str, Any]:
     low = to_pixels(torch.from_numpy(some["low"]), CPU)
     high = to_pixels(torch.from_numpy(some["high"]), CPU)
     predictor = load_predictor(run, low.shape[-1])
-    before, after = error_by_distance(predictor, low)
+    errors = error_by_distance(predictor, low)
     found = {
         "clips": len(low),
         "identities": len(set(some["identity"])),
         "end_point_error": known_motion(predictor, high, clip["scale"], clip["blur_sigma"], seed),
         "squared_error": [
-            {"distance": place + 1, "before": round(float(one), 2), "after": round(float(two), 2)}
-            for place, (one, two) in enumerate(zip(before, after, strict=True))
+            {"distance": place + 1}
+            | {name: round(float(row[place]), 2) for name, row in errors.items()}
+            for place in range(low.shape[1] // 2)
         ],
     }
     storage.write_json(run.path("alignment", "alignment.json"), found)
@@ -118,28 +121,37 @@ def known_motion(
 
 
 @torch.no_grad()
-def error_by_distance(predict: Predict, low: Tensor) -> tuple[Tensor, Tensor]:
-    """Two rows of R: the mean squared error, in squared levels of 0–255, of neighbours.
+def error_by_distance(predict: Predict, low: Tensor) -> dict[str, Tensor]:
+    """Three rows of R: the mean squared error, in squared levels of 0–255, of neighbours.
 
     `low` is N×T×3×h×w in [0, 1]. Entry d - 1 is over the neighbours d frames before and after the
-    central frame: as they are, and read through the predicted field.
+    central frame: as they are (before), smoothed as much as the warp smooths them, and read
+    through the predicted field (after).
     """
     radius = low.shape[1] // 2
-    before, after = low.new_zeros(2, radius).double()
+    before, smoothed, after = low.new_zeros(3, radius).double()
     for window in low.split(8):
         for distance in range(1, radius + 1):
             for place in (radius - distance, radius + distance):
                 central, adjacent = window[:, radius], window[:, place]
-                moved = warped(predict, central, adjacent)
-                before[distance - 1] += (adjacent - central).double().square().sum()
-                after[distance - 1] += (moved - central).double().square().sum()
-    pixels = 2 * low[:, radius].numel()
-    return before * LEVELS**2 / pixels, after * LEVELS**2 / pixels
+                shifts = predict(central, adjacent).float()
+                there, back = (read(adjacent, sign * shifts) for sign in (1, -1))
+                for row, image in (
+                    (before, adjacent), (smoothed, (there + back) / 2), (after, there)
+                ):  # fmt: skip
+                    row[distance - 1] += (image - central).double().square().sum()
+    unit = LEVELS**2 / (2 * low[:, radius].numel())
+    return {"before": before * unit, "smoothed": smoothed * unit, "after": after * unit}
 
 
 def warped(predict: Predict, central: Tensor, adjacent: Tensor) -> Tensor:
     """`adjacent` N×3×h×w read through the field that is predicted for it."""
-    return warp(adjacent, dense_field(predict(central, adjacent).float(), *central.shape[-2:]))
+    return read(adjacent, predict(central, adjacent).float())
+
+
+def read(images: Tensor, shifts: Tensor) -> Tensor:
+    """N×3×h×w read through the spline of shifts N×K×2."""
+    return warp(images, dense_field(shifts, *images.shape[-2:]))
 
 
 @torch.no_grad()
@@ -191,8 +203,8 @@ def _say(found: dict[str, Any]) -> None:
     say("alignment", f"end-point error {error['before']:.3f} → {error['after']:.3f} low pixels")
     for row in found["squared_error"]:
         change = 100 * (row["after"] / max(row["before"], 1e-9) - 1)
-        say("alignment", f"{row['distance']:>2} frames away: squared error {row['before']:8.1f} "
-            f"→ {row['after']:8.1f} ({change:+.0f} %)")  # fmt: skip
+        say("alignment", f"{row['distance']:>2} frames away: squared error {row['before']:7.1f} "
+            f"(smoothed {row['smoothed']:.1f}) → {row['after']:.1f} ({change:+.0f} %)")  # fmt: skip
 
 
 if __name__ == "__main__":
