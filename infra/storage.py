@@ -69,16 +69,23 @@ def read_bytes(uri: str) -> bytes:
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a file so that a crash leaves either the old content or the new one."""
     if is_local(uri):
-        try:
+        with writing(uri):
             _write_local(Path(absolute(uri)), content)
-        except OSError as error:
-            raise FaultError(
-                f"{uri}: cannot be written: {error.strerror}; what was written before is whole. "
-                "Make room, or copy the run elsewhere, and give the same command again"
-            ) from error
-        return
-    fs, path = url_to_fs(uri)
-    _patiently(uri, lambda: fs.pipe_file(path, content))
+    else:
+        fs, path = url_to_fs(uri)
+        _patiently(uri, lambda: fs.pipe_file(path, content))
+
+
+@contextmanager
+def writing(uri: str) -> Iterator[None]:
+    """Names the file or folder, and the remedy, where a disk is full or refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise FaultError(
+            f"{uri}: cannot be written: {error.strerror or error}; what was written before is "
+            "whole. Make room, or copy the run elsewhere, and give the same command again"
+        ) from error
 
 
 def _write_local(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,7 +108,7 @@ def fit(work: Work) -> dict[str, float]:
             name=work.name,
             storage_path=storage.join(work.folder, "checkpoints"),
             failure_config=FailureConfig(max_failures=options.max_failures),
-            callbacks=[NoRestart(), *work.callbacks],
+            callbacks=[Restarts(work.name), *work.callbacks],
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
         torch_config=TorchConfig(backend="nccl" if options.gpus_per_worker else "gloo"),
@@ -121,23 +122,29 @@ def fit(work: Work) -> dict[str, float]:
         cause = _raised_in_worker(failure)
         if cause is None:
             raise FaultError(
-                f"{work.name}: worker {rank} was lost, and {options.max_failures} restarts are "
-                f"used up: {str(failure).splitlines()[0]} Give the same command again to go on "
-                "from the last checkpoint, or raise max_failures"
+                f"{work.name}: worker {rank} was lost once more than max_failures "
+                f"{options.max_failures} allows ({_said(failure)}). Give the same command again "
+                "to go on from the last checkpoint"
             ) from None
         cause.add_note(str(failure))  # with the traceback of the worker
         raise cause from None
 
 
-class NoRestart(UserCallback):
-    """Ends a training at an error that a restart would meet again."""
+class Restarts(UserCallback):
+    """Says when a worker is replaced, and ends a training at an error that would come again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise the first of our own errors; only of others does Ray Train restart the workers."""
-        for failure in worker_exceptions.values():
+        """Raise the first of our own errors; of others Ray Train restarts the workers."""
+        for rank, failure in worker_exceptions.items():
             cause = _raised_in_worker(failure)
             if isinstance(cause, FacestackError | ShardError):
                 raise cause
+            print(f"[{self.name}] worker {rank} was lost ({_said(cause or failure)})")
+        # Ray Train writes a page about each worker that is no longer there to be closed.
+        logging.getLogger("ray.train.v2._internal.callbacks.backend_setup").setLevel("CRITICAL")
 
 
 def _raised_in_worker(failure: Exception) -> Exception | None:
@@ -145,10 +152,17 @@ def _raised_in_worker(failure: Exception) -> Exception | None:
     return getattr(failure, "_base_exc", None)
 
 
+def _said(error: Exception) -> str:
+    error = getattr(error, "health_check_failure", error)
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
 def _worker(work: Work) -> dict[str, float]:
     """What runs in each Ray Train worker process; returns the last scalars."""
     # Ray Train repeats every report on the root logger.
     logging.getLogger().setLevel(logging.WARNING)
+    # DeepSpeed calls what torch is about to rename.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     options = work.options
@@ -183,7 +197,8 @@ def _worker(work: Work) -> dict[str, float]:
         last = mean_of_workers(scalars, world_size)
         checkpoints.check()
         if watch is not None:
-            watch.see(last, folder is not None)
+            with storage.writing(work.folder):
+                watch.see(last, folder is not None)
         if folder is not None:
             checkpoints.save(folder, _mark(work, last, world_size))
         if work.only_evaluated and "validation_psnr" in last:
@@ -213,7 +228,8 @@ def mean_of_workers(scalars: dict[str, float], workers: int) -> dict[str, float]
         return scalars
     every: list[dict[str, float]] = [{}] * workers
     torch.distributed.all_gather_object(every, scalars)
-    return {name: float(np.mean([of[name] for of in every])) for name in scalars}
+    means = {name: float(np.mean([of[name] for of in every])) for name in scalars}
+    return means | {"step": scalars["step"]}
 
 
 def _mark(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
