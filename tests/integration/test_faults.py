@@ -25,6 +25,9 @@ from tests.integration import small_jobs
 from tests.integration.small_jobs import STEPS, work
 from workflows.training import fit
 
+# The driver runs in this process, and warns of Ray's own affairs.
+pytestmark = pytest.mark.filterwarnings("default")
+
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "tester",
     "AWS_SECRET_ACCESS_KEY": "only-for-this-test",
