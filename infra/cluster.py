@@ -37,6 +37,8 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {"PYTHONPATH": os.pathsep.join(path)}
     if not address:
+        # Nodes of a local Ray are not taken away, and the end of their watcher is told as an error.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         # Ray Train's cleaner looks for "the" Ray of this host; with two of them it must be told.
         port = str(_free_port())
         os.environ["RAY_GCS_SERVER_PORT"] = port

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from infra.errors import TrainingError
+from infra.universal import universal_checkpoint
 
 Batch = dict[str, Tensor]
 
@@ -106,7 +107,9 @@ class DeepSpeedEngine:
         zero_stage: int = 0,
         precision: str = "fp32",
         beta2: float = 0.999,
+        universal: bool = False,
     ) -> None:
+        """`universal`: the checkpoint to load is of another number of workers."""
         cuda = torch.cuda.is_available()
         if not cuda:
             os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else it warns that it found no GPU
@@ -120,6 +123,8 @@ class DeepSpeedEngine:
             dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False, verbose=False
         )
         self.zero_stage = zero_stage
+        # Without ZeRO every worker has all states, and the files fit any number of workers.
+        self.universal = universal and zero_stage > 0
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.engine, *_ = deepspeed.initialize(
             model=objective,
@@ -137,6 +142,7 @@ class DeepSpeedEngine:
                     },
                 },
                 "zero_optimization": {"stage": zero_stage},
+                "checkpoint": {"load_universal": self.universal},
                 "bf16": {"enabled": precision == "bf16"},
                 "steps_per_print": 10**9,
                 "wall_clock_breakdown": False,
@@ -163,8 +169,9 @@ class DeepSpeedEngine:
         self.engine.save_checkpoint(str(folder), tag="engine", client_state={"facestack": state})
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Take up a DeepSpeed checkpoint of the same world size."""
-        found, client = self.engine.load_checkpoint(str(folder), tag="engine")
+        """Take up a DeepSpeed checkpoint."""
+        with universal_checkpoint(folder) if self.universal else nullcontext(folder) as place:
+            found, client = self.engine.load_checkpoint(str(place), tag="engine")
         if found is None:
             raise TrainingError(f"{folder}: holds no DeepSpeed checkpoint that can be read")
         return dict(client["facestack"])

@@ -1,8 +1,10 @@
-"""The errors that end a command with exit status 2 and one line of text."""
+"""The errors that end a command with one line of text, and the exit status of each."""
 
 
 class FacestackError(Exception):
     """Base of the errors whose text is meant for the user: what, why, and the remedy."""
+
+    status = 2
 
 
 class SettingsError(FacestackError):
@@ -15,3 +17,9 @@ class RunError(FacestackError):
 
 class TrainingError(FacestackError):
     """Training cannot start or go on: no data, a loss that is not finite, a refused checkpoint."""
+
+
+class FaultError(FacestackError):
+    """What a run stands on gave way: a disk, the storage, a worker. The same command goes on."""
+
+    status = 3

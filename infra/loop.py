@@ -1,7 +1,7 @@
 """The one training loop: batches in, weights and scalars out.
 
 It serves every objective (recogniser, warp predictor, restoration) and every engine, and imports
-neither Ray nor DeepSpeed: under Ray Train `report` is a barrier that also stores the checkpoint.
+neither Ray nor DeepSpeed: what `report` does with scalars and checkpoints is the caller's affair.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from infra.engines import Engine
-from infra.errors import TrainingError
+from infra.errors import FaultError, TrainingError
 
 Arrays = Mapping[str, np.ndarray]
 Report = Callable[[dict[str, float], Path | None], None]
@@ -75,7 +75,8 @@ def train(
 
         last = step == plan.steps
         evaluated = evaluate is not None and (last or _due(step, plan.evaluate_every))
-        saved = last or _due(step, plan.checkpoint_every)
+        # What is validated is saved as well, so that the best can be kept.
+        saved = last or evaluated or _due(step, plan.checkpoint_every)
         if not (last or step == 1 or evaluated or saved or _due(step, plan.log_every)):
             continue
         scalars = {name: float(value) for name, value in terms.items()}
@@ -118,7 +119,13 @@ def _hand_over(
         report(scalars, None)
         return
     with TemporaryDirectory() as folder:
-        engine.save(Path(folder), state)
-        # Augmentation draws from torch's generator, on each rank from its own.
-        torch.save(torch.get_rng_state(), Path(folder) / f"generator-{engine.rank}.pt")
+        try:
+            engine.save(Path(folder), state)
+            # Augmentation draws from torch's generator, on each rank from its own.
+            torch.save(torch.get_rng_state(), Path(folder) / f"generator-{engine.rank}.pt")
+        except (OSError, RuntimeError) as error:  # torch.save meets a full disk with either
+            raise FaultError(
+                f"{folder}: the checkpoint of step {state['step']} cannot be written: "
+                f"{str(error).splitlines()[0]}. Make room, and give the same command again"
+            ) from error
         report(scalars, Path(folder))

@@ -31,10 +31,16 @@ class OptimiserSettings(Section):
     max_failures: int = Field(1, ge=-1, description="restarts after a lost worker; -1 = no bound")
 
     def made_from(self) -> dict[str, Any]:
-        """What the trained weights depend on: all but how the work is placed and watched."""
+        """What the trained weights depend on: all but how the work is placed and watched.
+
+        Half as many clips on twice as many workers make the same step.
+        """
         operation = {"cpus_per_worker", "gpus_per_worker", "log_every", "checkpoint_every",
-                     "max_failures"}  # fmt: skip
-        return self.model_dump(exclude=operation)
+                     "max_failures", "batch_size", "workers"}  # fmt: skip
+        return {
+            **self.model_dump(exclude=operation),
+            "batch_size × workers": self.batch_size * self.workers,
+        }
 
     @model_validator(mode="after")
     def _length(self) -> "OptimiserSettings":

@@ -3,19 +3,27 @@
 Local paths and `s3://` go through fsspec; credentials come from the environment alone
 (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, …). A write is whole or absent: local
 files are written under a temporary name and renamed, and an object appears when its put ends.
+A storage that does not answer is asked again for PATIENCE seconds; then, and where a disk is full,
+FaultError names the file.
 """
 
 import json
 import os
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import fsspec
+from botocore.exceptions import BotoCoreError
 from fsspec.core import url_to_fs
+
+from infra.errors import FaultError, RunError
+
+PATIENCE = float(os.environ.get("FACESTACK_STORAGE_PATIENCE", "120"))  # seconds
+Answer = TypeVar("Answer")
 
 
 def is_local(uri: str) -> bool:
@@ -37,14 +45,14 @@ def exists(uri: str) -> bool:
     """Whether a file or folder is there (an object store is asked afresh each time)."""
     fs, path = url_to_fs(uri)
     fs.invalidate_cache()
-    return bool(fs.exists(path))
+    return bool(_patiently(uri, lambda: fs.exists(path)))
 
 
 def files(uri: str, suffix: str = "") -> list[str]:
     """The URIs of all files below a folder with the given ending, sorted; [] if it is absent."""
     fs, path = url_to_fs(uri)
     fs.invalidate_cache()
-    found = fs.find(path) if fs.exists(path) else []
+    found = _patiently(uri, lambda: fs.find(path) if fs.exists(path) else [])
     return sorted(
         str(fs.unstrip_protocol(f)) if not is_local(uri) else f
         for f in found
@@ -54,17 +62,33 @@ def files(uri: str, suffix: str = "") -> list[str]:
 
 def read_bytes(uri: str) -> bytes:
     """The whole content of a file; raises FileNotFoundError."""
-    with fsspec.open(uri, "rb") as stream:
-        return bytes(stream.read())
+    fs, path = url_to_fs(uri)
+    return bytes(_patiently(uri, lambda: fs.cat_file(path)))
 
 
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a file so that a crash leaves either the old content or the new one."""
-    if not is_local(uri):
-        with fsspec.open(uri, "wb") as stream:
-            stream.write(content)
-        return
-    path = Path(absolute(uri))
+    if is_local(uri):
+        with writing(uri):
+            _write_local(Path(absolute(uri)), content)
+    else:
+        fs, path = url_to_fs(uri)
+        _patiently(uri, lambda: fs.pipe_file(path, content))
+
+
+@contextmanager
+def writing(uri: str) -> Iterator[None]:
+    """Names the file or folder, and the remedy, where a disk is full or refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise FaultError(
+            f"{uri}: cannot be written: {error.strerror or error}; what was written before is "
+            "whole. Make room, or copy the run elsewhere, and give the same command again"
+        ) from error
+
+
+def _write_local(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
     try:
@@ -75,6 +99,28 @@ def write_bytes(uri: str, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _patiently(uri: str, action: Callable[[], Answer]) -> Answer:
+    """What `action` gives; an object store that does not answer is asked again and again."""
+    deadline, pause = time.monotonic() + PATIENCE, 0.5
+    while True:
+        try:
+            return action()
+        except FileNotFoundError:
+            raise
+        except PermissionError as error:
+            raise RunError(f"{uri}: {error}; check the AWS_… variables and the policy") from error
+        except (OSError, BotoCoreError) as error:
+            if is_local(uri):
+                raise
+            if time.monotonic() + pause > deadline:
+                raise FaultError(
+                    f"{uri}: the storage has not answered for {PATIENCE:.0f} s ({error}); what was "
+                    "written before is whole. Give the same command again when it is back"
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, 10.0)
 
 
 def read_json(uri: str) -> Any:
@@ -91,14 +137,21 @@ def remove(uri: str) -> None:
     """Remove a file or a folder with all below it; nothing happens where it is absent."""
     fs, path = url_to_fs(uri)
     fs.invalidate_cache()
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
+    _patiently(uri, lambda: fs.rm(path, recursive=True) if fs.exists(path) else None)
 
 
 def upload(local: Path, uri: str) -> None:
     """Copy every file below a local folder to the same place below `uri`, each one whole."""
     for file in sorted(p for p in local.rglob("*") if p.is_file()):
         write_bytes(join(uri, file.relative_to(local).as_posix()), file.read_bytes())
+
+
+def download(uri: str, local: Path) -> None:
+    """Copy every file below `uri` to the same place below a local folder."""
+    for file in files(uri):
+        target = local / file.removeprefix(uri.rstrip("/") + "/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(read_bytes(file))
 
 
 @contextmanager

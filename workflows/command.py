@@ -1,8 +1,15 @@
-"""What every entry point shares: read settings, run stages, turn errors into an exit status."""
+"""What every entry point shares: read settings, run stages, turn errors into an exit status.
+
+0 all done; 1 done, but more inputs ended as error rows than is allowed; 2 bad settings or unusable
+input; 3 stopped by a fault (a full disk, lost workers, storage that stays away) or by an error of
+the program itself, and the same command goes on from there. 2 and 3 end in one line of text.
+"""
 
 import importlib
 import sys
+import traceback
 
+from datasets.shards import ShardError
 from infra import cluster, command_line
 from infra.errors import FacestackError, SettingsError
 from infra.runs import Run
@@ -21,8 +28,9 @@ FOLDERS = {
 
 
 def main(names: list[str], about: str) -> int:
-    """Run the named stages; returns the exit status of DESIGN §6 (0, 1 or 2)."""
+    """Run the named stages; returns the exit status."""
     program = f"{names[0] if len(names) == 1 else 'full'}.py"
+    at_work = program
     try:
         chosen = command_line.load(sys.argv[1:], program, about)
         run = Run(chosen.run, force=forced(chosen.force))
@@ -32,11 +40,20 @@ def main(names: list[str], about: str) -> int:
             # What can be refused is refused before hours of work, and before anything is written.
             getattr(module, "check", _nothing)(chosen)
         for name, module in modules.items():
+            at_work = f"stage {name}"
             getattr(module, name)(chosen, run)
         return max(_status(run, FOLDERS[name]) for name in names)
     except FacestackError as error:
         print(f"error: {error}", file=sys.stderr)
+        return error.status
+    except ShardError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
+    except Exception as error:
+        traceback.print_exc()
+        said = " ".join(str(error).split())[:200]
+        print(f"error: {at_work}: {type(error).__name__}: {said}; traceback above", file=sys.stderr)
+        return 3
     finally:
         cluster.disconnect()
 

@@ -5,8 +5,10 @@ import uuid
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from infra import storage
+from infra.errors import FaultError, RunError
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -48,7 +50,7 @@ def test_a_write_that_fails_leaves_the_old_file(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(FaultError, match="no space"):
         storage.write_bytes(uri, b"new")
     assert storage.read_bytes(uri) == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
@@ -68,3 +70,46 @@ def test_local_paths_become_absolute_and_uris_stay() -> None:
     assert storage.absolute("runs/a") == str(Path.cwd() / "runs/a")
     assert storage.absolute("s3://bucket/run/") == "s3://bucket/run"
     assert storage.join("s3://bucket/run/", "a", "b") == "s3://bucket/run/a/b"
+
+
+def fail_first(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> list[str]:
+    """Let the in-memory store refuse that many writes; returns the list of all attempts."""
+    attempts: list[str] = []
+    write = MemoryFileSystem.pipe_file
+
+    def pipe_file(self: MemoryFileSystem, path: str, *rest: object, **more: object) -> None:
+        attempts.append(path)
+        if len(attempts) <= times:
+            raise error
+        write(self, path, *rest, **more)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", pipe_file)
+    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    return attempts
+
+
+def test_a_store_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = fail_first(monkeypatch, 3, ConnectionError("refused"))
+    storage.write_bytes("memory://patience/a", b"1")
+    assert len(attempts) == 4
+    assert storage.read_bytes("memory://patience/a") == b"1"
+
+
+def test_a_store_that_stays_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_first(monkeypatch, 99, ConnectionError("refused"))
+    monkeypatch.setattr(storage, "PATIENCE", 0.2)
+    with pytest.raises(FaultError, match=r"memory://patience/b: .* not answered .*refused"):
+        storage.write_bytes("memory://patience/b", b"1")
+
+
+def test_a_store_that_forbids_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = fail_first(monkeypatch, 99, PermissionError("AccessDenied"))
+    with pytest.raises(RunError, match=r"memory://patience/c: AccessDenied; check the AWS_"):
+        storage.write_bytes("memory://patience/c", b"1")
+    assert len(attempts) == 1
+
+
+def test_a_disk_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("where a folder should be")
+    with pytest.raises(FaultError, match=r"file/a: cannot be written: (Not a dir|File exists)"):
+        storage.write_bytes(str(tmp_path / "file/a"), b"1")

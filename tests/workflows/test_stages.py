@@ -42,6 +42,17 @@ def test_epochs_become_steps() -> None:
     assert plan_of(OptimiserSettings(steps=7), 1000, "").steps == 7
 
 
+def test_twice_the_workers_with_half_the_clips_are_the_same_training() -> None:
+    one, two = (OptimiserSettings(steps=7, batch_size=8 // n, workers=n) for n in (1, 2))
+    assert one.made_from() == two.made_from()
+    assert plan_of(one, 100, "clips").fingerprint == plan_of(two, 100, "clips").fingerprint
+    for other in (OptimiserSettings(steps=7, batch_size=8, workers=2),
+                  OptimiserSettings(steps=7, batch_size=8, learning_rate=1e-3)):  # fmt: skip
+        assert other.made_from() != one.made_from()
+        assert plan_of(other, 100, "clips").fingerprint != plan_of(one, 100, "clips").fingerprint
+    assert plan_of(one, 100, "others").fingerprint != plan_of(one, 100, "clips").fingerprint
+
+
 def test_names_of_trials() -> None:
     assert [variant_of(1, True), variant_of(5, True), variant_of(25, False)] == [
         "f1", "f5warp", "f25",

@@ -1,0 +1,56 @@
+"""A worker's node is lost; training goes on from its last checkpoint on the node that comes."""
+
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from infra import cluster
+from infra.checkpoints import Checkpoints
+from tests.integration import small_jobs
+from tests.integration.small_jobs import STEPS, work
+from workflows.training import fit
+
+# The driver runs in this process, and warns of Ray's own affairs.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[Cluster]:
+    """A head with 2 CPUs and a node with 3, joined as a user joins a running cluster."""
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    found.add_node(num_cpus=3)
+    try:
+        cluster.connect(found.address)
+        yield found
+    finally:
+        cluster.disconnect()
+        found.shutdown()
+
+
+def test_node_is_lost_and_another_comes(two_nodes: Cluster, tmp_path: Path) -> None:
+    shards = small_jobs.write_shards(tmp_path)
+    folder, asked, gone = tmp_path / "run", tmp_path / "asked", tmp_path / "gone"
+
+    def lose() -> None:
+        small_jobs.wait_for(asked)
+        small_jobs.wait_for(folder / "checkpoints/step-00000004/mark-0.json")
+        two_nodes.remove_node(two_nodes.worker_nodes.copy().pop(), allow_graceful=False)
+        two_nodes.add_node(num_cpus=3)
+
+    watcher = threading.Thread(target=lose)
+    watcher.start()
+    # Three CPUs: the head cannot take the worker. `gone` never comes: step 5 ends with the node.
+    fault = partial(small_jobs.announce, asked, gone, 5)
+    last = fit(work(folder, shards, fault=fault, cpus_per_worker=3))
+    watcher.join()
+    assert last["step"] == STEPS
+    assert [mark.step for mark in Checkpoints(f"{folder}/checkpoints").complete()] == [4, STEPS]
+    rows = json.loads((folder / "history.json").read_text())
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert len([node for node in ray.nodes() if not node["Alive"]]) == 1
