@@ -125,6 +125,8 @@ class DeepSpeedEngine:
 
     def __init__(self, objective: nn.Module, options: OptimiserSettings = DEFAULTS) -> None:
         cuda = torch.cuda.is_available()
+        if options.precision == "fp16" and not cuda:
+            raise TrainingError("precision fp16: DeepSpeed has it on GPUs alone; use bf16 or fp32")
         if not cuda:
             os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else it warns that it found no GPU
         import deepspeed
