@@ -1,12 +1,13 @@
-"""Connecting to Ray: a job's cluster, a running one by address, or a local one."""
+"""Connecting to Ray: a job's cluster, a running one by address, or a local one.
+
+Ray is imported when it is first needed: with `--engine torch` it need not be installed.
+"""
 
 import logging
 import os
 import socket
+import sys
 from pathlib import Path
-
-import ray
-import ray.data
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the workers of a cluster need from the driver's environment for object storage.
@@ -22,6 +23,8 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     A job submitted with `ray job submit` already carries its working directory and environment;
     any other driver hands its own to the workers, so that they import this checkout.
     """
+    import ray
+
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS")
@@ -65,20 +68,28 @@ def _free_port() -> int:
 
 def cpu_count() -> int:
     """CPUs of the connected cluster."""
+    import ray
+
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def gpu_count() -> int:
     """GPUs of the connected cluster."""
+    import ray
+
     return int(ray.cluster_resources().get("GPU", 0))
 
 
 def disconnect() -> None:
     """Leave Ray, and stop it where this process started it."""
-    ray.shutdown()
+    ray = sys.modules.get("ray")
+    if ray is not None:
+        ray.shutdown()
 
 
 def _quiet_data() -> None:
     """Leave progress to the stages: Ray Data's own is a dozen lines every few seconds."""
+    import ray.data
+
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)

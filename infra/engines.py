@@ -1,22 +1,27 @@
-"""What makes one optimiser step: DeepSpeed, or plain PyTorch with the same five methods.
+"""What makes one optimiser step: DeepSpeed, or plain PyTorch with the same methods.
 
-The loop knows only `step`, `save`, `load`, `network_state` and `learning_rate`; an engine knows
-nothing of data, Ray or stages. The objective is a module whose forward takes a batch and returns
-scalars, "loss" among them, and whose `network` is what is saved.
+The loop knows only what `Engine` lists; an engine knows nothing of data, Ray or stages. The
+objective is a module whose forward takes a batch and returns scalars, "loss" among them, and whose
+`network` is what is saved. Both engines work on a batch in `accumulate` parts, clip the gradient's
+norm, and leave an update out where loss or gradient is not finite.
 """
 
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from infra.averaging import Average
 from infra.errors import TrainingError
+from infra.precision import lowered, set_float32_products
+from infra.settings_training import OptimiserSettings
 from infra.universal import universal_checkpoint
+from infra.updates import Batch, Terms, adam, judge, mean, split, spoilt_if_not_finite
 
-Batch = dict[str, Tensor]
+DEFAULTS = OptimiserSettings(steps=1)
 
 
 class Engine(Protocol):
@@ -24,9 +29,16 @@ class Engine(Protocol):
 
     rank: int
     world_size: int
+    device: torch.device
 
-    def step(self, batch: Batch, learning_rate: float) -> dict[str, Tensor]:
-        """Forward, backward and update; returns the objective's scalars."""
+    def step(self, batch: Batch, learning_rate: float) -> Terms:
+        """Forward, backward and update; the objective's scalars, and `finite`: it was updated."""
+
+    def agree(self, stop: bool) -> bool:
+        """Whether any rank says so; every rank must call it."""
+
+    def result(self) -> AbstractContextManager[None]:
+        """Inside, the network has the weights that `network_state` gives."""
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write this rank's share of the weights, the optimiser and `state`."""
@@ -35,7 +47,7 @@ class Engine(Protocol):
         """Take up what `save` wrote; raises TrainingError where it does not fit."""
 
     def network_state(self) -> dict[str, Tensor]:
-        """The whole trained network's weights on the CPU; every rank must call it."""
+        """The whole trained (or averaged) weights on the CPU; every rank must call it."""
 
 
 class TorchEngine:
@@ -45,41 +57,51 @@ class TorchEngine:
     world_size = 1
 
     def __init__(
-        self,
-        objective: nn.Module,
-        device: str = "cpu",
-        precision: str = "fp32",
-        beta2: float = 0.999,
+        self, objective: nn.Module, options: OptimiserSettings = DEFAULTS, device: str = "cpu"
     ) -> None:
-        self.objective = objective.to(device)
-        self.device = device
-        self.precision = precision
+        self.device = torch.device(device)
+        self.options = options
+        self.objective = _prepared(objective, options).to(self.device)
+        self.network = objective.get_submodule("network")
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(self.parameters, betas=(0.9, beta2))
+        self.optimiser = adam(self.parameters, options)
+        self.average = Average(self.network, options.ema) if options.ema else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
 
-    def step(self, batch: Batch, learning_rate: float) -> dict[str, Tensor]:
+    def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update with Adam."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         self.optimiser.zero_grad(set_to_none=True)
-        autocast = (
-            torch.autocast(torch.device(self.device).type, torch.bfloat16)
-            if self.precision == "bf16"
-            else nullcontext()
-        )
-        with autocast:
-            terms: dict[str, Tensor] = self.objective(
-                {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-            )
-        terms["loss"].backward()
-        self.optimiser.step()
-        return {name: value.detach() for name, value in terms.items()}
+        parts = []
+        for part in split(batch, self.options.accumulate):
+            with lowered(self.options.precision, self.device):
+                parts.append(self.objective(part))
+            loss = spoilt_if_not_finite(parts[-1]["loss"]) / self.options.accumulate
+            self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
+        finite = judge(self.optimiser, self.parameters, self.options.clip_gradient)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update()
+        return mean(parts) | {"finite": finite}
+
+    def agree(self, stop: bool) -> bool:
+        """There is no other rank to ask."""
+        return stop
+
+    def result(self) -> AbstractContextManager[None]:
+        """The averaged weights in place, where there are any."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Weights, optimiser and state in one file."""
         content = {
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.values if self.average is not None else {},
             "state": state,
         }
         torch.save(content, folder / "engine.pt")
@@ -89,12 +111,14 @@ class TorchEngine:
         content = torch.load(folder / "engine.pt", map_location=self.device, weights_only=True)
         self.objective.load_state_dict(content["objective"])
         self.optimiser.load_state_dict(content["optimiser"])
+        self.scaler.load_state_dict(content["scaler"])
+        if self.average is not None:
+            self.average.load(content["average"])
         return dict(content["state"])
 
     def network_state(self) -> dict[str, Tensor]:
         """The trained network's weights on the CPU."""
-        network = self.objective.get_submodule("network")
-        return {name: value.detach().cpu() for name, value in network.state_dict().items()}
+        return _on_cpu(self.network, self.average)
 
 
 class DeepSpeedEngine:
@@ -103,14 +127,13 @@ class DeepSpeedEngine:
     def __init__(
         self,
         objective: nn.Module,
-        batch_size: int,
-        zero_stage: int = 0,
-        precision: str = "fp32",
-        beta2: float = 0.999,
+        options: OptimiserSettings = DEFAULTS,
         universal: bool = False,
     ) -> None:
         """`universal`: the checkpoint to load is of another number of workers."""
         cuda = torch.cuda.is_available()
+        if options.precision == "fp16" and not cuda:
+            raise TrainingError("precision fp16: DeepSpeed has it on GPUs alone; use bf16 or fp32")
         if not cuda:
             os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else it warns that it found no GPU
         import deepspeed
@@ -122,51 +145,58 @@ class DeepSpeedEngine:
         deepspeed.init_distributed(
             dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False, verbose=False
         )
-        self.zero_stage = zero_stage
         # Without ZeRO every worker has all states, and the files fit any number of workers.
-        self.universal = universal and zero_stage > 0
+        self.universal = universal and options.zero_stage > 0
+        self.options = options
+        self.network = objective.get_submodule("network")
+        self.average = Average(self.network, options.ema) if options.ema else None
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.engine, *_ = deepspeed.initialize(
-            model=objective,
+            model=_prepared(objective, options),
             model_parameters=self.parameters,
-            config={
-                "train_micro_batch_size_per_gpu": batch_size,
-                "gradient_accumulation_steps": 1,
-                "optimizer": {
-                    "type": "Adam",
-                    "params": {
-                        "lr": 1e-4,
-                        "betas": [0.9, beta2],
-                        "torch_adam": True,
-                        "adam_w_mode": False,
-                    },
-                },
-                "zero_optimization": {"stage": zero_stage},
-                "checkpoint": {"load_universal": self.universal},
-                "bf16": {"enabled": precision == "bf16"},
-                "steps_per_print": 10**9,
-                "wall_clock_breakdown": False,
-            },
+            optimizer=adam(self.parameters, options),
+            config=_deepspeed_config(options, cuda)
+            | {"checkpoint": {"load_universal": self.universal}},
             dist_init_required=False,
         )
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
+        self.device = torch.device(self.engine.device)
 
-    def step(self, batch: Batch, learning_rate: float) -> dict[str, Tensor]:
+    def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update; gradients are averaged over the workers."""
         for group in self.engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        device = self.engine.device
-        terms: dict[str, Tensor] = self.engine(
-            {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        )
-        self.engine.backward(terms["loss"])
-        self.engine.step()
-        return {name: value.detach() for name, value in terms.items()}
+        parts = []
+        for part in split(batch, self.options.accumulate):
+            parts.append(self.engine(part))
+            self.engine.backward(spoilt_if_not_finite(parts[-1]["loss"]))
+            if not _judges(self.options) and self.engine.is_gradient_accumulation_boundary():
+                clip = self.options.clip_gradient
+                finite = judge(self.engine.optimizer, self.parameters, clip)
+            self.engine.step()
+        if _judges(self.options):
+            finite = torch.tensor(self.engine.was_step_applied())
+        if self.average is not None:
+            self.average.update()
+        return mean(parts) | {"finite": finite}
+
+    def agree(self, stop: bool) -> bool:
+        """Whether any rank says so."""
+        said = torch.tensor(float(stop), device=self.device)
+        torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX)
+        return bool(said)
+
+    def result(self) -> AbstractContextManager[None]:
+        """The averaged weights in place, where there are any."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """This rank's files of a DeepSpeed checkpoint."""
-        self.engine.save_checkpoint(str(folder), tag="engine", client_state={"facestack": state})
+        average = self.average.values if self.average is not None else {}
+        self.engine.save_checkpoint(
+            str(folder), tag="engine", client_state={"facestack": state, "average": average}
+        )
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Take up a DeepSpeed checkpoint."""
@@ -174,16 +204,56 @@ class DeepSpeedEngine:
             found, client = self.engine.load_checkpoint(str(place), tag="engine")
         if found is None:
             raise TrainingError(f"{folder}: holds no DeepSpeed checkpoint that can be read")
+        if self.average is not None:
+            self.average.load(client["average"])
         return dict(client["facestack"])
 
     def network_state(self) -> dict[str, Tensor]:
         """The trained network's weights on the CPU, gathered where ZeRO 3 shares them out."""
         import deepspeed
 
-        network = self.engine.module.get_submodule("network")
-        shared = list(network.parameters()) if self.zero_stage == 3 else []
+        shared = list(self.network.parameters()) if self.options.zero_stage == 3 else []
         with deepspeed.zero.GatheredParameters(shared) if shared else nullcontext():
-            return {
-                name: value.detach().float().cpu().clone()
-                for name, value in network.state_dict().items()
-            }
+            return _on_cpu(self.network, self.average)
+
+
+def _prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
+    set_float32_products(options.precision)
+    if options.channels_last:
+        objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.compile:
+        objective.compile()
+    return objective
+
+
+def _judges(options: OptimiserSettings) -> bool:
+    """Whether DeepSpeed itself clips and skips; in its plain mode it never looks for a NaN."""
+    return options.zero_stage > 0 or options.precision == "fp16"
+
+
+def _deepspeed_config(options: OptimiserSettings, cuda: bool) -> dict[str, Any]:
+    zero: dict[str, Any] = {"stage": options.zero_stage}
+    if options.offload:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": cuda}
+    clip = (options.clip_gradient or 0.0) if _judges(options) else 0.0
+    return {
+        "train_micro_batch_size_per_gpu": options.batch_size // options.accumulate,
+        "gradient_accumulation_steps": options.accumulate,
+        "gradient_clipping": clip,
+        "zero_optimization": zero,
+        "zero_force_ds_cpu_optimizer": False,  # its own Adam is compiled first; torch's is fused
+        "fp16": {"enabled": options.precision == "fp16"},
+        # Weights stay float32, and so do the gradients that workers exchange.
+        "torch_autocast": {
+            "enabled": options.precision == "bf16",
+            "dtype": "bfloat16",
+            "lower_precision_safe_modules": [],
+        },
+        "steps_per_print": 10**9,
+        "wall_clock_breakdown": False,
+    }
+
+
+def _on_cpu(network: nn.Module, average: Average | None) -> dict[str, Tensor]:
+    state = network.state_dict() | (average.values if average is not None else {})
+    return {name: value.detach().float().cpu().clone() for name, value in state.items()}

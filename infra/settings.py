@@ -4,7 +4,9 @@ Values come from, in falling priority, the command line (`--train.steps 500`), t
 `--config` names, and the defaults. An unknown or ill-typed field is refused by name.
 """
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.settings_data import ClipSettings, PreprocessSettings, Section, SyntheticSettings
@@ -45,6 +47,9 @@ class Settings(BaseSettings):
     )
     force: list[str] = Field([], description="stages to redo; those behind them follow")
     seed: int = Field(0, description="seed of every random choice")
+    engine: Literal["deepspeed", "torch"] = Field(
+        "deepspeed", description="trains on Ray with DeepSpeed, or in this process with neither"
+    )
     clip: ClipSettings = ClipSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
     network: NetworkSettings = NetworkSettings()
@@ -57,6 +62,17 @@ class Settings(BaseSettings):
     enhance: EnhanceSettings = EnhanceSettings()
     study: StudySettings = StudySettings()
     cluster: ClusterSettings = ClusterSettings()
+
+    @model_validator(mode="after")
+    def _one_process(self) -> "Settings":
+        stages = {"recogniser": self.recogniser, "pretrain": self.pretrain, "train": self.train}
+        for name, options in stages.items() if self.engine == "torch" else ():
+            if options.workers > 1 or options.zero_stage:
+                raise ValueError(
+                    f"engine torch is one process: {name}.workers must be 1 and "
+                    f"{name}.zero_stage 0; or use engine deepspeed"
+                )
+        return self
 
     @classmethod
     def settings_customise_sources(

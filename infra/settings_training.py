@@ -21,11 +21,38 @@ class OptimiserSettings(Section):
     )
     beta2: float = Field(0.999, gt=0, lt=1, description="Adam's decay of squared gradients")
     warmup: int = Field(0, ge=0, description="steps over which the learning rate rises to it")
+    minutes: float | None = Field(
+        None, gt=0, description="stop after so long even if steps are left; none = no bound [min]"
+    )
+    init: str | None = Field(
+        None, description="weights (.safetensors, any URI) to start from, as far as they fit"
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="decay of averaged weights, the result then; none = off",
+    )
+    clip_gradient: float | None = Field(
+        None, gt=0, description="largest norm of the gradient; none = no bound"
+    )
+    max_skipped: Positive = Field(
+        25, description="updates skipped in a row for a NaN or inf before the training stops"
+    )
     workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs a worker")
     zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of the network")
+    offload: bool = Field(False, description="Adam's state in CPU memory (zero_stage 1 and up)")
+    accumulate: Positive = Field(1, description="parts a batch is worked on in, to save memory")
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        "fp32", description="arithmetic of the network; tf32 is fp32 on a CPU"
+    )
+    channels_last: bool = Field(False, description="images in memory with their colours together")
+    compile: bool = Field(False, description="let torch.compile fuse the objective first")
+    profile: int = Field(
+        0, ge=0, description="steps of which a Chrome trace goes to trace.json; 0 = none"
+    )
     log_every: Positive = Field(20, description="steps from one log line to the next")
     checkpoint_every: Positive = Field(100, description="steps from one checkpoint to the next")
     max_failures: int = Field(1, ge=-1, description="restarts after a lost worker; -1 = no bound")
@@ -36,7 +63,8 @@ class OptimiserSettings(Section):
         Half as many clips on twice as many workers make the same step.
         """
         operation = {"cpus_per_worker", "gpus_per_worker", "log_every", "checkpoint_every",
-                     "max_failures", "batch_size", "workers"}  # fmt: skip
+                     "max_failures", "max_skipped", "offload", "accumulate", "channels_last",
+                     "compile", "profile", "batch_size", "workers"}  # fmt: skip
         return {
             **self.model_dump(exclude=operation),
             "batch_size × workers": self.batch_size * self.workers,
@@ -46,6 +74,18 @@ class OptimiserSettings(Section):
     def _length(self) -> "OptimiserSettings":
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give exactly one of steps and epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _together(self) -> "OptimiserSettings":
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate {self.accumulate} must divide batch_size {self.batch_size}"
+            )
+        if self.offload and not self.zero_stage:
+            raise ValueError("offload needs zero_stage 1, 2 or 3")
+        if self.ema is not None and self.zero_stage == 3:
+            raise ValueError("ema needs whole weights on a worker; use zero_stage 0, 1 or 2")
         return self
 
 
@@ -98,6 +138,9 @@ class TrainSettings(OptimiserSettings):
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     augment: bool = Field(True, description="mirror, play backwards and relight training clips")
+    init_from: str | None = Field(
+        None, description="trained variant, such as f1, that the others grow from; none = anew"
+    )
     use_search: bool = Field(True, description="take λ from tune/best.json instead")
     evaluate_every: Positive = Field(40, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")

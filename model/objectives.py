@@ -6,7 +6,7 @@ An objective holds the module that is trained as `network`; `forward(batch)` tak
 Suffixes: B batch, T frames, A = T-1 adjacent frames, h w low pixels, S high pixels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,13 @@ class Restoration(nn.Module):
         frozen = None if recogniser is None else recogniser.requires_grad_(False).eval()
         self._frozen: tuple[FaceRecogniser | None] = (frozen,)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Restoration":
+        """What `.to()` moves or lays out in another way moves the recogniser with it."""
+        super()._apply(fn, recurse)
+        if self._frozen[0] is not None:
+            self._frozen[0]._apply(fn, recurse)
+        return self
+
     def forward(self, batch: Batch) -> Terms:
         """Batch with low B×25×h×w×3 and high B×S×S×3 → loss, pixel, psnr (dB), one term a layer."""
         device = device_of(self.network)
@@ -69,7 +76,6 @@ class Restoration(nn.Module):
         terms = {"pixel": pixel.detach(), "psnr": psnr_luma(restored.detach(), truth).mean()}
         recogniser = self._frozen[0]
         if recogniser is not None and self.weights:
-            recogniser.to(device)
             found = perceptual_distances(recogniser, restored, truth, self.weights, self.input_size)
             for layer, distance in found.items():
                 loss = loss + self.weights[layer] * distance

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from model.network import build
 
 FORMAT = "1"
+FIRST_LAYER = "reconstruction.layers.0.weight"
 
 
 def save_weights(
@@ -93,3 +94,23 @@ def start_from(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     for name in shared:
         own[name].copy_(state[name])
     return shared
+
+
+@torch.no_grad()
+def grow_from(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """`start_from` for a longer window, which then first restores what the shorter one restores.
+
+    R's first layer is too wide to be copied: its filters for the central frames are taken over, and
+    those for the new frames begin at zero. Returns the names of the entries taken, sorted.
+    """
+    taken = start_from(network, state)
+    first = network.state_dict().get(FIRST_LAYER)
+    shorter = state.get(FIRST_LAYER)
+    if first is None or shorter is None or FIRST_LAYER in taken:
+        return taken
+    new = first.shape[1] - shorter.shape[1]
+    if new < 0 or new % 2 or first.shape[0] != shorter.shape[0]:
+        return taken
+    first.zero_()
+    first[:, new // 2 : first.shape[1] - new // 2] = shorter
+    return sorted([*taken, FIRST_LAYER])

@@ -6,14 +6,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from infra import cluster
 from infra.runs import Run
 from infra.settings import Settings
 from model.objectives import WarpPretraining
 from model.warp_predictor import WarpPredictor
-from workflows import clips
+from workflows import clips, initial
 from workflows.command import main
-from workflows.training import Job, Work, fit, plan_of
+from workflows.fitting import ended, fit
+from workflows.jobs import Job, Work, plan_of
 
 
 def pretrain(settings: Settings, run: Run) -> None:
@@ -27,24 +27,22 @@ def pretrain(settings: Settings, run: Run) -> None:
     with run.stage("pretrain", "pretrain", used, ["clips"]) as stage:
         if stage is None:
             return
-        cluster.connect(settings.cluster.address, settings.cluster.cpus)
         shards = clips.shards(run, "train")
-        last = fit(
-            Work(
-                name="pretrain",
-                folder=stage.uri,
-                shards=shards,
-                options=options,
-                plan=plan_of(options, clips.rows(shards), run.record("clips").digest),
-                seed=settings.seed,
-                build=partial(_build, settings),
-            )
+        work = Work(
+            name="pretrain",
+            folder=stage.uri,
+            shards=shards,
+            options=options,
+            plan=plan_of(options, clips.rows(shards), run.record("clips").digest),
+            seed=settings.seed,
+            build=partial(_build, settings),
         )
-        stage.counts |= {
-            name: round(last[name], 4)
-            for name in ("step", "before", "after", "epe")
-            if name in last
-        }
+        stage.counts |= ended(work, fit(settings, work), ("before", "after", "epe"))
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError where the weights to start from are not there."""
+    initial.check("pretrain.init", settings.pretrain.init)
 
 
 def _build(settings: Settings) -> Job:

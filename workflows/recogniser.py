@@ -9,16 +9,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import tempfile
 
 from datasets.shards import identities
-from infra import cluster, storage
+from infra import storage
 from infra.errors import SettingsError
 from infra.runs import Run, Stage
 from infra.settings import Settings
 from model.objectives import Recognition
 from model.perceptual import FaceRecogniser, load_vgg_face, save_recogniser
-from workflows import clips
+from workflows import clips, initial
 from workflows.command import main
+from workflows.fitting import ended, fit
+from workflows.jobs import Job, Work, plan_of
 from workflows.scoring import describe, pairs_of, pictures, validation_clips, verification
-from workflows.training import Job, Work, fit, plan_of
 
 
 def recogniser(settings: Settings, run: Run) -> None:
@@ -40,10 +41,11 @@ def recogniser(settings: Settings, run: Run) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError where the file of weights is not there."""
+    """Raise SettingsError where a file of weights is not there."""
     weights = settings.recogniser.weights
     if weights is not None and not storage.exists(weights):
         raise SettingsError(f"recogniser.weights: {weights}: no such file")
+    initial.check("recogniser.init", settings.recogniser.init)
 
 
 def load(run: Run) -> FaceRecogniser:
@@ -66,22 +68,20 @@ def _take_over(stage: Stage, weights: str) -> None:
 
 
 def _train(settings: Settings, run: Run, stage: Stage) -> None:
-    cluster.connect(settings.cluster.address, settings.cluster.cpus)
     shards = clips.shards(run, "train")
     people = identities(shards)
     stage.counts["training_identities"] = len(people)
     plan = plan_of(settings.recogniser, clips.rows(shards), run.record("clips").digest)
-    fit(
-        Work(
-            name="recogniser",
-            folder=stage.uri,
-            shards=shards,
-            options=settings.recogniser,
-            plan=plan,
-            seed=settings.seed,
-            build=partial(_build, settings, people),
-        )
+    work = Work(
+        name="recogniser",
+        folder=stage.uri,
+        shards=shards,
+        options=settings.recogniser,
+        plan=plan,
+        seed=settings.seed,
+        build=partial(_build, settings, people),
     )
+    stage.counts |= ended(work, fit(settings, work), ("accuracy",))
 
 
 def _build(settings: Settings, people: list[str]) -> Job:

@@ -64,7 +64,8 @@ def pictures(high: NDArray[np.uint8]) -> Tensor:
 def describe(recogniser: FaceRecogniser, images: Tensor, batch_size: int = 64) -> NDArray[Any]:
     """Descriptors N×D of unit length (fc7) of N×3×S×S images in [0, 1]."""
     recogniser.eval()
-    parts = [recogniser.descriptor(part) for part in images.split(batch_size)]
+    device = next((p.device for p in recogniser.parameters()), CPU)
+    parts = [recogniser.descriptor(part.to(device)).cpu() for part in images.split(batch_size)]
     return torch.cat(parts).numpy()
 
 

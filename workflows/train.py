@@ -1,4 +1,4 @@
-"""Stage train: the restoration variants with the loss of eq. (6), DeepSpeed through Ray Train."""
+"""Stage train: the restoration variants with the loss of eq. (6)."""
 
 import sys
 from functools import partial
@@ -7,19 +7,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from infra import cluster, storage
+from infra import storage
 from infra.errors import SettingsError
-from infra.loop import Plan
+from infra.plan import Plan
 from infra.runs import Run, Stage
 from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
 from model.network import Network, build, parse_variant
 from model.objectives import Restoration
-from model.weights import load_weights, start_from
-from workflows import clips, recogniser
+from model.weights import grow_from, load_weights, start_from
+from workflows import clips, initial, recogniser
 from workflows.command import main
+from workflows.fitting import ended, fit
+from workflows.jobs import Job, Work, plan_of
 from workflows.scoring import Validation
-from workflows.training import Job, Work, fit, plan_of
 
 
 def train(settings: Settings, run: Run) -> None:
@@ -42,9 +43,10 @@ def train(settings: Settings, run: Run) -> None:
     done = {}
     for variant in settings.train.variants:
         folder = f"train/{variant}"
-        with run.stage(
-            "train", folder, {"train": used}, ["clips", "recogniser", "pretrain"]
-        ) as stage:
+        shorter = _shorter(settings, variant)
+        inputs = ["clips", "recogniser", "pretrain"] + ([f"train/{shorter}"] if shorter else [])
+        own = {"train": {**used, "init_from": shorter}}
+        with run.stage("train", folder, own, inputs) as stage:
             if stage is not None:
                 _train_one(settings, run, stage, variant, perceptual)
         done[variant] = run.record(folder).counts.get("validation_psnr")
@@ -67,6 +69,20 @@ def check(settings: Settings) -> None:
                 f"train.variants: {variant} needs {parsed.num_frames} frames a clip, "
                 f"clip.num_frames is {settings.clip.num_frames}"
             )
+    _check_start(settings.train.init_from, settings.train.variants)
+    initial.check("train.init", settings.train.init)
+
+
+def _check_start(init_from: str | None, variants: list[str]) -> None:
+    if init_from in variants and init_from != variants[0]:
+        raise SettingsError(
+            f"train.init_from: the others grow from {init_from}; put it first in train.variants"
+        )
+
+
+def _shorter(settings: Settings, variant: str) -> str | None:
+    """The variant whose weights this one grows from."""
+    return settings.train.init_from if variant != settings.train.init_from else None
 
 
 def _perceptual(settings: Settings, run: Run) -> dict[str, float]:
@@ -79,14 +95,15 @@ def _perceptual(settings: Settings, run: Run) -> dict[str, float]:
 def _train_one(
     settings: Settings, run: Run, stage: Stage, variant: str, perceptual: dict[str, float]
 ) -> None:
-    cluster.connect(settings.cluster.address, settings.cluster.cpus)
     options = settings.train
     shards = clips.shards(run, "train")
     plan = plan_of(options, clips.rows(shards), run.record("clips").digest, options.evaluate_every)
-    last = fit(work(settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan))
-    for name in ("step", "validation_psnr", "validation_verification"):
-        if name in last:
-            stage.counts[name] = round(last[name], 3)
+    todo = work(
+        settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan,
+        shorter=_shorter(settings, variant),
+    )  # fmt: skip
+    last = fit(settings, todo)
+    stage.counts |= ended(todo, last, ("validation_psnr", "validation_verification"))
 
 
 def work(
@@ -98,6 +115,7 @@ def work(
     perceptual: dict[str, float],
     plan: Plan,
     options: OptimiserSettings | None = None,
+    shorter: str | None = None,
     **more: Any,
 ) -> Work:
     """The training of one variant; the search uses it too, with its own length and weights."""
@@ -108,17 +126,23 @@ def work(
         options=options or settings.train,
         plan=plan,
         seed=settings.seed,
-        build=partial(_build, settings, run, variant, perceptual),
+        build=partial(_build, settings, run, variant, perceptual, shorter),
         **more,
     )  # fmt: skip
 
 
-def _build(settings: Settings, run: Run, variant: str, perceptual: dict[str, float]) -> Job:
+def _build(
+    settings: Settings, run: Run, variant: str, perceptual: dict[str, float], shorter: str | None
+) -> Job:
     network = build(variant, settings.clip.scale, settings.clip.size, settings.network.width)
     assert isinstance(network, Network)
     if network.predictor is not None:
         with storage.local_file(run.path("pretrain", "weights.safetensors")) as path:
             start_from(network.predictor, load_weights(path)[0])
+    notes = []
+    if shorter is not None:
+        weights = run.path("train", shorter, "weights.safetensors")
+        notes = [initial.start(network, weights, "train.init_from", grow_from)]
     judge = recogniser.load(run)
     validation = Validation(
         clips.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
@@ -132,6 +156,7 @@ def _build(settings: Settings, run: Run, variant: str, perceptual: dict[str, flo
         metadata=network.description(),
         evaluate=partial(validation.score, network),
         panel=partial(validation.panel, network) if validation.clips is not None else None,
+        notes=notes,
     )
 
 

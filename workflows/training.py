@@ -1,90 +1,26 @@
-"""Ray Train around the one training loop: workers, restarts, TensorBoard, final weights.
+"""Ray Train around the one training loop: workers and restarts; DeepSpeed makes the steps."""
 
-A stage describes its training as a Job, built inside each worker by a function of the stage;
-everything that differs between the recogniser, the warp predictor and the restoration network is
-in that Job.
-"""
-
-import hashlib
-import json
 import logging
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray.train
-import safetensors.torch
 import torch
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer
-from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
-from datasets.reader import ShardReader
 from datasets.shards import ShardError
 from infra import storage
-from infra.checkpoints import Checkpoints, Mark
+from infra.checkpoints import Checkpoints
 from infra.engines import DeepSpeedEngine
 from infra.errors import FacestackError, FaultError
-from infra.loop import Arrays, Plan, train
-from infra.runs import versions
-from infra.settings_training import OptimiserSettings
-
-
-@dataclass
-class Job:
-    """One training, as a worker sees it."""
-
-    objective: nn.Module
-    columns: list[str]
-    metadata: dict[str, str]
-    labels: dict[str, int] | None = None  # identity → class, where the objective wants "label"
-    evaluate: Callable[[], dict[str, float]] | None = None
-    panel: Callable[[], np.ndarray] | None = None  # H×W×3 uint8 picture for TensorBoard
-
-
-@dataclass(frozen=True)
-class Work:
-    """What the driver sends to the workers."""
-
-    name: str
-    folder: str  # URI of the stage's folder, where events and weights go
-    shards: list[str]
-    options: OptimiserSettings
-    plan: Plan
-    seed: int
-    build: Callable[[], Job]
-    only_evaluated: bool = False  # report nothing but validations (a search trial)
-    callbacks: list[Any] = field(default_factory=list)
-
-
-def plan_of(
-    options: OptimiserSettings, rows: int, fingerprint: str, evaluate_every: int | None = None
-) -> Plan:
-    """The loop's plan for that many training clips; epochs become steps here.
-
-    `fingerprint` is that of the clips; with the settings it makes the checkpoints'.
-    """
-    rows_a_step = options.batch_size * options.workers
-    steps = options.steps or max(1, round((options.epochs or 0) * rows / rows_a_step))
-    made_from = json.dumps([fingerprint, options.made_from()], sort_keys=True)
-    return Plan(
-        steps=steps,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        schedule=options.schedule,
-        warmup=options.warmup,
-        log_every=options.log_every,
-        evaluate_every=evaluate_every,
-        checkpoint_every=options.checkpoint_every,
-        fingerprint=hashlib.sha256(made_from.encode()).hexdigest()[:16],
-    )
+from infra.loop import train
+from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, write_weights
+from workflows.watch import Watch
 
 
 def fit(work: Work) -> dict[str, float]:
@@ -167,30 +103,18 @@ def _worker(work: Work) -> dict[str, float]:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     options = work.options
     torch.set_num_threads(max(1, int(options.cpus_per_worker)))
-    torch.manual_seed(work.seed)
-    job = work.build()
+    job = open_job(work, quiet=rank > 0)
     if rank:  # all begin with the same weights, and each augments its own clips
         torch.manual_seed(work.seed + rank)
     checkpoints = Checkpoints(storage.join(work.folder, "checkpoints"), rank)
     step = broadcast_from_rank_zero(checkpoints.newest() if rank == 0 else None)
     found = None if step is None else checkpoints.at(step)
     engine = DeepSpeedEngine(
-        job.objective, options.batch_size, options.zero_stage, options.precision, options.beta2,
-        universal=found is not None and found.world_size != world_size,
-    )  # fmt: skip
-    reader = ShardReader(
-        work.shards, options.batch_size, seed=work.seed, columns=job.columns,
-        rank=rank, world_size=world_size,
-    )  # fmt: skip
+        job.objective, options, universal=found is not None and found.world_size != world_size
+    )
+    batches = batches_of(work, job, rank, world_size)
     watch = Watch(work, job) if rank == 0 else None
     last = {} if found is None else found.scalars
-
-    def batches(row: int) -> Iterator[Arrays]:
-        for batch in reader.batches(row):
-            if job.labels is not None:
-                labels = [job.labels[identity] for identity in batch.pop("identity")]
-                batch["label"] = np.asarray(labels, np.int64)
-            yield batch
 
     def report(scalars: dict[str, float], folder: Path | None) -> None:
         nonlocal last
@@ -200,23 +124,16 @@ def _worker(work: Work) -> dict[str, float]:
             with storage.writing(work.folder):
                 watch.see(last, folder is not None)
         if folder is not None:
-            checkpoints.save(folder, _mark(work, last, world_size))
+            checkpoints.save(folder, mark_of(work, last, world_size))
         if work.only_evaluated and "validation_psnr" in last:
             ray.train.report(last)
 
     try:
-        if found is None:
-            train(engine, batches, report, work.plan, None, job.evaluate)
-        else:
-            with checkpoints.files(found) as folder:
-                train(engine, batches, report, work.plan, folder, job.evaluate)
+        with checkpoints.files(found) as folder:
+            train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
     finally:
         checkpoints.wait()
-    state = engine.network_state()
-    if rank == 0:
-        tensors = {name: value.contiguous() for name, value in state.items()}
-        content = safetensors.torch.save(tensors, metadata=job.metadata)
-        storage.write_bytes(storage.join(work.folder, "weights.safetensors"), content)
+    write_weights(work, job, engine)
     if watch is not None:
         watch.close()
     return last
@@ -230,60 +147,3 @@ def mean_of_workers(scalars: dict[str, float], workers: int) -> dict[str, float]
     torch.distributed.all_gather_object(every, scalars)
     means = {name: float(np.mean([of[name] for of in every])) for name in scalars}
     return means | {"step": scalars["step"]}
-
-
-def _mark(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
-    return Mark(
-        step=int(scalars["step"]),
-        world_size=world_size,
-        score=scalars.get("validation_psnr"),
-        scalars=scalars,
-        fingerprint=work.plan.fingerprint,
-        seed=work.seed,
-        shards=[uri.rsplit("/", 1)[-1] for uri in work.shards],
-        versions=versions(),
-    )
-
-
-class Watch:
-    """Text progress and TensorBoard events of one training; an upload at each checkpoint."""
-
-    def __init__(self, work: Work, job: Job) -> None:
-        self.work = work
-        self.job = job
-        self.uri = storage.join(work.folder, "events")
-        if storage.is_local(self.uri):
-            self.folder = Path(self.uri)
-        else:
-            self.folder = Path(tempfile.mkdtemp(prefix="facestack-events-"))
-        self.writer = SummaryWriter(str(self.folder))
-        self.history_uri = storage.join(work.folder, "history.json")
-        self.history: list[dict[str, float]] = []
-        if storage.exists(self.history_uri):  # resumed: keep what came before the checkpoint
-            self.history = storage.read_json(self.history_uri)
-
-    def see(self, scalars: dict[str, float], saved: bool) -> None:
-        """Show one report; history.json holds all of them for the figures of the report."""
-        step = int(scalars["step"])
-        self.history = [old for old in self.history if old["step"] < step] + [scalars]
-        for name, value in scalars.items():
-            if name != "step":
-                self.writer.add_scalar(f"{self.work.name}/{name}", value, step)
-        shown = {n: v for n, v in scalars.items() if n not in ("step", "loader_share")}
-        text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        print(f"[{self.work.name}] step {step}/{self.work.plan.steps}  {text}", flush=True)
-        if saved:
-            if self.job.panel is not None:
-                self.writer.add_image("panel", self.job.panel(), step, dataformats="HWC")
-            self.writer.flush()
-            self._upload()
-            storage.write_json(self.history_uri, self.history)
-
-    def close(self) -> None:
-        """Flush and hand the events over."""
-        self.writer.close()
-        self._upload()
-
-    def _upload(self) -> None:
-        if not storage.is_local(self.uri):
-            storage.upload(self.folder, self.uri)

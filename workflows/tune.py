@@ -15,7 +15,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from infra import cluster, storage
 from infra.errors import RunError
-from infra.loop import Plan
+from infra.plan import Plan
 from infra.runs import Run, Stage
 from infra.settings import Settings
 from workflows import clips

@@ -1,7 +1,8 @@
-"""The loop with the plain engine: steps, reports, resume to the same numbers, refusals."""
+"""The loop with the plain engine: steps, reports, resume to the same numbers, NaN, refusals."""
 
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from infra.engines import TorchEngine
 from infra.errors import TrainingError
-from infra.loop import Arrays, Plan, learning_rate, train
+from infra.loop import Arrays, train
+from infra.plan import Plan, learning_rate
+from infra.settings_training import OptimiserSettings
 
 PLAN = Plan(steps=8, batch_size=4, learning_rate=0.01, log_every=2, checkpoint_every=4,
             fingerprint="a")  # fmt: skip
@@ -85,10 +88,90 @@ def test_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         run(other, resume=tmp_path / "4")
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_step() -> None:
-    plan = Plan(steps=50, batch_size=4, learning_rate=1e30, log_every=1, checkpoint_every=None)
-    with pytest.raises(TrainingError, match=r"step \d+: the loss is (nan|inf)"):
-        run(plan)
+def poisoned(bad: set[int]) -> Callable[[int], Iterator[Arrays]]:
+    """The batches, with a NaN in those of the 1-based steps `bad`."""
+
+    def stream(row: int) -> Iterator[Arrays]:
+        for step, batch in enumerate(batches(row), row // 4 + 1):
+            if step in bad:
+                batch["x"][2, 1] = np.nan
+            yield batch
+
+    return stream
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_update_with_a_nan_is_left_out_and_counted(precision: str, tmp_path: Path) -> None:
+    """Weights and Adam's moments stay as they were: step 3 changes nothing, step 4 is as if the
+    NaN batch had not been there. The count comes back from a checkpoint."""
+    options = OptimiserSettings(steps=6, precision=precision)
+    plan = Plan(**{**PLAN.__dict__, "steps": 6, "log_every": 1, "checkpoint_every": 4})
+    engine = TorchEngine(Squares(), options)
+    weights: list[Tensor] = []
+    seen: list[dict[str, float]] = []
+
+    def report(scalars: dict[str, float], folder: Path | None) -> None:
+        seen.append(scalars)
+        weights.append(engine.network.weight.detach().clone())
+        if folder is not None:
+            shutil.copytree(folder, tmp_path / str(scalars["step"]))
+
+    train(engine, poisoned({3}), report, plan)
+    assert [row["skipped"] for row in seen] == [0, 0, 1, 1, 1, 1]
+    assert math.isnan(seen[2]["loss"])
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[2], weights[3]) and weights[5].isfinite().all()
+    assert int(engine.optimiser.state[engine.network.weight]["step"]) == 5
+
+    more: list[dict[str, float]] = []
+    train(TorchEngine(Squares(), options), batches, lambda row, _: more.append(row), plan,
+          resume_from=tmp_path / "4")  # fmt: skip
+    assert [row["skipped"] for row in more] == [1, 1]
+
+
+def test_too_many_in_a_row_stop_with_the_batch_in_a_file(tmp_path: Path) -> None:
+    """Two alone are no reason to stop; three are, and the third is what is kept."""
+    kept: dict[str, dict[str, Tensor]] = {}
+
+    def keep(name: str, batch: dict[str, Tensor]) -> str:
+        kept[name] = batch
+        return f"here/{name}"
+
+    plan = Plan(steps=20, batch_size=4, learning_rate=0.01, checkpoint_every=None, max_skipped=3)
+    said = r"step 8: .*not finite, 3 steps in a row \(batch: here/bad-batch-8-0\)"
+    with pytest.raises(TrainingError, match=said):
+        train(TorchEngine(Squares()), poisoned({2, 3, 6, 7, 8}), lambda *_: None, plan, keep=keep)
+    assert list(kept) == ["bad-batch-8-0"]
+    assert kept["bad-batch-8-0"]["x"].isnan().sum() == 1
+
+
+def test_an_infinite_gradient_of_a_finite_loss_is_left_out_too() -> None:
+    """d√|w|/dw at w = 0 is infinite while the loss is 0."""
+
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.Linear(1, 1, bias=False)
+            nn.init.zeros_(self.network.weight)
+
+        def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {"loss": self.network(batch["x"]).sqrt().sum()}
+
+    engine = TorchEngine(Root())
+    terms = engine.step({"x": torch.ones(2, 1)}, 0.1)
+    assert terms["loss"] == 0 and not terms["finite"]
+    assert engine.network.weight == 0
+
+
+def test_time_runs_out_before_the_steps(tmp_path: Path) -> None:
+    """The step under way ends, is evaluated and saved; time spent before a resume counts."""
+    plan = Plan(steps=10**6, batch_size=4, learning_rate=0.01, log_every=1, checkpoint_every=10**6,
+                seconds=0.2, fingerprint="a")  # fmt: skip
+    seen, _ = run(plan, keep=tmp_path)
+    last = int(seen[-1]["step"])
+    assert 1 < last < 10**6
+    more, _ = run(plan, resume=tmp_path / str(last))
+    assert [row["step"] for row in more] == [last + 1]
 
 
 def test_evaluation_joins_the_report() -> None:

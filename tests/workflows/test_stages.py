@@ -10,8 +10,8 @@ from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
 from workflows.command import FOLDERS, forced
 from workflows.enhance import safe_name
+from workflows.jobs import plan_of
 from workflows.train import check
-from workflows.training import plan_of
 from workflows.tune import variant_of
 
 ROOT = Path(__file__).resolve().parents[2]

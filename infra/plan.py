@@ -1,0 +1,40 @@
+"""How long a training goes, how fast it learns, and how often it speaks."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and how often to speak, validate and save [steps]."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = 0
+    log_every: int = 10
+    evaluate_every: int | None = None
+    checkpoint_every: int | None = 100
+    fingerprint: str = ""
+    seconds: float | None = None  # of training in all, with what came before a resume
+    max_skipped: int = 25  # updates in a row
+
+
+def learning_rate(plan: Plan, step: int) -> float:
+    """The step size of 1-based `step`: constant, or a half cosine down to a twentieth.
+
+    The first `warmup` steps rise linearly to it: Adam's first steps are as long as its later ones,
+    on gradients of one batch.
+    """
+    rate = plan.learning_rate * min(1.0, step / (plan.warmup + 1))
+    if plan.schedule == "constant":
+        return rate
+    share = (step - 1) / max(1, plan.steps - 1)
+    return rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def due(step: int, every: int | None) -> bool:
+    """Whether what happens every so many steps happens at this one."""
+    return every is not None and step % every == 0

@@ -1,0 +1,59 @@
+"""The parts of one update that both engines share."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from infra.settings_training import OptimiserSettings
+
+Batch = dict[str, Tensor]
+Terms = dict[str, Tensor]
+
+
+def on_device(arrays: Mapping[str, np.ndarray], device: torch.device) -> Batch:
+    """A batch of arrays as tensors; a GPU fetches it from pinned memory beside its other work."""
+    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    if device.type == "cpu":
+        return tensors
+    return {n: t.pin_memory().to(device, non_blocking=True) for n, t in tensors.items()}
+
+
+def adam(parameters: list[nn.Parameter], options: OptimiserSettings) -> torch.optim.Adam:
+    """Adam as both engines use it."""
+    # Fused: one pass over all parameters, on a CPU too.
+    return torch.optim.Adam(
+        parameters, options.learning_rate, betas=(0.9, options.beta2), fused=True
+    )
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Cut a batch into so many equal parts."""
+    pieces = {name: value.chunk(parts) for name, value in batch.items()}
+    return [{name: piece[index] for name, piece in pieces.items()} for index in range(parts)]
+
+
+def mean(parts: list[Terms]) -> Terms:
+    """The mean of each scalar over the parts of a batch."""
+    return {name: torch.stack([p[name].detach() for p in parts]).mean() for name in parts[0]}
+
+
+def spoilt_if_not_finite(loss: Tensor) -> Tensor:
+    """The loss; its gradient is all NaN where it is not finite, on every rank that shares it."""
+    return loss * torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+
+
+def judge(
+    optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], clip: float | None
+) -> Tensor:
+    """Clip the gradient; tell the fused optimiser to skip one that is not finite (returned)."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = get_total_norm(gradients)
+    if clip is not None:
+        clip_grads_with_norm_(parameters, clip, norm)
+    finite = norm.isfinite()
+    # As GradScaler does: the decision stays on the device, no step waits for the host.
+    optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
+    return finite

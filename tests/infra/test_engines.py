@@ -1,0 +1,140 @@
+"""One update of the plain engine against the formulas, and its options against each other."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from infra.engines import TorchEngine
+from infra.settings_training import OptimiserSettings
+
+
+class Fit(nn.Module):
+    """A small convolution that is to give the mean of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3))
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        found = self.network(batch["x"]).float().mean(dim=(1, 2, 3))
+        return {"loss": (found - batch["x"].mean(dim=(1, 2, 3))).square().mean()}
+
+
+def options(**fields: object) -> OptimiserSettings:
+    return OptimiserSettings(steps=9, batch_size=8, **fields)  # type: ignore[arg-type]
+
+
+def batch(step: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    return {"x": torch.rand(8, 3, 6, 6, generator=generator)}
+
+
+def trained(
+    steps: int = 4, rate: float = 0.01, **fields: object
+) -> tuple[TorchEngine, list[float]]:
+    engine = TorchEngine(Fit(), options(**fields))
+    return engine, [float(engine.step(batch(step), rate)["loss"]) for step in range(steps)]
+
+
+def test_one_step_is_adams_formula() -> None:
+    """m = (1−β₁)g, v = (1−β₂)g²; w ← w − r · m̂ / (√v̂ + ε), m̂ = m / (1−β₁), v̂ = v / (1−β₂)."""
+    objective = Fit()
+    objective(batch(0))["loss"].backward()
+    weight = objective.network[0].weight
+    assert weight.grad is not None
+    expected = weight - 0.01 * weight.grad / (weight.grad.abs() + 1e-8)
+    engine, _ = trained(1)
+    torch.testing.assert_close(engine.network[0].weight, expected)
+
+
+def test_a_batch_in_parts_gives_the_same_update() -> None:
+    whole, losses = trained()
+    parts, same = trained(accumulate=4)
+    assert same == pytest.approx(losses, rel=1e-5)
+    for one, two in zip(whole.network.parameters(), parts.network.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+
+
+def test_the_gradient_is_clipped_to_its_norm() -> None:
+    """g ← g · c / ‖g‖ over all parameters, seen in Adam's first moment 0.1 · g."""
+    free, _ = trained(1)
+    clipped, _ = trained(1, clip_gradient=1e-3)
+
+    def moments(engine: TorchEngine) -> Tensor:
+        state = engine.optimiser.state
+        return torch.cat([state[p]["exp_avg"].flatten() for p in engine.parameters])
+
+    assert float(moments(clipped).norm()) == pytest.approx(1e-4, rel=1e-3)
+    ratio = moments(clipped) / moments(free)
+    torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
+
+
+def test_averaged_weights_are_the_result_and_come_back_from_a_checkpoint(tmp_path: Path) -> None:
+    """a ← 0.5·a + 0.5·w after each step, a₀ the weights before the first."""
+    engine = TorchEngine(Fit(), options(ema=0.5))
+    expected = engine.network[0].weight.detach().clone()
+    for step in range(3):
+        engine.step(batch(step), 0.01)
+        expected = 0.5 * expected + 0.5 * engine.network[0].weight.detach()
+    torch.testing.assert_close(engine.network_state()["0.weight"], expected)
+    own = engine.network[0].weight.detach().clone()
+    with engine.result():
+        torch.testing.assert_close(engine.network[0].weight.detach(), expected)
+    assert torch.equal(engine.network[0].weight, own)
+
+    engine.save(tmp_path, {"step": 3})
+    other = TorchEngine(Fit(), options(ema=0.5))
+    assert other.load(tmp_path) == {"step": 3}
+    assert torch.equal(other.network_state()["0.weight"], engine.network_state()["0.weight"])
+    engine.step(batch(3), 0.01)
+    other.step(batch(3), 0.01)
+    assert torch.equal(other.network_state()["0.weight"], engine.network_state()["0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "tolerance"),
+    [({"precision": "tf32"}, 0), ({"channels_last": True}, 1e-5), ({"precision": "bf16"}, 0.03)],
+)  # fmt: skip
+def test_faster_arithmetic_learns_the_same(fields: dict[str, object], tolerance: float) -> None:
+    _, exact = trained(8)
+    _, fast = trained(8, **fields)
+    assert exact[-1] < 0.5 * exact[0]
+    assert fast == pytest.approx(exact, rel=tolerance, abs=1e-3 * tolerance)
+    assert fast != exact or not tolerance or "channels_last" in fields
+
+
+def test_fp16_lowers_its_scale_until_the_gradient_fits() -> None:
+    """A loss of thousands times the first scale, 65536, is above fp16's 65504: skipped at first."""
+    engine, finite = TorchEngine(Fit(), options(precision="fp16")), []
+    for step in range(12):
+        finite.append(bool(engine.step({"x": 30 * batch(step)["x"]}, 0.001)["finite"]))
+    assert not finite[0] and finite[-1]
+    assert finite == sorted(finite)
+    assert engine.scaler.get_scale() == 65536 / 2 ** finite.count(False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"accumulate": 3}, "accumulate 3 must divide batch_size 8"),
+     ({"offload": True}, "offload needs zero_stage"),
+     ({"ema": 0.9, "zero_stage": 3}, "ema needs whole weights")],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        options(**fields)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_on_a_gpu_it_learns_what_a_cpu_does(precision: str) -> None:
+    _, exact = trained(8)
+    engine = TorchEngine(Fit(), options(precision=precision, channels_last=True), "cuda")
+    losses = []
+    for step in range(8):
+        on_gpu = {name: value.cuda() for name, value in batch(step).items()}
+        losses.append(float(engine.step(on_gpu, 0.01)["loss"]))
+    assert losses == pytest.approx(exact, rel=0.05, abs=1e-4)

@@ -1,0 +1,244 @@
+"""The three training stages with `--engine torch`: no Ray, no DeepSpeed, stop, resume, start."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+
+from datasets.shards import write_clips
+from infra.checkpoints import Checkpoints, Mark
+from infra.errors import SettingsError, TrainingError
+from infra.runs import Run
+from infra.settings import Settings
+from model.network import build
+from model.weights import load_network, load_weights
+from tests.datasets.test_shards import clip
+from workflows import jobs
+from workflows.train import check, train
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY: dict[str, Any] = {
+    "engine": "torch",
+    "seed": 3,
+    "clip": {"size": 32, "scale": 4, "num_frames": 5},
+    "network": {"width": 0.125},
+    "recogniser": {"width": 0.0625, "input_size": 32, "steps": 3, "batch_size": 4},
+    "pretrain": {"steps": 3, "batch_size": 4},
+    "train": {"variants": ["f1", "f3warp"], "steps": 4, "batch_size": 4, "use_search": False,
+              "log_every": 1, "checkpoint_every": 2, "validation_clips": 8},
+}  # fmt: skip
+
+
+def settings(folder: Path, **train: Any) -> Settings:
+    return Settings(**{**TINY, "run": str(folder), "train": {**TINY["train"], **train}})
+
+
+def write_shards(run: Run, split: str, count: int) -> None:
+    """Clips of four people, each of its own colour, with some noise."""
+    draw = np.random.default_rng(len(split))
+
+    def picture(number: int, *shape: int) -> np.ndarray:
+        return (50 * (number % 4) + draw.integers(0, 60, shape)).astype(np.uint8)
+
+    clips = [
+        replace(
+            clip(number), low=picture(number, 5, 8, 8, 3), high=picture(number, 32, 32, 3),
+            neighbour=picture(number, 32, 32, 3), identity=f"{split}-{number % 4}",
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    write_clips(run.path("clips", split, "0.parquet"), clips)
+
+
+WITHOUT = """
+import sys
+for name in ("ray", "deepspeed"):
+    sys.modules[name] = None  # importing it raises ImportError
+sys.path.insert(0, {root!r})
+from workflows.command import main
+for stage in ("recogniser", "pretrain", "train"):
+    sys.argv = [stage, "--config", {config!r}, "--run", {run!r}]
+    assert main([stage], "") == 0
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose clips were drawn here, and all of whose training stages ran without Ray."""
+    folder = tmp_path_factory.mktemp("local")
+    run = Run(str(folder / "run"))
+    with run.stage("preprocess", "clips", {}, []) as stage:
+        assert stage is not None
+        write_shards(run, "train", 16)
+        write_shards(run, "validation", 8)
+    config = folder / "tiny.yaml"
+    config.write_text(json.dumps(TINY))
+    program = WITHOUT.format(root=str(ROOT), config=str(config), run=run.uri)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+@pytest.fixture
+def ready(trained: Run, tmp_path: Path) -> Run:
+    """A copy of it that has its stages before train."""
+    for folder in ("clips", "recogniser", "pretrain"):
+        shutil.copytree(trained.path(folder), tmp_path / "run" / folder)
+    return Run(str(tmp_path / "run"))
+
+
+def history(run: Run, *folder: str) -> list[dict[str, float]]:
+    return json.loads(Path(run.path(*folder, "history.json")).read_text())
+
+
+def test_all_three_stages_without_ray_and_deepspeed(trained: Run) -> None:
+    for folder in ("recogniser", "pretrain", "train/f1", "train/f3warp"):
+        assert trained.record(folder).counts["step"] == (4 if folder.startswith("train") else 3)
+    network = load_network(trained.path("train", "f3warp", "weights.safetensors"))
+    assert network(torch.rand(1, 3, 3, 8, 8)).shape == (1, 3, 32, 32)
+    assert "validation_psnr" in history(trained, "train", "f3warp")[-1]
+
+
+def state(run: Run, variant: str) -> dict[str, torch.Tensor]:
+    return load_weights(run.path("train", variant, "weights.safetensors"))[0]
+
+
+def test_cut_off_and_resumed_equals_uninterrupted(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four steps twice are the same to the last bit, and the same as two, a crash and two more."""
+    options = settings(Path(ready.uri), variants=["f3warp"], perceptual={"pool3": 1.0})
+    again = Run(ready.uri, frozenset(["train"]))
+    train(options, ready)
+    straight, losses = state(ready, "f3warp"), [r["loss"] for r in history(ready, "train/f3warp")]
+    train(options, again)
+    assert [r["loss"] for r in history(ready, "train/f3warp")] == losses
+
+    def crash_after(self: Checkpoints, folder: Path, mark: Mark) -> None:
+        save(self, folder, mark)
+        self.wait()
+        raise KeyboardInterrupt
+
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", crash_after)
+    with pytest.raises(KeyboardInterrupt):
+        train(options, again)
+    monkeypatch.undo()
+    assert not ready.is_complete("train/f3warp")
+    torch.manual_seed(77)  # a new process would not be where this one was
+    train(options, ready)
+    assert [(r["step"], r["loss"]) for r in history(ready, "train/f3warp")] == list(
+        enumerate(losses, 1)
+    )
+    for name, value in state(ready, "f3warp").items():
+        assert torch.equal(value, straight[name])
+
+
+def test_time_runs_out_and_the_record_says_so(ready: Run) -> None:
+    train(settings(Path(ready.uri), variants=["f1"], steps=10**6, minutes=0.005), ready)
+    counts = ready.record("train/f1").counts
+    assert 1 <= counts["step"] < 10**6
+    assert counts["stopped"] == "after 0.005 min of 1000000 steps"
+    assert load_network(ready.path("train/f1/weights.safetensors"))
+
+
+def test_averaged_weights_are_validated_and_written(ready: Run) -> None:
+    """With a decay near 1 the result is the start, whose validation is the same at every step."""
+    options = settings(
+        Path(ready.uri), variants=["f1"], ema=1 - 1e-9, learning_rate=0.01, evaluate_every=1
+    )
+    train(options, ready)
+    scores = [row["validation_psnr"] for row in history(ready, "train/f1")]
+    assert scores == pytest.approx([scores[0]] * 4, abs=1e-4)
+    torch.manual_seed(3)
+    torch.testing.assert_close(
+        state(ready, "f1"), dict(build("f1", 4, 32, 0.125).state_dict()), atol=1e-6, rtol=0
+    )
+
+
+def test_a_larger_variant_grows_from_a_smaller_one(
+    ready: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """f3 without its training is f1: F₀ and R are taken, new frames enter with zero weight."""
+    options = settings(
+        Path(ready.uri), variants=["f1", "f3"], init_from="f1", steps=1, learning_rate=1e-30
+    )
+    train(options, ready)
+    low = torch.rand(2, 3, 3, 8, 8)
+    short, long = (
+        load_network(ready.path("train", name, "weights.safetensors")) for name in ("f1", "f3")
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(long(low), short(low[:, 1:2]))
+    said = capsys.readouterr().out
+    assert "[train-f3] starts from" in said
+    assert "(f1): taken central 10, reconstruction 16; begun anew adjacent 10" in said
+    assert ready.record("train/f3").inputs["train/f1"] == ready.record("train/f1").digest
+
+
+def test_fine_tuning_from_a_file(ready: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    train(settings(Path(ready.uri), variants=["f1"]), ready)
+    weights = ready.path("train/f1/weights.safetensors")
+    other = Run(ready.uri, frozenset(["train"]))
+    kept = Path(ready.uri) / "f1.safetensors"
+    kept.write_bytes(Path(weights).read_bytes())
+    before = state(ready, "f1")
+    train(settings(Path(ready.uri), variants=["f1"], init=str(kept), learning_rate=1e-30), other)
+    assert f"from {kept} (f1): taken central 10, reconstruction 16; begun anew nothing" in (
+        capsys.readouterr().out
+    )
+    torch.testing.assert_close(state(ready, "f1"), before, atol=1e-20, rtol=0)
+
+    wrong = ready.path("recogniser", "weights.safetensors")
+    with pytest.raises(SettingsError, match=r"init: .*nothing in it fits: it holds conv1_1"):
+        train(settings(Path(ready.uri), variants=["f1"], init=wrong), other)
+
+
+def test_a_poisoned_batch_is_kept_in_the_stage_folder(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recogniser gone NaN makes every loss NaN; the batch of the last step is in the file."""
+    weights = ready.path("recogniser", "weights.safetensors")
+    arrays, header = load_weights(weights)
+    arrays["conv1_1.weight"][:] = torch.nan
+    safetensors.torch.save_file(arrays, weights, metadata=header)
+    options = settings(Path(ready.uri), variants=["f1"], perceptual={"pool3": 1.0}, max_skipped=2)
+    place = ready.path("train/f1/bad-batch-2-0.safetensors")
+    with pytest.raises(TrainingError, match=rf"step 2: .* 2 steps in a row \(batch: {place}\)"):
+        train(options, ready)
+    batch = safetensors.numpy.load_file(place)
+    assert batch["low"].shape == (4, 5, 8, 8, 3) and batch["low"].dtype == np.uint8
+    reader = jobs.ShardReader([ready.path("clips/train/0.parquet")], 4, 3, ["low"], prefetch=0)
+    stream = reader.batches(4)
+    assert np.array_equal(batch["low"], next(stream)["low"])
+
+
+def test_a_trace_of_some_steps(ready: Run) -> None:
+    train(settings(Path(ready.uri), variants=["f1"], steps=6, profile=2), ready)
+    trace = json.loads(Path(ready.path("train/f1/trace.json")).read_text())
+    names = [event.get("name", "") for event in trace["traceEvents"]]
+    assert sum(name.startswith("ProfilerStep") for name in names) >= 2
+    assert any("Adam" in name for name in names)
+
+
+@pytest.mark.parametrize("field", ["workers", "zero_stage"])
+def test_what_needs_more_than_one_process_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=rf"engine torch is one process: train.workers.*{field}|1"):
+        Settings(**{**TINY, "train": {**TINY["train"], field: 2}})
+
+
+def test_the_variant_to_grow_from_comes_first(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"train.init_from: .*grow from f3warp; put it first"):
+        check(settings(tmp_path, init_from="f3warp"))
+    with pytest.raises(SettingsError, match=r"train.init: .*no such file"):
+        check(settings(tmp_path, init=str(tmp_path / "none.safetensors")))

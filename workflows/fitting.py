@@ -1,0 +1,38 @@
+"""Runs a training with the engine that the settings name, and says how it ended."""
+
+from typing import Any
+
+from infra.settings import Settings
+from workflows import local_training
+from workflows.jobs import Work, open_job
+
+
+def fit(settings: Settings, work: Work) -> dict[str, Any]:
+    """Train with the engine of the settings; returns the last scalars.
+
+    The same folder resumes from its last checkpoint.
+    """
+    if settings.engine == "torch":
+        return local_training.fit(work)
+    # Imported here, since with the other engine neither Ray nor DeepSpeed need be installed.
+    from infra import cluster
+    from workflows import training
+
+    if work.options.init is not None:
+        open_job(work, quiet=True)  # refuses here in one line what a worker would in a hundred
+    cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    return training.fit(work)
+
+
+def ended(work: Work, last: dict[str, Any], names: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What goes into the stage's record: the steps done, the named scalars, why it stopped early.
+
+    `last` is empty where a resumed training had nothing left to do.
+    """
+    counts: dict[str, Any] = {"step": int(last.get("step", work.plan.steps))}
+    counts |= {name: round(last[name], 4) for name in names if name in last}
+    if last.get("skipped"):
+        counts["skipped_updates"] = int(last["skipped"])
+    if counts["step"] < work.plan.steps:
+        counts["stopped"] = f"after {work.options.minutes:g} min of {work.plan.steps} steps"
+    return counts

@@ -1,0 +1,156 @@
+"""One training as data, and all that its two ways of running have in common.
+
+A stage describes its training as a Job, built inside each worker by a function of the stage;
+everything that differs between the recogniser, the warp predictor and the restoration network is
+in that Job. It runs on Ray with DeepSpeed (workflows/training.py) or in this process with neither
+(workflows/local_training.py).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from datasets.reader import ShardReader
+from infra import storage
+from infra.checkpoints import Mark
+from infra.engines import Engine
+from infra.plan import Plan
+from infra.profiling import traced
+from infra.runs import versions
+from infra.settings_training import OptimiserSettings
+from workflows import initial
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class Job:
+    """One training, as a worker sees it."""
+
+    objective: nn.Module
+    columns: list[str]
+    metadata: dict[str, str]
+    labels: dict[str, int] | None = None  # identity → class, where the objective wants "label"
+    evaluate: Callable[[], dict[str, float]] | None = None
+    panel: Callable[[], np.ndarray] | None = None  # H×W×3 uint8 picture for TensorBoard
+    notes: list[str] = field(default_factory=list)  # what it starts from
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the driver sends to the workers."""
+
+    name: str
+    folder: str  # URI of the stage's folder, where events and weights go
+    shards: list[str]
+    options: OptimiserSettings
+    plan: Plan
+    seed: int
+    build: Callable[[], Job]
+    only_evaluated: bool = False  # report nothing but validations (a search trial)
+    callbacks: list[Any] = field(default_factory=list)
+
+
+def plan_of(
+    options: OptimiserSettings, rows: int, fingerprint: str, evaluate_every: int | None = None
+) -> Plan:
+    """The loop's plan for that many training clips; epochs become steps here.
+
+    `fingerprint` is that of the clips; with the settings it makes the checkpoints'.
+    """
+    rows_a_step = options.batch_size * options.workers
+    steps = options.steps or max(1, round((options.epochs or 0) * rows / rows_a_step))
+    made_from = json.dumps([fingerprint, options.made_from()], sort_keys=True)
+    return Plan(
+        steps=steps,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        schedule=options.schedule,
+        warmup=options.warmup,
+        log_every=options.log_every,
+        evaluate_every=evaluate_every,
+        checkpoint_every=options.checkpoint_every,
+        fingerprint=hashlib.sha256(made_from.encode()).hexdigest()[:16],
+        seconds=None if options.minutes is None else 60 * options.minutes,
+        max_skipped=options.max_skipped,
+    )
+
+
+def open_job(work: Work, quiet: bool = False) -> Job:
+    """Build the job in this process, the same from a seed, and say what weights it starts from."""
+    torch.manual_seed(work.seed)
+    job = work.build()
+    if work.options.init is not None:
+        network = job.objective.get_submodule("network")
+        job.notes.append(initial.start(network, work.options.init))
+    for note in job.notes if not quiet else ():
+        print(f"[{work.name}] starts {note}", flush=True)
+    return job
+
+
+def batches_of(
+    work: Work, job: Job, rank: int = 0, world_size: int = 1
+) -> Callable[[int], Iterator[Arrays]]:
+    """What gives the loop this rank's batches from a global row on."""
+    options = work.options
+    reader = ShardReader(
+        work.shards, options.batch_size, seed=work.seed, columns=job.columns,
+        rank=rank, world_size=world_size,
+    )  # fmt: skip
+
+    def labelled(row: int) -> Iterator[Arrays]:
+        for batch in reader.batches(row):
+            if job.labels is not None:
+                labels = [job.labels[identity] for identity in batch.pop("identity")]
+                batch["label"] = np.asarray(labels, np.int64)
+            yield batch
+
+    def batches(row: int) -> Iterator[Arrays]:
+        if not options.profile or rank:
+            return labelled(row)
+        return traced(labelled(row), options.profile, storage.join(work.folder, "trace.json"))
+
+    return batches
+
+
+def keeper(work: Work) -> Callable[[str, dict[str, Tensor]], str]:
+    """What writes a batch that cannot be trained on to the stage's folder, and says where."""
+
+    def keep(name: str, batch: dict[str, Tensor]) -> str:
+        uri = storage.join(work.folder, f"{name}.safetensors")
+        arrays = {column: np.ascontiguousarray(value.cpu()) for column, value in batch.items()}
+        storage.write_bytes(uri, safetensors.numpy.save(arrays))
+        return uri
+
+    return keep
+
+
+def mark_of(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
+    """What a checkpoint is of, for those who look for one to go on from."""
+    return Mark(
+        step=int(scalars["step"]),
+        world_size=world_size,
+        score=scalars.get("validation_psnr"),
+        scalars=scalars,
+        fingerprint=work.plan.fingerprint,
+        seed=work.seed,
+        shards=[uri.rsplit("/", 1)[-1] for uri in work.shards],
+        versions=versions(),
+    )
+
+
+def write_weights(work: Work, job: Job, engine: Engine) -> None:
+    """Write the result as safetensors; every rank must call it, the first one writes."""
+    state = engine.network_state()
+    if engine.rank == 0:
+        tensors = {name: value.contiguous() for name, value in state.items()}
+        content = safetensors.torch.save(tensors, metadata=job.metadata)
+        storage.write_bytes(storage.join(work.folder, "weights.safetensors"), content)

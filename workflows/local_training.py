@@ -1,0 +1,44 @@
+"""A training in this process: on a CPU or the first GPU, with neither Ray nor DeepSpeed."""
+
+from pathlib import Path
+
+import torch
+
+from infra import storage
+from infra.checkpoints import Checkpoints
+from infra.engines import TorchEngine
+from infra.loop import train
+from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, write_weights
+from workflows.watch import Watch
+
+
+def fit(work: Work) -> dict[str, float]:
+    """Train here; returns the last scalars. The same folder goes on from its last checkpoint."""
+    job = open_job(work)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    engine = TorchEngine(job.objective, work.options, device)
+    watch = Watch(work, job)
+    checkpoints = Checkpoints(storage.join(work.folder, "checkpoints-torch"))
+    step = checkpoints.newest()
+    found = None if step is None else checkpoints.at(step)
+    last = {} if found is None else found.scalars
+
+    def report(scalars: dict[str, float], folder: Path | None) -> None:
+        nonlocal last
+        last = scalars
+        checkpoints.check()
+        with storage.writing(work.folder):
+            watch.see(scalars, folder is not None)
+        if folder is not None:
+            checkpoints.save(folder, mark_of(work, scalars, world_size=1))
+
+    try:
+        with checkpoints.files(found) as folder:
+            train(
+                engine, batches_of(work, job), report, work.plan, folder, job.evaluate, keeper(work)
+            )
+    finally:
+        checkpoints.wait()
+    write_weights(work, job, engine)
+    watch.close()
+    return last
