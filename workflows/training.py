@@ -1,4 +1,4 @@
-"""Ray Train around the one training loop: workers, checkpoints, TensorBoard, final weights.
+"""Ray Train around the one training loop: workers, checkpoints, final weights.
 
 A stage describes its training as a Job, built inside each worker by a function of the stage;
 everything that differs between the recogniser, the warp predictor and the restoration network is
@@ -6,7 +6,6 @@ in that Job.
 """
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,13 +26,13 @@ from ray.train import (
 )
 from ray.train.torch import TorchConfig, TorchTrainer
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from datasets.reader import ShardReader
 from infra import storage
 from infra.engines import DeepSpeedEngine
 from infra.loop import Arrays, Plan, train
 from infra.settings_training import OptimiserSettings
+from workflows.watch import Watch
 
 
 @dataclass
@@ -125,7 +124,8 @@ def _worker(work: Work) -> None:
         work.shards, options.batch_size, seed=work.seed, columns=job.columns,
         rank=rank, world_size=world_size,
     )  # fmt: skip
-    watch = Watch(work, job) if rank == 0 else None
+    panels = {"faces": job.panel} if job.panel is not None else {}
+    watch = Watch(work.name, work.folder, work.plan.steps, panels) if rank == 0 else None
 
     def batches(row: int) -> Iterator[Arrays]:
         for batch in reader.batches(row):
@@ -155,47 +155,3 @@ def _worker(work: Work) -> None:
         storage.write_bytes(storage.join(work.folder, "weights.safetensors"), content)
     if watch is not None:
         watch.close()
-
-
-class Watch:
-    """Text progress and TensorBoard events of one training; an upload at each checkpoint."""
-
-    def __init__(self, work: Work, job: Job) -> None:
-        self.work = work
-        self.job = job
-        self.uri = storage.join(work.folder, "events")
-        if storage.is_local(self.uri):
-            self.folder = Path(self.uri)
-        else:
-            self.folder = Path(tempfile.mkdtemp(prefix="facestack-events-"))
-        self.writer = SummaryWriter(str(self.folder))
-        self.history_uri = storage.join(work.folder, "history.json")
-        self.history: list[dict[str, float]] = []
-        if storage.exists(self.history_uri):  # resumed: keep what came before the checkpoint
-            self.history = storage.read_json(self.history_uri)
-
-    def see(self, scalars: dict[str, float], saved: bool) -> None:
-        """Show one report; history.json holds all of them for the figures of the report."""
-        step = int(scalars["step"])
-        self.history = [old for old in self.history if old["step"] < step] + [scalars]
-        for name, value in scalars.items():
-            if name != "step":
-                self.writer.add_scalar(f"{self.work.name}/{name}", value, step)
-        shown = {n: v for n, v in scalars.items() if n not in ("step", "loader_share")}
-        text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        print(f"[{self.work.name}] step {step}/{self.work.plan.steps}  {text}", flush=True)
-        if saved:
-            if self.job.panel is not None:
-                self.writer.add_image("panel", self.job.panel(), step, dataformats="HWC")
-            self.writer.flush()
-            self._upload()
-            storage.write_json(self.history_uri, self.history)
-
-    def close(self) -> None:
-        """Flush and hand the events over."""
-        self.writer.close()
-        self._upload()
-
-    def _upload(self) -> None:
-        if not storage.is_local(self.uri):
-            storage.upload(self.folder, self.uri)
