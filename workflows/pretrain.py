@@ -13,7 +13,10 @@ from model.objectives import WarpPretraining
 from model.warp_predictor import WarpPredictor
 from workflows import clips
 from workflows.command import main
+from workflows.panels import warp_panel
+from workflows.scoring import validation_clips
 from workflows.training import Job, Work, fit, plan_of
+from workflows.watch import Panel
 
 
 def pretrain(settings: Settings, run: Run) -> None:
@@ -37,7 +40,7 @@ def pretrain(settings: Settings, run: Run) -> None:
                 options=options,
                 plan=plan_of(options, clips.rows(shards), run.record("clips").digest),
                 seed=settings.seed,
-                build=partial(_build, settings),
+                build=partial(_build, settings, run),
             )
         )
         stage.counts |= {
@@ -47,10 +50,11 @@ def pretrain(settings: Settings, run: Run) -> None:
         }
 
 
-def _build(settings: Settings) -> Job:
+def _build(settings: Settings, run: Run) -> Job:
     options = settings.pretrain
+    predictor = WarpPredictor(settings.clip.low_size)
     objective = WarpPretraining(
-        WarpPredictor(settings.clip.low_size),
+        predictor,
         options.num_frames,
         target=options.target,
         objective=options.objective,
@@ -60,8 +64,15 @@ def _build(settings: Settings) -> Job:
         ("photometric", "low"): ["low"],
         ("photometric", "high"): ["low", "high", "neighbour", "neighbour_offset"],
     }.get((options.objective, options.target), ["low", "high"])
+    some = validation_clips(clips.shards(run, "validation"), limit=4)
+    panels: dict[str, Panel] = {}
+    if some is not None:
+        panels["warp"] = partial(warp_panel, predictor, some["low"], options.num_frames)
     return Job(
-        objective, columns, metadata={"part": "predictor", "low_size": str(settings.clip.low_size)}
+        objective,
+        columns,
+        metadata={"part": "predictor", "low_size": str(settings.clip.low_size)},
+        panels=panels,
     )
 
 

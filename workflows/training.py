@@ -29,10 +29,10 @@ from torch import nn
 
 from datasets.reader import ShardReader
 from infra import storage
-from infra.engines import DeepSpeedEngine
+from infra.engines import DeepSpeedEngine, Engine
 from infra.loop import Arrays, Plan, train
 from infra.settings_training import OptimiserSettings
-from workflows.watch import Watch
+from workflows.watch import Panel, Watch
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Job:
     metadata: dict[str, str]
     labels: dict[str, int] | None = None  # identity → class, where the objective wants "label"
     evaluate: Callable[[], dict[str, float]] | None = None
-    panel: Callable[[], np.ndarray] | None = None  # H×W×3 uint8 picture for TensorBoard
+    panels: dict[str, Panel] = field(default_factory=dict)  # pictures for TensorBoard
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Work:
     build: Callable[[], Job]
     only_evaluated: bool = False  # report nothing but validations (a search trial)
     callbacks: list[Any] = field(default_factory=list)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)  # what a search chose
 
 
 def plan_of(
@@ -120,24 +121,16 @@ def _worker(work: Work) -> None:
     engine = DeepSpeedEngine(
         job.objective, options.batch_size, options.zero_stage, options.precision, options.beta2
     )
-    reader = ShardReader(
-        work.shards, options.batch_size, seed=work.seed, columns=job.columns,
-        rank=rank, world_size=world_size,
-    )  # fmt: skip
-    panels = {"faces": job.panel} if job.panel is not None else {}
-    watch = Watch(work.name, work.folder, work.plan.steps, panels) if rank == 0 else None
-
-    def batches(row: int) -> Iterator[Arrays]:
-        for batch in reader.batches(row):
-            if job.labels is not None:
-                labels = [job.labels[identity] for identity in batch.pop("identity")]
-                batch["label"] = np.asarray(labels, np.int64)
-            yield batch
+    batches = batches_of(work, job, rank, world_size)
+    watch = None
+    if rank == 0:
+        watch = Watch(work.name, work.folder, work.plan.steps, job.panels, work.hyperparameters)
 
     def report(scalars: dict[str, float], folder: Path | None) -> None:
+        evaluated = "validation_psnr" in scalars
         if watch is not None:
-            watch.see(scalars, folder is not None)
-        if work.only_evaluated and "validation_psnr" not in scalars:
+            watch.see(scalars, milestone=evaluated or folder is not None)
+        if work.only_evaluated and not evaluated:
             return
         checkpoint = Checkpoint.from_directory(folder) if folder is not None else None
         ray.train.report(scalars, checkpoint=checkpoint)
@@ -148,10 +141,34 @@ def _worker(work: Work) -> None:
     else:
         with checkpoint.as_directory() as folder:
             train(engine, batches, report, work.plan, Path(folder), job.evaluate)
+    write_weights(work, job, engine)
+    if watch is not None:
+        watch.close()
+
+
+def batches_of(
+    work: Work, job: Job, rank: int = 0, world_size: int = 1
+) -> Callable[[int], Iterator[Arrays]]:
+    """What gives the loop this rank's batches from a global row on."""
+    reader = ShardReader(
+        work.shards, work.options.batch_size, seed=work.seed, columns=job.columns,
+        rank=rank, world_size=world_size,
+    )  # fmt: skip
+
+    def batches(row: int) -> Iterator[Arrays]:
+        for batch in reader.batches(row):
+            if job.labels is not None:
+                labels = [job.labels[identity] for identity in batch.pop("identity")]
+                batch["label"] = np.asarray(labels, np.int64)
+            yield batch
+
+    return batches
+
+
+def write_weights(work: Work, job: Job, engine: Engine) -> None:
+    """Write the result as safetensors; every rank must call it, the first one writes."""
     state = engine.network_state()
-    if rank == 0:
+    if engine.rank == 0:
         tensors = {name: value.contiguous() for name, value in state.items()}
         content = safetensors.torch.save(tensors, metadata=job.metadata)
         storage.write_bytes(storage.join(work.folder, "weights.safetensors"), content)
-    if watch is not None:
-        watch.close()
