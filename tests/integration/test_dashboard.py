@@ -1,5 +1,6 @@
 """`make dashboard` in a real browser: every stage's charts and pictures, the trials' HParams."""
 
+import json
 import os
 import re
 import shutil
@@ -52,12 +53,30 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def test_all_stages_their_pictures_and_the_trials(address: str, page: Page) -> None:
+def shown(page: Page, text: str) -> None:
+    expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=60_000)
+
+
+def test_all_stages_their_pictures_and_the_trials(
+    address: str, page: Page, tiny: tuple[Path, Ended]
+) -> None:
+    trials = [row["trial"] for row in json.loads((tiny[0] / "tune/trials.json").read_text())]
     page.goto(f"{address}#timeseries")
-    for run in ("recogniser/events", "pretrain/events", "train/f1/events", "train/f5warp/events"):
-        expect(page.get_by_text(run, exact=True).first).to_be_visible(timeout=60_000)
-    for tag in ("pretrain/epe", "train/pixel", "train/validation_psnr", "trial/pool3"):
-        expect(page.get_by_text(tag, exact=True).first).to_be_attached(timeout=60_000)
+    for folder in ("recogniser", "pretrain", "train/f1", f"tune/trials/{trials[0]}"):
+        shown(page, f"{folder}/events")
+    shown(page, "pretrain/epe")
+
+    page.goto(f"{address}#images")
+    page.reload()
+    for panel in ("pretrain/warp", "recogniser/faces"):
+        shown(page, panel)
+
+    page.goto(f"{address}#hparams")
+    page.reload()
+    for title in ("num_frames", "pool3", "pool4", "trial/validation_verification"):
+        shown(page, title)
+    for trial in trials:
+        shown(page, f"tune/trials/{trial}/events")
     picture = os.environ.get("FACESTACK_DASHBOARD_PICTURE")
     if picture:
         page.screenshot(path=picture)

@@ -12,7 +12,6 @@ from workflows.command import FOLDERS, forced
 from workflows.enhance import safe_name
 from workflows.train import check
 from workflows.training import plan_of
-from workflows.tune import variant_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,12 +39,6 @@ def test_epochs_become_steps() -> None:
     assert plan_of(options, 1000, "").steps == 150
     assert plan_of(options, 1, "").steps == 1
     assert plan_of(OptimiserSettings(steps=7), 1000, "").steps == 7
-
-
-def test_names_of_trials() -> None:
-    assert [variant_of(1, True), variant_of(5, True), variant_of(25, False)] == [
-        "f1", "f5warp", "f25",
-    ]  # fmt: skip
 
 
 def test_results_of_odd_names_stay_inside_the_folder_and_apart() -> None:
