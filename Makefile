@@ -6,7 +6,7 @@ STAMP_DEV := .venv/.installed-dev
 # Warnings of pip about mirrors and upgrades say nothing about this project.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: setup demo test test-unit lint clean
+.PHONY: setup demo dashboard test test-unit lint clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,12 @@ $(STAMP_DEV): $(STAMP) requirements-dev.txt
 # All seven stages on drawn faces, no download: minutes on two cores. Result: runs/demo/report/index.html
 demo: $(STAMP)
 	$(BIN)/python workflows/full.py --config workflows/configs/demo.yaml --run runs/demo
+
+# TensorBoard over all stages of a run, the search's trials in its HParams tab; for this machine
+# alone (loopback). It prints its address, and takes the next free port where 6006 is in use.
+RUN ?= runs/demo
+dashboard: $(STAMP)
+	$(BIN)/tensorboard --logdir '$(RUN)' --host 127.0.0.1
 
 test: $(STAMP_DEV)
 	$(BIN)/python -m pytest -m "not integration and not gpu" tests

@@ -16,6 +16,16 @@ PASSED_ON = (
     "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )  # fmt: skip
 
+TRAIN_DEFAULTS = {
+    "RAY_TRAIN_V2_ENABLED": "1",
+    # It would show every printed line of a worker twice.
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    # Workers may have to wait for another trial to end, or for a node to come up.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "900",
+    # The controller takes up one report a look, every 2 s by default; the next report waits for it.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+}
+
 
 def connect(address: str | None = None, cpus: int | None = None) -> None:
     """Start or join Ray once; further calls change nothing.
@@ -29,11 +39,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-    # Ray Train would show every printed line of a worker twice.
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
-    # Workers may have to wait for another trial to end, or for a node to come up.
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "900")
+    set_train_defaults()
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # A thread that spins for one that waits for a core slows both down tenfold on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -43,7 +49,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
         # Nodes of a local Ray are not taken away, and the end of their watcher is told as an error.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         # Ray Train's cleaner looks for "the" Ray of this host; with two of them it must be told.
-        port = str(_free_port())
+        port = str(free_port())
         os.environ["RAY_GCS_SERVER_PORT"] = port
         variables["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{port}"
     else:  # The workers of a local Ray inherit the driver's environment as it is.
@@ -60,7 +66,14 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     _quiet_data()
 
 
-def _free_port() -> int:
+def set_train_defaults() -> None:
+    """Tell Ray Train how to run, in the process that makes a trainer: the driver, or a trial."""
+    for name, value in TRAIN_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nothing listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])

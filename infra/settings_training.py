@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from infra.settings_data import Positive, Section
 
-Perceptual = dict[Literal["pool3", "pool4", "fc7"], Annotated[float, Field(ge=0)]]
+Layer = Literal["pool3", "pool4", "fc7"]
+Perceptual = dict[Layer, Annotated[float, Field(ge=0)]]
 
 
 class OptimiserSettings(Section):
@@ -141,24 +142,51 @@ class TrainSettings(OptimiserSettings):
     init_from: str | None = Field(
         None, description="trained variant, such as f1, that the others grow from; none = anew"
     )
-    use_search: bool = Field(True, description="take λ from tune/best.json instead")
+    use_search: bool = Field(
+        True, description="take λ, and a searched learning rate, from tune/best.json"
+    )
     evaluate_every: Positive = Field(40, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 
 
 class TuneSettings(Section):
-    """The search over frame counts and perceptual weights."""
+    """The search over frame counts, alignment, perceptual weights and the learning rate."""
 
     trials: Positive = Field(4, description="trials in all")
     num_frames: list[Positive] = Field([1, 5], description="frame counts searched, odd")
-    warp: bool = Field(True, description="align the frames of trials with more than one")
-    perceptual_min: float = Field(1.0, gt=0, description="smallest λ of pool3 and pool4")
-    perceptual_max: float = Field(100.0, gt=0, description="largest λ of pool3 and pool4")
+    warp: list[bool] = Field(
+        [True], description="whether several frames are aligned; true,false searches both"
+    )
+    layers: list[Layer] = Field(
+        ["pool3", "pool4"], description="layers of eq. (6) whose λ is searched; others have none"
+    )
+    perceptual_min: float = Field(1.0, gt=0, description="smallest λ")
+    perceptual_max: float = Field(100.0, gt=0, description="largest λ")
+    learning_rate_min: float | None = Field(
+        None, gt=0, description="smallest learning rate searched; none = train.learning_rate"
+    )
+    learning_rate_max: float | None = Field(None, gt=0, description="largest learning rate")
     steps: Positive = Field(30, description="optimiser steps a trial at most")
     reports: Positive = Field(3, description="validations a trial; the scheduler stops bad ones")
-    metric: Literal["psnr", "verification"] = Field(
-        "verification", description="what is maximised on the validation identities"
+    metric: Literal["psnr", "verification", "both"] = Field(
+        "verification",
+        description="what is maximised on validation people; both = a Pareto front, none stopped",
     )
     concurrent: Positive = Field(2, description="trials at once")
+    workers: int = Field(
+        0, ge=0, description="Ray Train workers a trial; 0 = it trains in its own process"
+    )
     cpus_per_trial: float = Field(0.5, gt=0, description="CPUs a trial's worker takes")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "TuneSettings":
+        if not self.num_frames or not self.warp:
+            raise ValueError("num_frames and warp must name at least one choice")
+        if (self.learning_rate_min is None) != (self.learning_rate_max is None):
+            raise ValueError("give both of learning_rate_min and learning_rate_max, or neither")
+        for name in ("perceptual", "learning_rate"):
+            low, high = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
+            if low is not None and low >= high:
+                raise ValueError(f"{name}_min {low:g} must be below {name}_max {high:g}")
+        return self

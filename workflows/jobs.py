@@ -27,6 +27,7 @@ from infra.profiling import traced
 from infra.runs import versions
 from infra.settings_training import OptimiserSettings
 from workflows import initial
+from workflows.watch import Panel, Watch
 
 Arrays = dict[str, np.ndarray]
 
@@ -40,7 +41,7 @@ class Job:
     metadata: dict[str, str]
     labels: dict[str, int] | None = None  # identity → class, where the objective wants "label"
     evaluate: Callable[[], dict[str, float]] | None = None
-    panel: Callable[[], np.ndarray] | None = None  # H×W×3 uint8 picture for TensorBoard
+    panels: dict[str, Panel] = field(default_factory=dict)  # pictures for TensorBoard
     notes: list[str] = field(default_factory=list)  # what it starts from
 
 
@@ -57,6 +58,7 @@ class Work:
     build: Callable[[], Job]
     only_evaluated: bool = False  # report nothing but validations (a search trial)
     callbacks: list[Any] = field(default_factory=list)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)  # what a search chose
 
 
 def plan_of(
@@ -119,6 +121,11 @@ def batches_of(
         return traced(labelled(row), options.profile, storage.join(work.folder, "trace.json"))
 
     return batches
+
+
+def watch_of(work: Work, job: Job) -> Watch:
+    """What shows the training to people."""
+    return Watch(work.name, work.folder, work.plan.steps, job.panels, work.hyperparameters)
 
 
 def keeper(work: Work) -> Callable[[str, dict[str, Tensor]], str]:

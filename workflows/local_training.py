@@ -8,8 +8,7 @@ from infra import storage
 from infra.checkpoints import Checkpoints
 from infra.engines import TorchEngine
 from infra.loop import train
-from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, write_weights
-from workflows.watch import Watch
+from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, watch_of, write_weights
 
 
 def fit(work: Work) -> dict[str, float]:
@@ -17,7 +16,7 @@ def fit(work: Work) -> dict[str, float]:
     job = open_job(work)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     engine = TorchEngine(job.objective, work.options, device)
-    watch = Watch(work, job)
+    watch = watch_of(work, job)
     checkpoints = Checkpoints(storage.join(work.folder, "checkpoints-torch"))
     step = checkpoints.newest()
     found = None if step is None else checkpoints.at(step)

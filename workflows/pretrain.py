@@ -14,6 +14,9 @@ from workflows import clips, initial
 from workflows.command import main
 from workflows.fitting import ended, fit
 from workflows.jobs import Job, Work, plan_of
+from workflows.panels import warp_panel
+from workflows.scoring import validation_clips
+from workflows.watch import Panel
 
 
 def pretrain(settings: Settings, run: Run) -> None:
@@ -35,7 +38,7 @@ def pretrain(settings: Settings, run: Run) -> None:
             options=options,
             plan=plan_of(options, clips.rows(shards), run.record("clips").digest),
             seed=settings.seed,
-            build=partial(_build, settings),
+            build=partial(_build, settings, run),
         )
         stage.counts |= ended(work, fit(settings, work), ("before", "after", "epe"))
 
@@ -45,10 +48,11 @@ def check(settings: Settings) -> None:
     initial.check("pretrain.init", settings.pretrain.init)
 
 
-def _build(settings: Settings) -> Job:
+def _build(settings: Settings, run: Run) -> Job:
     options = settings.pretrain
+    predictor = WarpPredictor(settings.clip.low_size)
     objective = WarpPretraining(
-        WarpPredictor(settings.clip.low_size),
+        predictor,
         options.num_frames,
         target=options.target,
         objective=options.objective,
@@ -58,8 +62,15 @@ def _build(settings: Settings) -> Job:
         ("photometric", "low"): ["low"],
         ("photometric", "high"): ["low", "high", "neighbour", "neighbour_offset"],
     }.get((options.objective, options.target), ["low", "high"])
+    some = validation_clips(clips.shards(run, "validation"), limit=4)
+    panels: dict[str, Panel] = {}
+    if some is not None:
+        panels["warp"] = partial(warp_panel, predictor, some["low"], options.num_frames)
     return Job(
-        objective, columns, metadata={"part": "predictor", "low_size": str(settings.clip.low_size)}
+        objective,
+        columns,
+        metadata={"part": "predictor", "low_size": str(settings.clip.low_size)},
+        panels=panels,
     )
 
 

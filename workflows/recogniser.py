@@ -19,6 +19,7 @@ from workflows import clips, initial
 from workflows.command import main
 from workflows.fitting import ended, fit
 from workflows.jobs import Job, Work, plan_of
+from workflows.panels import augmented_panel
 from workflows.scoring import describe, pairs_of, pictures, validation_clips, verification
 
 
@@ -79,21 +80,25 @@ def _train(settings: Settings, run: Run, stage: Stage) -> None:
         options=settings.recogniser,
         plan=plan,
         seed=settings.seed,
-        build=partial(_build, settings, people),
+        build=partial(_build, settings, shards, people),
     )
     stage.counts |= ended(work, fit(settings, work), ("accuracy",))
 
 
-def _build(settings: Settings, people: list[str]) -> Job:
+def _build(settings: Settings, shards: list[str], people: list[str]) -> Job:
     options = settings.recogniser
     network = FaceRecogniser(
         identities=len(people), width=options.width, input_size=options.input_size
     )
+    objective = Recognition(network)
+    some = validation_clips(shards, limit=8)
+    assert some is not None, "there are training people, so there are clips"
     return Job(
-        objective=Recognition(network),
+        objective=objective,
         columns=["high", "identity"],
         metadata=network.description(),
         labels={name: index for index, name in enumerate(people)},
+        panels={"faces": partial(augmented_panel, some["high"], objective.degrade)},
     )
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from infra import storage
 from infra.runs import Run, Stage, versions
 from infra.settings import Settings
+from workflows import selection
 from workflows.scoring import enlarged
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -57,7 +58,8 @@ def write_report(
     if curves is not None:
         figures["training"] = _rendered(curves)
     trials = storage.read_json(run.path("tune", "trials.json"))
-    figures["search"] = _rendered(_search(trials, settings.tune.metric))
+    figures |= {Path(uri).stem: storage.read_bytes(uri)
+                for uri in storage.files(run.path("tune", "figures"), ".png")}  # fmt: skip
     for name, content in figures.items():
         storage.write_bytes(stage.path("figures", f"{name}.png"), content)
     page = _page(settings, run, metrics, table, figures, trials, samples)
@@ -137,20 +139,6 @@ def _curves(run: Run, variants: list[str]) -> Figure | None:
     return figure
 
 
-def _search(trials: list[dict[str, Any]], metric: str) -> Figure:
-    """Every trial: frames against the metric; the area grows with λ of pool3."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for trial in trials:
-        axes.scatter(trial["num_frames"], trial[metric], s=20 * (1 + trial["steps"]) ** 0.5)
-        weights = ", ".join(f"{value:.3g}" for value in trial["perceptual"].values())
-        axes.annotate(f"λ {weights}", (trial["num_frames"], trial[metric]), xytext=(6, 4),
-                      textcoords="offset points", fontsize=7)  # fmt: skip
-    axes.set(xlabel="frames", ylabel=f"{metric} on validation people")
-    axes.margins(x=0.25, y=0.15)
-    axes.grid(alpha=0.3)
-    return figure
-
-
 def _rendered(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
@@ -175,7 +163,8 @@ def _page(
         table=table,
         metrics=metrics,
         figures={name: base64.b64encode(content).decode() for name, content in figures.items()},
-        trials=trials,
+        trials=selection.table(trials),
+        best=storage.read_json(run.path("tune", "best.json")),
         samples=[sample.clip_id for sample in samples],
         settings=settings,
         clips=run.record("clips").counts,

@@ -20,7 +20,9 @@ from workflows import clips, initial, recogniser
 from workflows.command import main
 from workflows.fitting import ended, fit
 from workflows.jobs import Job, Work, plan_of
+from workflows.panels import warp_panel
 from workflows.scoring import Validation
+from workflows.watch import Panel
 
 
 def train(settings: Settings, run: Run) -> None:
@@ -28,7 +30,9 @@ def train(settings: Settings, run: Run) -> None:
 
     Every variant has its own completion record, so that one more variant trains alone.
     """
-    perceptual = _perceptual(settings, run)
+    perceptual, rate = _chosen(settings, run)
+    options = settings.train.model_copy(update={"learning_rate": rate})
+    settings = settings.model_copy(update={"train": options})
     # With a record for each variant, the list itself is no part of any variant's settings.
     made_from = settings.train.made_from()
     for name in ("variants", "use_search", "evaluate_every", "validation_clips"):
@@ -85,11 +89,15 @@ def _shorter(settings: Settings, variant: str) -> str | None:
     return settings.train.init_from if variant != settings.train.init_from else None
 
 
-def _perceptual(settings: Settings, run: Run) -> dict[str, float]:
-    if not settings.train.use_search:
-        return {str(layer): weight for layer, weight in settings.train.perceptual.items()}
+def _chosen(settings: Settings, run: Run) -> tuple[dict[str, float], float]:
+    """λ of each layer and the learning rate: what the search chose, the rest from the settings."""
+    options = settings.train
+    if not options.use_search:
+        weights = {str(layer): weight for layer, weight in options.perceptual.items()}
+        return weights, options.learning_rate
     run.record("tune")
-    return dict(storage.read_json(run.path("tune", "best.json"))["perceptual"])
+    best = storage.read_json(run.path("tune", "best.json"))
+    return dict(best["perceptual"]), best.get("learning_rate") or options.learning_rate
 
 
 def _train_one(
@@ -150,12 +158,18 @@ def _build(
     objective = Restoration(
         network, network.num_frames, judge, perceptual, augment=settings.train.augment
     )
+    panels: dict[str, Panel] = {}
+    if validation.clips is not None:
+        panels["faces"] = partial(validation.panel, network)
+        if network.predictor is not None:
+            low, frames = validation.clips["low"], network.num_frames
+            panels["warp"] = partial(warp_panel, network.predictor, low, frames)
     return Job(
         objective=objective,
         columns=["low", "high"],
         metadata=network.description(),
         evaluate=partial(validation.score, network),
-        panel=partial(validation.panel, network) if validation.clips is not None else None,
+        panels=panels,
         notes=notes,
     )
 

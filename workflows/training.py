@@ -19,8 +19,7 @@ from infra.checkpoints import Checkpoints
 from infra.engines import DeepSpeedEngine
 from infra.errors import FacestackError, FaultError
 from infra.loop import train
-from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, write_weights
-from workflows.watch import Watch
+from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, watch_of, write_weights
 
 
 def fit(work: Work) -> dict[str, float]:
@@ -113,7 +112,7 @@ def _worker(work: Work) -> dict[str, float]:
         job.objective, options, universal=found is not None and found.world_size != world_size
     )
     batches = batches_of(work, job, rank, world_size)
-    watch = Watch(work, job) if rank == 0 else None
+    watch = watch_of(work, job) if rank == 0 else None
     last = {} if found is None else found.scalars
 
     def report(scalars: dict[str, float], folder: Path | None) -> None:
@@ -122,7 +121,7 @@ def _worker(work: Work) -> dict[str, float]:
         checkpoints.check()
         if watch is not None:
             with storage.writing(work.folder):
-                watch.see(last, folder is not None)
+                watch.see(last, folder is not None or "validation_psnr" in last)
         if folder is not None:
             checkpoints.save(folder, mark_of(work, last, world_size))
         if work.only_evaluated and "validation_psnr" in last:

@@ -1,5 +1,6 @@
 """Stage tune: a search over frame counts and perceptual weights, scored on validation people."""
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -8,27 +9,30 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import ray.tune
-from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from infra import cluster, storage
-from infra.errors import RunError
-from infra.plan import Plan
-from infra.runs import Run, Stage
+from infra.errors import RunError, SettingsError
+from infra.runs import Run, Stage, say
 from infra.settings import Settings
-from workflows import clips
+from workflows import clips, search_plots, selection
 from workflows.command import main
-from workflows.train import work
-from workflows.training import fit
+from workflows.report import comma_separated, markdown
+from workflows.scoring import pairs_of, validation_clips
+from workflows.trial import Config, resources, trial, variant_of, weights_of
+
+Row = selection.Row
 
 
 def tune(settings: Settings, run: Run) -> None:
-    """Write `tune/best.json` (the best trial) and `tune/trials.json` (all of them)."""
+    """Write `tune/best.json`, all trials as `tune/trials.{json,csv,md}`, and `tune/figures/`."""
     options = settings.tune
+    placement = {"concurrent", "cpus_per_trial"}
     used = {
-        "tune": options.model_dump(exclude={"concurrent", "cpus_per_trial"}),
+        "tune": options.model_dump(exclude=placement) | {"workers": max(1, options.workers)},
+        "train": _shared(settings),
         "clip": settings.clip.model_dump(),
         "network": settings.network.model_dump(),
         "seed": settings.seed,
@@ -36,94 +40,171 @@ def tune(settings: Settings, run: Run) -> None:
     with run.stage("tune", "tune", used, ["clips", "recogniser", "pretrain"]) as stage:
         if stage is None:
             return
-        if not clips.shards(run, "validation"):
-            raise RunError(
-                "tune: no clip in the validation split, so trials cannot be compared; "
-                "add videos of more people or change preprocess.validation_share"
-            )
+        _check_validation(settings, run)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        trials = _search(settings, run, stage)
-        best = max(trials, key=lambda trial: (trial[options.metric], trial["psnr"]))
-        storage.write_json(stage.path("trials.json"), trials)
-        storage.write_json(stage.path("best.json"), best)
-        stage.counts |= {
-            "trials": len(trials),
-            "best": best["variant"],
-            options.metric: round(best[options.metric], 2),
-        }
+        rows = _search(settings, run, stage)
+        best = selection.best_json(rows, options.metric)
+        _write(stage, rows, best)
+        stage.counts |= {"trials": len(rows), "best": best["variant"]}
+        for name in selection.objectives(options.metric):
+            stage.counts[name] = round(best[name], 2)
 
 
-def _search(settings: Settings, run: Run, stage: Stage) -> list[dict[str, Any]]:
+def check(settings: Settings) -> None:
+    """Raise SettingsError for a frame count that no clip can give."""
+    stored = settings.clip.num_frames
+    for frames in settings.tune.num_frames:
+        if frames % 2 == 0 or frames > stored:
+            raise SettingsError(
+                f"tune.num_frames: {frames} must be odd and at most clip.num_frames, {stored}"
+            )
+
+
+def _shared(settings: Settings) -> dict[str, Any]:
+    """What every trial takes from the settings of train."""
+    own = {"variants", "steps", "epochs", "schedule", "perceptual", "use_search", "evaluate_every",
+           "workers"}  # fmt: skip
+    found = {name: value for name, value in settings.train.made_from().items() if name not in own}
+    if settings.tune.learning_rate_min is not None:
+        del found["learning_rate"]
+    return found
+
+
+def _check_validation(settings: Settings, run: Run) -> None:
+    """Refuse before hours of work what could not be compared at their end."""
+    some = validation_clips(clips.shards(run, "validation"), settings.train.validation_clips)
+    if some is None:
+        raise RunError(
+            "tune: no clip in the validation split, so trials cannot be compared; "
+            "add videos of more people or change preprocess.validation_share"
+        )
+    if settings.tune.metric != "psnr" and pairs_of(some, settings.seed, 300) is None:
+        raise RunError(
+            "tune: the validation clips give no pair of one person and of two, so verification "
+            "cannot be measured; raise train.validation_clips, or give --tune.metric psnr"
+        )
+
+
+def _search(settings: Settings, run: Run, stage: Stage) -> list[Row]:
     options = settings.tune
-    weight = ray.tune.loguniform(options.perceptual_min, options.perceptual_max)
-    space = {"num_frames": ray.tune.choice(options.num_frames), "pool3": weight, "pool4": weight}
-    trial = ray.tune.with_resources(partial(_trial, settings=settings, run=run), {"cpu": 0.25})
-    if ray.tune.Tuner.can_restore(stage.path("search")):
+    # Finished trials outlive a killed driver if Tune has written them down: every ten seconds else.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2")
+    # Each trial's events are the Watch's; Tune's own copy would double every chart.
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Ctrl-C ends the stage like any error: Tune's handler would return as if all trials had ended.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its boxes say less than one line a trial
+    trainable = ray.tune.with_resources(
+        partial(trial, settings=settings, run=run), resources(settings)
+    )
+    experiment, progress = stage.path("search"), Progress(options.trials)
+    if ray.tune.Tuner.can_restore(experiment):
         tuner = ray.tune.Tuner.restore(
-            stage.path("search"), trainable=trial, resume_errored=True, param_space=space
+            experiment, trainable=trainable, resume_errored=True, param_space=_space(settings)
         )
     else:
-        search = OptunaSearch(seed=settings.seed)
         tuner = ray.tune.Tuner(
-            trial,
-            param_space=space,
-            tune_config=ray.tune.TuneConfig(
-                metric=f"validation_{options.metric}",
-                mode="max",
-                num_samples=options.trials,
-                search_alg=ConcurrencyLimiter(search, max_concurrent=options.concurrent),
-                scheduler=ASHAScheduler(max_t=options.reports, grace_period=1, reduction_factor=2),
+            trainable,
+            param_space=_space(settings),
+            tune_config=_tune_config(settings),
+            run_config=ray.tune.RunConfig(
+                name="search", storage_path=stage.uri, verbose=0, callbacks=[progress]
             ),
-            run_config=ray.tune.RunConfig(name="search", storage_path=stage.uri, verbose=0),
         )
-    results = tuner.fit()
-    if results.num_terminated == 0:
+    try:
+        results = tuner.fit()
+    except KeyboardInterrupt as stopped:
+        raise RunError(
+            "tune: stopped; trials that had ended are kept, the same command goes on with the rest"
+        ) from stopped
+    rows = [row_of(result.config, result.metrics, settings) for result in results
+            if result.metrics and "validation_psnr" in result.metrics]  # fmt: skip
+    if results.num_errors == len(results):
         raise RunError(f"tune: every trial failed; the first said: {results.errors[0]}")
-    return [
-        _row(result) for result in results if result.metrics and "validation_psnr" in result.metrics
-    ]
+    return rows
 
 
-def _row(result: Any) -> dict[str, Any]:
-    config, metrics = result.config, result.metrics
+def _space(settings: Settings) -> Config:
+    options = settings.tune
+    space: Config = {
+        "num_frames": ray.tune.choice(options.num_frames),
+        "warp": ray.tune.choice(options.warp),
+    }
+    for layer in options.layers:
+        space[layer] = ray.tune.loguniform(options.perceptual_min, options.perceptual_max)
+    if options.learning_rate_min is not None:
+        space["learning_rate"] = ray.tune.loguniform(
+            options.learning_rate_min, options.learning_rate_max
+        )
+    return space
+
+
+def _tune_config(settings: Settings) -> ray.tune.TuneConfig:
+    """Optuna proposes; ASHA stops the worse half at each validation, where one metric decides.
+
+    With two objectives nothing is stopped: by either of them alone ASHA would cut off the trials
+    that make the other end of the front.
+    """
+    options = settings.tune
+    names = [f"validation_{name}" for name in selection.objectives(options.metric)]
+    if len(names) > 1:
+        search = OptunaSearch(metric=names, mode=["max"] * len(names), seed=settings.seed)
+        metric = scheduler = None
+    else:
+        search = OptunaSearch(seed=settings.seed)
+        metric = names[0]
+        scheduler = ASHAScheduler(max_t=options.reports, grace_period=1, reduction_factor=2)
+    return ray.tune.TuneConfig(
+        metric=metric,
+        mode="max" if metric else None,
+        num_samples=options.trials,
+        search_alg=ConcurrencyLimiter(search, max_concurrent=options.concurrent),
+        scheduler=scheduler,
+    )
+
+
+class Progress(ray.tune.Callback):
+    """One line a finished trial."""
+
+    def __init__(self, trials: int) -> None:
+        self.trials = trials
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Called by Tune; also for a trial that the scheduler stopped."""
+        # Tune notes the end of this one only after the call.
+        done = 1 + sum(other.is_finished() for other in trials if other is not trial)
+        result = trial.last_result
+        drawn = ", ".join(f"{name} {value:.3g}" for name, value in trial.config.items())
+        same = result.get("validation_verification")
+        say("tune", f"trial {done}/{self.trials} {trial.trial_id}: {drawn} → "
+            f"PSNR {result['validation_psnr']:.2f} dB"
+            + (f", verification {same:.1f} %" if same is not None else "")
+            + f" after {result['step']:.0f} steps")  # fmt: skip
+
+
+def row_of(config: Config, metrics: dict[str, Any], settings: Settings) -> Row:
+    """A trial as `trials.json` keeps it; learning_rate is None where it was not searched."""
     return {
-        "variant": variant_of(config["num_frames"], warp=config.get("warp", True)),
+        "variant": variant_of(config["num_frames"], config["warp"]),
         "num_frames": config["num_frames"],
-        "perceptual": {"pool3": config["pool3"], "pool4": config["pool4"]},
+        "warp": bool(config["warp"] and config["num_frames"] > 1),
+        "perceptual": weights_of(config, list(settings.tune.layers)),
+        "learning_rate": config.get("learning_rate"),
         "psnr": metrics["validation_psnr"],
-        "verification": metrics.get("validation_verification", 0.0),
+        "verification": metrics.get("validation_verification"),
         "steps": int(metrics["step"]),
         "trial": metrics["trial_id"],
     }
 
 
-def variant_of(num_frames: int, warp: bool) -> str:
-    """The variant's name, such as f5warp; a single frame has nothing to warp."""
-    return f"f{num_frames}warp" if warp and num_frames > 1 else f"f{num_frames}"
-
-
-def _trial(config: dict[str, Any], settings: Settings, run: Run) -> None:
-    """One trial: a Ray Train run of its own, whose validations it hands on to Tune."""
-    options = settings.tune
-    trial = ray.tune.get_context().get_trial_id()
-    every = max(1, options.steps // options.reports)
-    plan = Plan(
-        steps=every * options.reports, batch_size=settings.train.batch_size,
-        learning_rate=settings.train.learning_rate,
-        warmup=min(settings.train.warmup, every), log_every=every, evaluate_every=every,
-        checkpoint_every=None,
-    )  # fmt: skip
-    train_options = settings.train.model_copy(
-        update={"workers": 1, "cpus_per_worker": options.cpus_per_trial}
-    )
-    fit(
-        work(
-            settings, run, storage.join(run.path("tune"), "trials", trial), f"trial-{trial}",
-            variant_of(config["num_frames"], options.warp),
-            {"pool3": config["pool3"], "pool4": config["pool4"]},
-            plan, options=train_options, only_evaluated=True, callbacks=[TuneReportCallback()],
-        )
-    )  # fmt: skip
+def _write(stage: Stage, rows: list[Row], best: Row) -> None:
+    table = selection.table(rows)
+    for name, content in search_plots.figures(rows, best["trial"]).items():
+        storage.write_bytes(stage.path("figures", f"{name}.png"), content)
+    storage.write_bytes(stage.path("trials.csv"), comma_separated(table).encode())
+    storage.write_bytes(stage.path("trials.md"), markdown(table).encode())
+    storage.write_json(stage.path("trials.json"), rows)
+    storage.write_json(stage.path("best.json"), best)
 
 
 if __name__ == "__main__":

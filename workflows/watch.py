@@ -1,52 +1,105 @@
-"""What a training shows: lines of text, TensorBoard events, history.json for the report."""
+"""What people see of a training: progress as text, and TensorBoard."""
 
 import tempfile
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
 
 from infra import storage
-from workflows.jobs import Job, Work
+
+Panel = Callable[[], NDArray[np.uint8]]  # H×W×3 picture
+UNSAID = ("step", "loader_share", "gpu_memory_gib")  # in TensorBoard, not in the line of text
 
 
 class Watch:
-    """Text progress and TensorBoard events of one training; an upload at each checkpoint."""
+    """Text progress and TensorBoard events of one training of `steps` steps.
 
-    def __init__(self, work: Work, job: Job) -> None:
-        self.work = work
-        self.job = job
-        self.uri = storage.join(work.folder, "events")
+    It knows neither Ray nor the loop, which hands each report to `see`. Events lie in
+    `folder`/events, local or s3://, under the stage's name: `train-f5` and `train-f1` share the
+    charts train/loss, train/pixel, …. `panels` are pictures by name, `hyperparameters` what a
+    search chose for this training (TensorBoard's HParams tab).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: str,
+        steps: int,
+        panels: Mapping[str, Panel],
+        hyperparameters: Mapping[str, float | bool] | None = None,
+    ) -> None:
+        self.name, self.steps, self.panels = name, steps, panels
+        self.group = name.partition("-")[0]
+        self.hyperparameters = dict(hyperparameters or {})
+        self.uri = storage.join(folder, "events")
         if storage.is_local(self.uri):
             self.folder = Path(self.uri)
         else:
             self.folder = Path(tempfile.mkdtemp(prefix="facestack-events-"))
-        self.writer = SummaryWriter(str(self.folder))
-        self.history_uri = storage.join(work.folder, "history.json")
+        self.writer: SummaryWriter | None = None
+        self.history_uri = storage.join(folder, "history.json")
         self.history: list[dict[str, float]] = []
         if storage.exists(self.history_uri):  # resumed: keep what came before the checkpoint
             self.history = storage.read_json(self.history_uri)
+        self.bar = tqdm(total=steps, desc=name, unit="step", disable=None)  # on a terminal alone
+        self.began: tuple[int, float] | None = None
 
-    def see(self, scalars: dict[str, float], saved: bool) -> None:
-        """Show one report; history.json holds all of them for the figures of the report."""
+    def see(self, scalars: dict[str, float], milestone: bool) -> None:
+        """Show one report; at a milestone (saved or validated) pictures and history.json too."""
         step = int(scalars["step"])
+        if torch.cuda.is_available():
+            scalars = scalars | {"gpu_memory_gib": torch.cuda.max_memory_allocated() / 2**30}
         self.history = [old for old in self.history if old["step"] < step] + [scalars]
+        if self.writer is None:
+            # What a lost worker wrote after its last checkpoint is struck out of the charts.
+            self.writer = SummaryWriter(str(self.folder), purge_step=step)
+            self._declare(self.writer)
         for name, value in scalars.items():
             if name != "step":
-                self.writer.add_scalar(f"{self.work.name}/{name}", value, step)
-        shown = {n: v for n, v in scalars.items() if n not in ("step", "loader_share")}
-        text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        print(f"[{self.work.name}] step {step}/{self.work.plan.steps}  {text}", flush=True)
-        if saved:
-            if self.job.panel is not None:
-                self.writer.add_image("panel", self.job.panel(), step, dataformats="HWC")
+                self.writer.add_scalar(f"{self.group}/{name}", value, step)
+        self._say(step, {n: v for n, v in scalars.items() if n not in UNSAID})
+        if milestone:
+            for name, panel in self.panels.items():
+                self.writer.add_image(f"{self.group}/{name}", panel(), step, dataformats="HWC")
             self.writer.flush()
             self._upload()
             storage.write_json(self.history_uri, self.history)
 
     def close(self) -> None:
         """Flush and hand the events over."""
-        self.writer.close()
+        self.bar.close()
+        if self.writer is not None:
+            self.writer.close()
         self._upload()
+
+    def _declare(self, writer: SummaryWriter) -> None:
+        """What the HParams tab lists; written first, since a stopped trial never sees its end."""
+        if self.hyperparameters:
+            metrics = dict.fromkeys((f"{self.group}/validation_psnr",
+                                     f"{self.group}/validation_verification"))  # fmt: skip
+            for summary in hparams(self.hyperparameters, metrics):
+                writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+
+    def _say(self, step: int, shown: Mapping[str, float]) -> None:
+        """A bar on a terminal, a line in a log; both say how long is left."""
+        text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        if not self.bar.disable:
+            self.bar.n = step
+            self.bar.set_postfix_str(text)
+            return
+        now = time.monotonic()
+        self.began = self.began or (step, now)
+        done, seconds = step - self.began[0], now - self.began[1]
+        if done > 0 and step < self.steps:
+            text += f"  left {tqdm.format_interval(seconds / done * (self.steps - step))}"
+        print(f"[{self.name}] step {step}/{self.steps}  {text}", flush=True)
 
     def _upload(self) -> None:
         if not storage.is_local(self.uri):

@@ -12,7 +12,6 @@ from workflows.command import FOLDERS, forced
 from workflows.enhance import safe_name
 from workflows.jobs import plan_of
 from workflows.train import check
-from workflows.tune import variant_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,12 +50,6 @@ def test_twice_the_workers_with_half_the_clips_are_the_same_training() -> None:
         assert other.made_from() != one.made_from()
         assert plan_of(other, 100, "clips").fingerprint != plan_of(one, 100, "clips").fingerprint
     assert plan_of(one, 100, "others").fingerprint != plan_of(one, 100, "clips").fingerprint
-
-
-def test_names_of_trials() -> None:
-    assert [variant_of(1, True), variant_of(5, True), variant_of(25, False)] == [
-        "f1", "f5warp", "f25",
-    ]  # fmt: skip
 
 
 def test_results_of_odd_names_stay_inside_the_folder_and_apart() -> None:

@@ -1,0 +1,93 @@
+"""The search: trials side by side on two cores, a killed and a stopped driver that goes on."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import ROOT, TINY, Ended, command, run
+
+ENDED = '\\"status\\": \\"TERMINATED\\"'
+
+
+@pytest.fixture
+def ready(tiny: tuple[Path, Ended], tmp_path: Path) -> Path:
+    """A run folder whose next stage is tune."""
+    folder = tmp_path / "run"
+    for stage in ("clips", "recogniser", "pretrain"):
+        shutil.copytree(tiny[0] / stage, folder / stage)
+    return folder
+
+
+def finished(folder: Path) -> int:
+    """Trials that Tune has written down as ended."""
+    states = sorted((folder / "tune/search").glob("experiment_state-*.json"))
+    return states[-1].read_text().count(ENDED) if states else 0
+
+
+def run_until(
+    when: Callable[[], bool], send: signal.Signals, *arguments: object
+) -> tuple[int, str]:
+    """Start a script, signal it as soon as `when()`; returns its status and output."""
+    process = subprocess.Popen(
+        command("tune.py", *arguments), cwd=ROOT, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not when():
+        assert process.poll() is None, "ended before it could be stopped"
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.1)
+    process.send_signal(send)
+    output = process.communicate(timeout=120)[0]
+    print(output)
+    return process.returncode, output
+
+
+def test_killed_then_stopped_then_finished(ready: Path) -> None:
+    arguments = ("--config", TINY, "--run", ready, "--tune.trials", 3, "--tune.concurrent", 1,
+                 "--tune.metric", "both", "--tune.warp", "true,false",
+                 "--tune.learning-rate-min", 1e-4, "--tune.learning-rate-max", 1e-3)  # fmt: skip
+    run_until(lambda: finished(ready) >= 1, signal.SIGKILL, *arguments)
+    first = {path: path.stat().st_mtime_ns for path in ready.glob("tune/trials/*/history.json")}
+    assert len(first) == 1
+
+    status, output = run_until(lambda: finished(ready) >= 2, signal.SIGINT, *arguments)
+    assert status == 2
+    assert "error: tune: stopped; trials that had ended are kept" in output
+    assert not (ready / "tune/stage.json").exists()
+
+    ended = run("tune.py", *arguments)
+    assert ended.status == 0
+    assert "trial 3/3" in ended.output
+    assert "trial 2/3" not in ended.output
+    rows = json.loads((ready / "tune/trials.json").read_text())
+    assert len({row["trial"] for row in rows}) == 3
+    for path, written in first.items():
+        assert path.parent.name in {row["trial"] for row in rows}
+        assert path.stat().st_mtime_ns == written, "a finished trial was trained again"
+    best = json.loads((ready / "tune/best.json").read_text())
+    assert best["trial"] in {row["trial"] for row in best["front"]}
+    assert 1e-4 <= best["learning_rate"] <= 1e-3
+    assert (ready / "tune/trials.md").read_text().count("\n") == 5
+    assert len(list((ready / "tune/figures").glob("*.png"))) == 3
+
+
+def test_more_trials_than_cores_with_workers_of_their_own(ready: Path) -> None:
+    """Three trials at once, each with a Ray Train worker of a whole CPU, on two CPUs."""
+    ended = run("tune.py", "--config", TINY, "--run", ready, "--cluster.cpus", 2,
+                "--tune.trials", 3, "--tune.concurrent", 3, "--tune.workers", 1,
+                "--tune.cpus-per-trial", 1, "--tune.metric", "psnr", "--tune.reports", 1,
+                "--tune.num-frames", 1)  # fmt: skip
+    assert ended.status == 0
+    rows = json.loads((ready / "tune/trials.json").read_text())
+    assert [row["variant"] for row in rows] == ["f1"] * 3
+    assert all(row["steps"] == 4 for row in rows)
+    best = json.loads((ready / "tune/best.json").read_text())
+    assert best["psnr"] == max(row["psnr"] for row in rows)
+    assert best["learning_rate"] is None
