@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 
 class Column(NamedTuple):
-    """A figure of metrics.json as a column; `better` is what the best value is, if there is one."""
+    """A figure of metrics.json as a column; `better` says which value is best: high, low, or the
+    one nearest to that of the truth."""
 
     key: str
     title: str
@@ -27,7 +28,7 @@ COLUMNS = {
         Column("l2_pool4", "distance pool4", 3, "low"),
         Column("l2_fc7", "distance fc7", 3, "low"),
         Column("consistency", "consistency [dB]", 2, "high"),
-        Column("temporal", "flicker [levels]", 2, "low"),
+        Column("temporal", "flicker [levels]", 2, "truth"),
         Column("clips", "clips", 0),
     )
 }
@@ -126,6 +127,9 @@ def _best(figures: dict[str, dict[str, Any]], column: Column) -> float | None:
               if name != "ground_truth" and row.get(column.key) is not None]  # fmt: skip
     if not values or not column.better:
         return None
+    if column.better == "truth":
+        truth = figures.get("ground_truth", {}).get(column.key)
+        return None if truth is None else min(values, key=lambda value: abs(value - truth))
     return max(values) if column.better == "high" else min(values)
 
 
