@@ -9,11 +9,14 @@ from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflows import benchmark_network
+from workflows import benchmark_evaluate, benchmark_network
 
 # Each module gives add_arguments(parser), measure(arguments) → figures (a dictionary for JSON),
 # table(figures) → text, and problem(figures) → what is wrong with them, or "".
-COMMANDS: dict[str, ModuleType] = {"network": benchmark_network}
+COMMANDS: dict[str, ModuleType] = {
+    "network": benchmark_network,
+    "evaluate": benchmark_evaluate,
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,38 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper, save
 from skimage.transform import resize
 
 from model.judge import Judge
+from tests.model.linear_onnx import matrix, write
 
 MEAN = (10.0, 20.0, 30.0)
 
 
-def written(path: Path, shape: list[object], outputs: int = 5) -> Path:
-    """A network that flattens its 3·4·4 input and multiplies it by a fixed random matrix."""
-    matrix = np.random.default_rng(0).normal(size=(48, outputs)).astype(np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("Flatten", ["x"], ["flat"], axis=1),
-         helper.make_node("MatMul", ["flat", "w"], ["y"])],
-        "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(matrix, "w")],
-    )  # fmt: skip
-    opset = [helper.make_opsetid("", 17)]
-    save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
-    return path
-
-
 def expected(images: np.ndarray, channels: str, layout: str) -> np.ndarray:
     """unit((levels − mean)·scale · W), 4×4 pictures, so that nothing is resized."""
-    matrix = np.random.default_rng(0).normal(size=(48, 5)).astype(np.float32)
     levels = images[:, ::-1] * 255 if channels == "BGR" else images * 255
     given = (levels - np.reshape(MEAN, (3, 1, 1))) * 0.01
     if layout == "last":
         given = given.transpose(0, 2, 3, 1)
-    rows = given.reshape(len(images), -1) @ matrix
+    rows = given.reshape(len(images), -1) @ matrix()
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
@@ -49,7 +32,7 @@ def test_descriptors_follow_order_mean_scale_and_layout(
     tmp_path: Path, channels: str, layout: str, shape: list[object]
 ) -> None:
     images = np.random.default_rng(1).random((3, 3, 4, 4)).astype(np.float32)
-    judge = Judge(written(tmp_path / "j.onnx", shape), 4, channels, MEAN, 0.01)
+    judge = Judge(write(tmp_path / "j.onnx", shape), 4, channels, MEAN, 0.01)
     given = judge.describe(torch.from_numpy(images))
     assert given == pytest.approx(expected(images, channels, layout), abs=1e-5)
 
@@ -59,7 +42,7 @@ def test_pictures_are_resized_to_its_input(tmp_path: Path) -> None:
     line = np.linspace(0, 1, 16, dtype=np.float32)
     picture = np.stack([np.outer(line, line), np.outer(line, 1 - line), np.outer(1 - line, line)])
     small = np.stack([resize(c, (4, 4), order=1, anti_aliasing=False) for c in picture])
-    judge = Judge(written(tmp_path / "j.onnx", ["b", 3, 4, 4]), 4, "RGB", MEAN, 0.01)
+    judge = Judge(write(tmp_path / "j.onnx", ["b", 3, 4, 4]), 4, "RGB", MEAN, 0.01)
     given = judge.describe(torch.from_numpy(picture)[None])
     assert given == pytest.approx(expected(small[None], "RGB", "first"), abs=0.02)
 
@@ -70,6 +53,6 @@ def test_what_is_no_recogniser_is_refused_with_the_reason(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"broken.onnx: onnxruntime cannot load it"):
         Judge(broken)
     with pytest.raises(ValueError, match="expected one input"):
-        Judge(written(tmp_path / "flat.onnx", ["b", 48]), 4)
+        Judge(write(tmp_path / "flat.onnx", ["b", 48]), 4)
     with pytest.raises(ValueError, match="takes 4×4 pixels, not 112×112"):
-        Judge(written(tmp_path / "small.onnx", ["b", 3, 4, 4]))
+        Judge(write(tmp_path / "small.onnx", ["b", 3, 4, 4]))
