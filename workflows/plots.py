@@ -52,7 +52,7 @@ def psnr_against_frames(figures: dict[str, dict[str, Any]]) -> Figure | None:
         return None
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for name, points in lines.items():
-        if points:
+        if len(points) > 1:
             axes.plot(*zip(*sorted(points.items()), strict=True), marker="o", label=name)
     axes.axhline(figures["bicubic"]["psnr"], color="0.5", linestyle="--", label="bicubic")
     axes.set(xlabel="frames", ylabel="PSNR on test people [dB]", xticks=sorted(counts))

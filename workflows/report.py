@@ -99,7 +99,9 @@ def _sheets(settings: Settings, run: Run, measured: Measured) -> list[Sheet]:
     drawn = drawn_clips(measured.identities, settings.evaluate.samples, settings.seed)
     extremes = {
         measure: extreme_clips(
-            measured.values[:, rows.index(shown), MEASURES.index(measure)], measure
+            measured.values[:, rows.index(shown), MEASURES.index(measure)],
+            measured.identities,
+            measure,
         )
         for measure in SHEETS
     }

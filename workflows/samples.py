@@ -54,15 +54,30 @@ def drawn_clips(identities: Sequence[str], count: int, seed: int) -> list[int]:
     return (firsts + others)[:count]
 
 
-def extreme_clips(values: NDArray[np.float64], measure: str) -> tuple[list[int], list[int]]:
-    """The best five and the worst five clips by a measure (N values), best and worst first; where
-    there are under ten, none is in both."""
+def extreme_clips(
+    values: NDArray[np.float64], identities: Sequence[str], measure: str
+) -> tuple[list[int], list[int]]:
+    """The best five and the worst five clips by a measure (N values), best and worst first.
+
+    Clips of one film are much alike, so where there are ten people each gives one clip; where there
+    are fewer than ten clips, none is in both.
+    """
     known = np.flatnonzero(np.isfinite(values))
     order = known[np.argsort(values[known], kind="stable")].tolist()
     if measure not in FALLING:
         order.reverse()
+    best, worst = order, order[::-1]
+    if len({identities[index] for index in order}) >= 2 * EXTREMES:
+        best, worst = _one_each(best, identities), _one_each(worst, identities)
     count = min(EXTREMES, len(order) // 2)
-    return order[:count], order[::-1][:count]
+    return best[:count], worst[:count]
+
+
+def _one_each(order: Sequence[int], identities: Sequence[str]) -> list[int]:
+    first: dict[str, int] = {}
+    for index in order:
+        first.setdefault(identities[index], index)
+    return list(first.values())
 
 
 def make_samples(

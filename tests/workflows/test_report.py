@@ -51,9 +51,13 @@ def test_drawn_clips_are_of_different_people_first_and_follow_the_seed() -> None
 
 def test_best_and_worst_by_the_direction_of_the_measure() -> None:
     values = np.array([3.0, np.nan, 1, 2, 9, 8, 7, 6, 5, 4, 10, 11, 12])
-    assert extreme_clips(values, "psnr") == ([12, 11, 10, 4, 5], [2, 3, 0, 9, 8])
-    assert extreme_clips(values, "l2_fc7") == ([2, 3, 0, 9, 8], [12, 11, 10, 4, 5])
-    assert extreme_clips(values[:4], "psnr") == ([0], [2])
+    few = ["ann", "bob"] * 7
+    assert extreme_clips(values, few, "psnr") == ([12, 11, 10, 4, 5], [2, 3, 0, 9, 8])
+    assert extreme_clips(values, few, "l2_fc7") == ([2, 3, 0, 9, 8], [12, 11, 10, 4, 5])
+    assert extreme_clips(values[:4], few, "psnr") == ([0], [2])
+    many = [f"p{index // 2}" for index in range(40)]
+    both = extreme_clips(np.arange(40.0), many, "psnr")
+    assert both == ([39, 37, 35, 33, 31], [0, 2, 4, 6, 8])
 
 
 def test_plots_show_what_was_measured_and_are_absent_otherwise() -> None:
