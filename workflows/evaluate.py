@@ -29,6 +29,7 @@ OPERATION = {"workers", "gpus_per_worker", "batch_size", "export"}
 
 def evaluate(settings: Settings, run: Run) -> None:
     """Write `report/metrics.json`, tables, figures and `report/index.html`."""
+    settings = _absolute(settings)
     if settings.evaluate.export is not None:
         _export(settings, run, settings.evaluate.export)
     used = {"evaluate": settings.evaluate.model_dump(exclude=OPERATION), "seed": settings.seed}
@@ -56,6 +57,16 @@ def evaluate(settings: Settings, run: Run) -> None:
         _say(stage, test.figures)
         stage.counts |= {"clips": len(test.measured.clip_ids), "identities": len(test.people),
                          "variants": len(test.figures)}  # fmt: skip
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The settings with the files of other methods and of the judge where actors find them."""
+    options = settings.evaluate
+    files = {
+        "external": {name: storage.absolute(uri) for name, uri in options.external.items()},
+        "judge": options.judge and storage.absolute(options.judge),
+    }
+    return settings.model_copy(update={"evaluate": options.model_copy(update=files)})
 
 
 def check(settings: Settings) -> None:
@@ -95,6 +106,12 @@ class _Split:
             self.measured, self.pairing, row_names(settings, run), settings.seed
         )
         self.about = _about(settings, self.pairing)
+        for name, found in self.external.items():
+            if self.figures[name]["clips"] != found["clips"] - found["unusable"]:
+                raise RunError(
+                    f"evaluate.external {name}: the workers do not see the frames that this "
+                    "process sees; give a shared folder or s3://"
+                )
 
 
 def _about(settings: Settings, pairing: Pairing) -> dict[str, Any]:

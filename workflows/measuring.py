@@ -74,8 +74,10 @@ class Scorer:
         images = restore(batch, np.zeros(len(truth), int))
         there = ~images.flatten(1).isnan().any(dim=1)
         known, low = images[there], batch["low"][there.numpy(), batch["low"].shape[1] // 2]
-        # The truth in place of what is missing keeps the shapes; its figures are not kept.
-        described = self._features(known if len(known) else truth[:1])
+        # Where a method has no picture at all, one of the truth keeps the shapes; its figures go.
+        some = known if len(known) else truth[:1]
+        is_truth = restore is self.rows["ground_truth"]
+        described = features if is_truth else self._features(some)
         values = np.full((len(truth), len(MEASURES)), np.nan)
         if len(known):
             sharp = {layer: maps[there.to(maps.device)] for layer, maps in features.items()}
@@ -83,8 +85,7 @@ class Scorer:
         values[next_frames.places, -1] = next_frames.differences(restore, images)
         found: Arrays = {"values": values, "descriptors": _spread(described["fc7"], there)}
         if self.judge is not None:
-            judged = self.judge.describe(known if len(known) else truth[:1])
-            found["judged"] = _spread(torch.from_numpy(judged), there)
+            found["judged"] = _spread(torch.from_numpy(self.judge.describe(some)), there)
         return found
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
