@@ -1,5 +1,7 @@
 """How well pairs of the same person and of two people can be told apart by a score (DESIGN §3)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,6 +16,26 @@ def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
     """
     values, labels = _checked(scores, same)
     return _rate(values[labels], values[~labels])
+
+
+def roc_points(
+    scores: ArrayLike, same: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the ROC: the shares of different and of same pairs accepted, each in [0, 1], at all
+    distinct thresholds from the strictest down, (0, 0) first; raises as `equal_error_rate`."""
+    values, labels = _checked(scores, same)
+    return _roc(values[labels], values[~labels])
+
+
+def pair_similarities(descriptors: NDArray[Any], pairs: ArrayLike) -> NDArray[np.float64]:
+    """Returns the similarity of each of P×2 pairs of items, given I×D mean descriptors.
+
+    An item is an image or a track; its row is the mean of its frames' unit descriptors. As the
+    similarity of two frames is a dot product, the mean over all frame pairs of two tracks a, b is
+    Σᵢⱼ aᵢ·bⱼ / (n m) = (Σᵢ aᵢ / n)·(Σⱼ bⱼ / m): linear in the frames, not quadratic (§5.2).
+    """
+    first, second = np.asarray(pairs, dtype=np.intp).reshape(-1, 2).T
+    return np.einsum("pd,pd->p", descriptors[first], descriptors[second], dtype=np.float64)
 
 
 def verification_percent(scores: ArrayLike, same: ArrayLike) -> float:
@@ -76,11 +98,19 @@ def _checked(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], N
 
 
 def _rate(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+    false_accepts, true_accepts = _roc(positive, negative)
+    # The difference rises strictly from −1 to 1, so it has one zero.
+    return float(np.interp(0.0, false_accepts - (1 - true_accepts), false_accepts))
+
+
+def _roc(
+    positive: NDArray[np.float64], negative: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     thresholds, index = np.unique(np.concatenate([positive, negative]), return_inverse=True)
     # Counts from the highest threshold down: what is accepted at each of them.
     accepted_same = np.bincount(index[: len(positive)], minlength=len(thresholds))[::-1].cumsum()
     accepted_other = np.bincount(index[len(positive) :], minlength=len(thresholds))[::-1].cumsum()
-    false_accepts = np.concatenate([[0.0], accepted_other / len(negative)])
-    false_rejects = np.concatenate([[1.0], 1 - accepted_same / len(positive)])
-    # The difference rises strictly from −1 to 1, so it has one zero.
-    return float(np.interp(0.0, false_accepts - false_rejects, false_accepts))
+    return (
+        np.concatenate([[0.0], accepted_other / len(negative)]),
+        np.concatenate([[0.0], accepted_same / len(positive)]),
+    )

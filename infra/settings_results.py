@@ -1,6 +1,8 @@
 """Settings of the stages that use what was trained: evaluate, enhance, and the user study."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from infra.settings_data import Positive, Section
 
@@ -8,13 +10,42 @@ from infra.settings_data import Positive, Section
 class EvaluateSettings(Section):
     """Metrics on test identities and the report."""
 
+    protocol: Literal["drawn", "lfw", "ytf"] = Field(
+        "drawn", description="verification pairs: drawn from the seed, or those of a published file"
+    )
+    protocol_file: str | None = Field(None, description="pairs.txt of LFW, split file of YTF")
+    protocol_split: Positive = Field(1, description="split held out for the test, from 1")
+    track_frames: Positive = Field(100, description="first frames of a track compared (ytf)")
+    splits: list[Literal["test", "train"]] = Field(["test"], description="people measured")
+    judge: str | None = Field(None, description="ONNX face recogniser, a second verification")
+    judge_size: Positive = Field(112, description="side of the judge's input [px]")
+    judge_channels: Literal["RGB", "BGR"] = Field("RGB", description="the judge's channel order")
+    judge_mean: list[float] = Field(
+        [127.5, 127.5, 127.5], min_length=3, max_length=3, description="subtracted [levels 0-255]"
+    )
+    judge_scale: float = Field(1 / 127.5, description="factor on levels less the mean")
+    export: str | None = Field(None, description="folder for the test clips' low frames as PNG")
+    external: dict[str, str] = Field(
+        {}, description="name=folder of another method's frames, or name=weights.safetensors"
+    )
     pairs: Positive = Field(300, description="same and different pairs, each")
     max_clips: Positive | None = Field(
         None, description="test clips used, spread evenly; none = all"
     )
     samples: Positive = Field(8, description="rows of the contact sheet")
     batch_size: Positive = Field(16, description="clips at once")
-    workers: int | None = Field(None, gt=0, description="actors; none = one a CPU")
+    workers: int | None = Field(None, gt=0, description="actors; none = one a CPU or GPU")
+    gpus_per_worker: float = Field(0, ge=0, description="GPUs an actor")
+
+    @model_validator(mode="after")
+    def _protocol(self) -> "EvaluateSettings":
+        if self.protocol != "drawn" and self.protocol_file is None:
+            raise ValueError(f"protocol {self.protocol} needs protocol_file, the published file")
+        if self.protocol != "drawn" and self.max_clips is not None:
+            raise ValueError(f"max_clips would break the pairs of {self.protocol}; lower pairs")
+        if "test" not in self.splits:
+            raise ValueError("splits must hold test")
+        return self
 
 
 class EnhanceSettings(Section):

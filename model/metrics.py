@@ -1,9 +1,10 @@
 """Metrics on tensors (paper §5): luma PSNR, distances of normalised features, end-point error."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from model.losses import unit_features
 from model.perceptual import FaceRecogniser
@@ -23,17 +24,37 @@ def psnr_luma(restored: Tensor, truth: Tensor) -> Tensor:
     return -10 * torch.log10(error.clamp_min(1e-10))
 
 
+def central_view(images: Tensor, side: int) -> Tensor:
+    """What the recogniser sees in verification (§5.2): B×3×H×W in [0, 1] → B×3×side×side.
+
+    The picture is resized to 256/224 of `side` (bilinear, antialiased) and its centre cut out: for
+    VGG-Face, 224 of 256 pixels.
+    """
+    large = round(side * 256 / 224)
+    resized = functional.interpolate(
+        images.float(), (large, large), mode="bilinear", align_corners=False, antialias=True
+    )
+    start = (large - side) // 2
+    return resized[..., start : start + side, start : start + side]
+
+
 @torch.no_grad()
-def feature_distances(
-    recogniser: FaceRecogniser, restored: Tensor, truth: Tensor, layers: Collection[str]
+def unit_layers(
+    recogniser: FaceRecogniser, images: Tensor, layers: Collection[str]
 ) -> dict[str, Tensor]:
-    """Euclidean distances of unit-normalised features, B values in [0, 2] a layer (Table 1)."""
-    one = recogniser.forward_to(restored, layers)
-    two = recogniser.forward_to(truth, layers)
+    """Unit-length features B×n of the named layers of the central view of B×3×H×W images in [0, 1].
+
+    One pass gives them all; that of fc7 is the descriptor of verification.
+    """
+    view = central_view(images, recogniser.input_size)
     return {
-        layer: (unit_features(one[layer]) - unit_features(two[layer])).norm(dim=1)
-        for layer in layers
+        layer: unit_features(maps) for layer, maps in recogniser.forward_to(view, layers).items()
     }
+
+
+def feature_distances(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Euclidean distances of two results of `unit_layers`, B values in [0, 2] a layer (Table 1)."""
+    return {layer: (one[layer] - two[layer]).norm(dim=1) for layer in one}
 
 
 def end_point_error(field: Tensor, truth: Tensor) -> Tensor:

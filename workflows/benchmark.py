@@ -9,13 +9,14 @@ from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflows import benchmark_network, benchmark_train
+from workflows import benchmark_evaluate, benchmark_network, benchmark_train
 
 # Each module gives add_arguments(parser), measure(arguments) → figures (a dictionary for JSON),
 # table(figures) → text, and problem(figures) → what is wrong with them, or "".
 COMMANDS: dict[str, ModuleType] = {
     "network": benchmark_network,
     "train": benchmark_train,
+    "evaluate": benchmark_evaluate,
 }
 
 

@@ -1,5 +1,6 @@
-"""Stage evaluate: metrics of every variant on test people, and the report that shows them."""
+"""Stage evaluate: metrics of every method on test people, and the report that shows them."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,178 +8,149 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from typing import Any
 
-import numpy as np
-import ray.data
-import torch
-from numpy.typing import NDArray
-from torch import nn
-
-from datasets.pairs import DrawnPairs
-from datasets.verification import bootstrap_interval, verification_percent
+from datasets.protocol_pairs import Pairing
 from infra import cluster, storage
-from infra.errors import RunError
+from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
-from model.metrics import feature_distances, psnr_luma
-from model.network import Bicubic
-from model.perceptual import FaceRecogniser
-from model.weights import load_network
-from workflows import clips, recogniser
+from workflows import clips
 from workflows.command import main
-from workflows.report import Sample, write_report
-from workflows.scoring import (
-    describe,
-    pair_scores,
-    pairs_of,
-    pictures,
-    restore_clips,
-    to_bytes,
-    validation_clips,
-)
+from workflows.exchange import check_restored, export_clips, frame_name
+from workflows.judging import load_judge
+from workflows.measuring import Measured, measure
+from workflows.methods import BASELINES, all_networks, is_weights, row_names
+from workflows.pairing import choose, read_protocol
+from workflows.report import write_report
+from workflows.samples import stored_clips
+from workflows.summary import figures_of
 
-LAYERS = ("pool3", "pool4", "fc7")
-KEYS = ("clip_id", "identity", "video", "frame")
-Arrays = dict[str, NDArray[Any]]
+OPERATION = {"workers", "gpus_per_worker", "batch_size", "export"}
 
 
 def evaluate(settings: Settings, run: Run) -> None:
     """Write `report/metrics.json`, tables, figures and `report/index.html`."""
-    used = {"evaluate": settings.evaluate.model_dump(exclude={"workers", "batch_size"}),
-            "seed": settings.seed}  # fmt: skip
+    settings = _absolute(settings)
+    if settings.evaluate.export is not None:
+        _export(settings, run, settings.evaluate.export)
+    used = {"evaluate": settings.evaluate.model_dump(exclude=OPERATION), "seed": settings.seed}
     with run.stage("evaluate", "report", used, ["clips", "recogniser", "tune", "train"]) as stage:
         if stage is None:
             return
-        shards = clips.shards(run, "test")
+        all_networks(run, settings)  # refuses weights that do not fit before the work begins
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        test = _Split(settings, run, "test", settings.evaluate.max_clips)
+        metrics: dict[str, Any] = {
+            "variants": test.figures,
+            "pairs": test.about,
+            "identities": len(test.people),
+            "external": test.external,
+        }
+        if "train" in settings.evaluate.splits:
+            limit = None if settings.evaluate.protocol != "drawn" else len(test.measured.clip_ids)
+            train = _Split(settings, run, "train", limit)
+            metrics |= {"train": train.figures, "train_pairs": train.about}
+        storage.write_json(stage.path("metrics.json"), metrics)
+        if test.pairing.missing:
+            names = "\n".join(test.pairing.missing) + "\n"
+            storage.write_bytes(stage.path("tables", "missing.txt"), names.encode())
+        write_report(settings, run, stage, metrics, test.measured, test.curves)
+        _say(stage, test.figures)
+        stage.counts |= {"clips": len(test.measured.clip_ids), "identities": len(test.people),
+                         "variants": len(test.figures)}  # fmt: skip
+
+
+def _absolute(settings: Settings) -> Settings:
+    """The settings with the files of other methods and of the judge where actors find them."""
+    options = settings.evaluate
+    files = {
+        "external": {name: storage.absolute(uri) for name, uri in options.external.items()},
+        "judge": options.judge and storage.absolute(options.judge),
+    }
+    return settings.model_copy(update={"evaluate": options.model_copy(update=files)})
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError for a protocol, a judge or another method that cannot be used."""
+    options = settings.evaluate
+    if options.protocol != "drawn":
+        read_protocol(options)
+    load_judge(options)
+    for name, uri in options.external.items():
+        if not re.fullmatch(r"[\w .+-]{1,40}", name) or name in (
+            *BASELINES, *settings.train.variants
+        ):  # fmt: skip
+            raise SettingsError(
+                f"evaluate.external: {name!r} cannot name a row; use letters, digits, spaces, "
+                "'.', '+', '-', and no name that is a row already"
+            )
+        if not storage.exists(uri):
+            raise SettingsError(f"evaluate.external {name}: {uri}: no such folder or file")
+
+
+class _Split:
+    """The measures of a split's clips by every method, and their means."""
+
+    def __init__(self, settings: Settings, run: Run, split: str, limit: int | None) -> None:
+        shards = clips.shards(run, split)
         if not shards:
             raise RunError(
-                "evaluate: no clip in the test split; add videos of more people, "
+                f"evaluate: no clip in the {split} split; add videos of more people, "
                 "change seed, or make preprocess.train_share smaller"
             )
-        cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        variants = ["bicubic", *run.record("train").settings["variants"]]
-        scored = _score(settings, run, shards, variants)
-        pairs = pairs_of(scored, settings.seed, settings.evaluate.pairs)
-        rows = ["ground_truth", *variants]
-        figures = {row: _summary(scored, pairs, index, row, settings.seed)
-                   for index, row in enumerate(rows)}  # fmt: skip
-        metrics = {"variants": figures, "pairs": _pair_counts(pairs),
-                   "identities": len(set(scored["identity"]))}  # fmt: skip
-        storage.write_json(stage.path("metrics.json"), metrics)
-        write_report(settings, run, stage, metrics, _samples(settings, run, shards, variants))
-        _say(stage, figures)
-        stage.counts |= {"clips": len(scored["frame"]), "identities": metrics["identities"],
-                         "variants": len(figures)}  # fmt: skip
-
-
-def networks(run: Run, settings: Settings, variants: list[str]) -> dict[str, nn.Module]:
-    """The trained networks of a run by name, and bicubic; for inference."""
-    found: dict[str, nn.Module] = {}
-    for variant in variants:
-        if variant == "bicubic":
-            found[variant] = Bicubic(settings.clip.scale, settings.clip.size)
-            continue
-        uri = run.path("train", variant, "weights.safetensors")
-        with storage.local_file(uri) as path:
-            found[variant] = load_network(path).eval().requires_grad_(False)
-    return found
-
-
-class Scorer:
-    """One actor: restores clips with every variant and measures each; each image is described
-    once."""
-
-    def __init__(self, settings: Settings, run: Run, variants: list[str]) -> None:
-        torch.set_num_threads(1)
-        self.networks = networks(run, settings, variants)
-        self.judge: FaceRecogniser = recogniser.load(run)
-        self.batch_size = settings.evaluate.batch_size
-
-    def __call__(self, batch: Arrays) -> Arrays:
-        """Clips as stored → psnr B×V [dB], distances B×V×3, descriptors B×V×D; row 0 is truth."""
-        truth = pictures(batch["high"])
-        images = [truth, *(restore_clips(network, batch["low"], self.batch_size)
-                           for network in self.networks.values())]  # fmt: skip
-        found: Arrays = {key: batch[key] for key in KEYS}
-        found["psnr"] = np.stack([psnr_luma(image, truth).numpy() for image in images], 1)
-        distances = [feature_distances(self.judge, image, truth, LAYERS) for image in images]
-        found["distances"] = np.stack(
-            [np.stack([of[layer].numpy() for layer in LAYERS], 1) for of in distances], 1
+        keys, self.pairing = choose(settings, split, shards, limit)
+        chosen = {key.clip_id for key in keys}
+        self.people = {key.identity for key in keys}
+        self.external = _check_external(settings, split, sorted(chosen))
+        self.measured: Measured = measure(settings, run, shards, chosen, self.pairing)
+        self.figures, self.curves = figures_of(
+            self.measured, self.pairing, row_names(settings, run), settings.seed
         )
-        found["descriptors"] = np.stack([describe(self.judge, image) for image in images], 1)
-        return found
+        self.about = _about(settings, self.pairing)
+        for name, found in self.external.items():
+            if self.figures[name]["clips"] != found["clips"] - found["unusable"]:
+                raise RunError(
+                    f"evaluate.external {name}: the workers do not see the frames that this "
+                    "process sees; give a shared folder or s3://"
+                )
 
 
-def _score(settings: Settings, run: Run, shards: list[str], variants: list[str]) -> Arrays:
-    """Measure all test clips on Ray Data actors; arrays over clips, sorted by clip id."""
-    data = ray.data.read_parquet(shards, columns=[*KEYS, "low", "high"])
-    if settings.evaluate.max_clips is not None:
-        data = data.limit(settings.evaluate.max_clips)  # shards are shuffled: a fair sample
-    workers = settings.evaluate.workers or cluster.cpu_count()
-    rows = data.map_batches(
-        Scorer,
-        fn_constructor_args=(settings, run, variants),
-        batch_size=settings.evaluate.batch_size,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
-        num_cpus=1,
-    )
-    parts = list(rows.iter_batches(batch_size=256, batch_format="numpy"))
-    scored = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.argsort(scored["clip_id"].astype(str))
-    return {name: values[order] for name, values in scored.items()}
-
-
-def _summary(
-    scored: Arrays, pairs: DrawnPairs | None, index: int, row: str, seed: int
-) -> dict[str, Any]:
-    """One row of the table: means over clips, verification over pairs with its interval."""
-    psnr = scored["psnr"][:, index]
-    found: dict[str, Any] = {
-        "psnr": None if row == "ground_truth" else round(float(psnr.mean()), 3),
-        "clips": len(psnr),
-    }
-    for place, layer in enumerate(LAYERS):
-        found[f"l2_{layer}"] = round(float(scored["distances"][:, index, place].mean()), 4)
-    found |= {"verification": None, "verification_interval": None}
-    if pairs is not None:
-        scores, same = pair_scores(scored["descriptors"][:, index], pairs), pairs.same
-        low, high = bootstrap_interval(scores, same, seed=seed)
-        found["verification"] = round(verification_percent(scores, same), 2)
-        found["verification_interval"] = [round(low, 2), round(high, 2)]
-    return found
-
-
-def _pair_counts(pairs: DrawnPairs | None) -> dict[str, int]:
-    """How many pairs there were, and of which kind; the report says it."""
-    if pairs is None:
-        return {"same_across_videos": 0, "same_within_video": 0, "different": 0}
+def _about(settings: Settings, pairing: Pairing) -> dict[str, Any]:
+    """How many pairs there were, of which kind, and what was missing; the report says it."""
     return {
-        "same_across_videos": pairs.same_across_videos,
-        "same_within_video": pairs.same_within_video,
-        "different": pairs.different,
+        "protocol": settings.evaluate.protocol,
+        **pairing.counts,
+        "missing": len(pairing.missing),
+        "first_missing": pairing.missing[:20],
     }
 
 
-def _samples(settings: Settings, run: Run, shards: list[str], variants: list[str]) -> list[Sample]:
-    """Clips for the contact sheet: of different people as far as there are."""
-    some = validation_clips(shards, limit=40 * settings.evaluate.samples)
-    assert some is not None
-    firsts = np.unique(some["identity"].astype(str), return_index=True)[1]
-    others = np.setdiff1d(np.arange(len(some["frame"])), firsts)
-    chosen = np.concatenate([np.sort(firsts), others])[: settings.evaluate.samples]
-    low, high = some["low"][chosen], some["high"][chosen]
-    restored = {
-        name: to_bytes(restore_clips(network, low))
-        for name, network in networks(run, settings, variants).items()
-    }
-    return [
-        Sample(
-            clip_id=str(some["clip_id"][index]),
-            low=low[row][low.shape[1] // 2],
-            restored={name: images[row] for name, images in restored.items()},
-            high=high[row],
-        )
-        for row, index in enumerate(chosen)
-    ]
+def _check_external(settings: Settings, split: str, clip_ids: list[str]) -> dict[str, Any]:
+    """Count and name what is wrong with each folder of another method; RunError where all is."""
+    found = {}
+    count = settings.clip.num_frames
+    for name, uri in settings.evaluate.external.items():
+        if is_weights(uri):
+            continue
+        wrong = check_restored(uri, clip_ids, count, settings.clip.size)
+        if wrong:
+            say("evaluate", f"{name}: {len(wrong)} of {len(clip_ids)} {split} frames cannot be "
+                f"used: {'; '.join(wrong[:3])}{'; …' * (len(wrong) > 3)}")  # fmt: skip
+        if len(wrong) == len(clip_ids) and split == "test":
+            raise RunError(
+                f"evaluate.external {name}: no usable frame in {uri} ({wrong[0]}); expected "
+                f"CLIP/{frame_name(count // 2, count)} named as evaluate.export names them"
+            )
+        found[name] = {"clips": len(clip_ids), "unusable": len(wrong), "first": wrong[:20]}
+    return found
+
+
+def _export(settings: Settings, run: Run, uri: str) -> None:
+    """Write the test clips that are measured as PNG; done each time that it is asked for."""
+    shards = clips.shards(run, "test")
+    keys, _ = choose(settings, "test", shards, settings.evaluate.max_clips)
+    wanted = [key.clip_id for key in keys]
+    stored = stored_clips(shards, wanted, ("clip_id", "identity", "video", "frame", "low"))
+    say("evaluate", f"{export_clips(uri, stored, settings.clip)} test clips exported to {uri}")
 
 
 def _say(stage: Stage, figures: dict[str, dict[str, Any]]) -> None:

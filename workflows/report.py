@@ -1,122 +1,159 @@
 """The report of a run: tables, figures and one self-contained page that opens from disk."""
 
 import base64
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jinja2
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from infra import storage
 from infra.runs import Run, Stage, versions
 from infra.settings import Settings
-from workflows import selection
-from workflows.scoring import enlarged
+from model.network import Network
+from workflows import clips, selection
+from workflows.measuring import MEASURES, Measured
+from workflows.methods import all_networks, row_names
+from workflows.plots import psnr_against_frames, rendered, roc
+from workflows.result_tables import FORMATS, Table, results, table_1, table_2
+from workflows.samples import Sample, drawn_clips, extreme_clips, make_samples, stored_clips
+from workflows.sheets import Picture, contact_sheet, jpeg, png
+from workflows.summary import Curve
+from workflows.warp_overlay import warp_overlay
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-COLUMNS = {
-    "psnr": "PSNR, luma [dB]",
-    "verification": "verification [%]",
-    "l2_pool3": "distance pool3",
-    "l2_pool4": "distance pool4",
-    "l2_fc7": "distance fc7",
-    "clips": "clips",
+SHEETS = {  # measure of an extremes sheet → its name on the page and its digits
+    "psnr": ("PSNR [dB]", 2),
+    "ssim": ("SSIM", 3),
+    "l2_pool3": ("distance pool3", 3),
+    "l2_pool4": ("distance pool4", 3),
+    "l2_fc7": ("distance fc7", 3),
+    "consistency": ("consistency with the input [dB]", 2),
 }
-TILE = 128  # pixels of a face on the contact sheet
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A test clip for the contact sheet: the central low frame h×w×3, each variant's restoration
-    and the truth S×S×3, all uint8 RGB."""
+class Sheet:
+    """A contact sheet on the page: name of its file, title, picture, and the clips of its rows."""
 
-    clip_id: str
-    low: NDArray[np.uint8]
-    restored: dict[str, NDArray[np.uint8]]
-    high: NDArray[np.uint8]
+    name: str
+    title: str
+    picture: Picture
+    clip_ids: list[str]
+
+    @property
+    def url(self) -> str:
+        """The picture as a data URL."""
+        return _url(jpeg(self.picture), "jpeg")
 
 
 def write_report(
-    settings: Settings, run: Run, stage: Stage, metrics: dict[str, Any], samples: list[Sample]
+    settings: Settings,
+    run: Run,
+    stage: Stage,
+    metrics: dict[str, Any],
+    measured: Measured,
+    curves: dict[str, dict[str, Curve]],
 ) -> None:
     """Write `tables/`, `figures/` and `index.html` of the report folder."""
-    table = table_rows(metrics["variants"])
-    storage.write_bytes(stage.path("tables", "results.md"), markdown(table).encode())
-    storage.write_bytes(stage.path("tables", "results.csv"), comma_separated(table).encode())
-    figures = {"contact_sheet": png(contact_sheet(samples))}
-    curves = _curves(run, settings.train.variants)
-    if curves is not None:
-        figures["training"] = _rendered(curves)
+    tables = {"results": results(metrics["variants"]), "table1": table_1(_splits(metrics)),
+              "table2": table_2(metrics["variants"])}  # fmt: skip
+    for name, table in tables.items():
+        for ending, write in FORMATS.items():
+            storage.write_bytes(stage.path("tables", f"{name}.{ending}"), write(table).encode())
     trials = storage.read_json(run.path("tune", "trials.json"))
+    plots = {
+        "training": _curves(run, settings.train.variants),
+        "roc": roc(curves),
+        "frames": psnr_against_frames(metrics["variants"]),
+    }
+    figures = {name: rendered(plot) for name, plot in plots.items() if plot is not None}
     figures |= {Path(uri).stem: storage.read_bytes(uri)
                 for uri in storage.files(run.path("tune", "figures"), ".png")}  # fmt: skip
+    sheets = _sheets(settings, run, measured)
+    overlay = _overlay(settings, run, measured)
+    if overlay is not None:
+        figures["warp"] = png(overlay)
     for name, content in figures.items():
         storage.write_bytes(stage.path("figures", f"{name}.png"), content)
-    page = _page(settings, run, metrics, table, figures, trials, samples)
+    for sheet in sheets:
+        storage.write_bytes(stage.path("figures", f"{sheet.name}.png"), png(sheet.picture))
+    page = _page(settings, run, metrics, tables, figures, trials, sheets)
     storage.write_bytes(stage.path("index.html"), page.encode())
 
 
-def table_rows(variants: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """The table of results as text, header first; what was not measured is a dash."""
-    lines = [["variant", *COLUMNS.values()]]
-    for name, row in variants.items():
-        cells = [name.replace("_", " ")]
-        for key in COLUMNS:
-            value = row[key]
-            digits = 2 if key in ("psnr", "verification") else 3
-            cells.append(
-                "–" if value is None else str(value) if key == "clips" else f"{value:.{digits}f}"
-            )
-            if key == "verification" and row["verification_interval"]:
-                cells[-1] += " ({:.1f}–{:.1f})".format(*row["verification_interval"])
-        lines.append(cells)
-    return lines
+def _splits(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    train = {"train": metrics["train"]} if "train" in metrics else {}
+    return {**train, "test": metrics["variants"]}
 
 
-def markdown(table: list[list[str]]) -> str:
-    """The table in Markdown."""
-    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+def _sheets(settings: Settings, run: Run, measured: Measured) -> list[Sheet]:
+    """Drawn clips; the loss ablation, where networks differ in nothing but their training; and the
+    best and worst clips of the last variant by each measure."""
+    rows = row_names(settings, run)
+    shown = run.record("train").settings["variants"][-1]
+    drawn = drawn_clips(measured.identities, settings.evaluate.samples, settings.seed)
+    extremes = {
+        measure: extreme_clips(
+            measured.values[:, rows.index(shown), MEASURES.index(measure)],
+            measured.identities,
+            measure,
+        )
+        for measure in SHEETS
+    }
+    wanted = drawn + [clip for pair in extremes.values() for half in pair for clip in half]
+    samples = make_samples(settings, run, clips.shards(run, "test"), measured, wanted)
+    chosen = [samples[index] for index in drawn]
+    title = "Clips drawn by the seed; below each face its PSNR [dB]"
+    found = [_sheet("contact_sheet", title, chosen, rows, "psnr", 2)]
+    for variant, names in _ablations(settings, run).items():
+        title = f"{variant} by loss; below each face its distance fc7"
+        columns = ["ground_truth", "bicubic", *names]
+        found.append(_sheet(f"ablation_{variant}", title, chosen, columns, "l2_fc7", 3))
+    for measure, (name, digits) in SHEETS.items():
+        best, worst = extremes[measure]
+        title = f"{name} of {shown}: the best {len(best)} clips, then the worst {len(worst)}"
+        if best:
+            group = [samples[index] for index in best + worst]
+            found.append(_sheet(f"extremes_{measure}", title, group, rows, measure, digits))
+    return found
 
 
-def comma_separated(table: list[list[str]]) -> str:
-    """The table as CSV."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(table)
-    return stream.getvalue()
+def _sheet(
+    name: str, title: str, samples: list[Sample], rows: list[str], measure: str, digits: int
+) -> Sheet:
+    picture = contact_sheet(samples, rows, measure, digits)
+    return Sheet(name, title, picture, [sample.clip_id for sample in samples])
 
 
-def contact_sheet(samples: list[Sample]) -> NDArray[np.uint8]:
-    """One row a clip: low pixels, every variant, truth; RGB with the names on top."""
-    names = ["low", *samples[0].restored, "ground truth"]
-    header = np.full((22, TILE * len(names), 3), 255, np.uint8)
-    for column, name in enumerate(names):
-        width = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
-        where = (column * TILE + (TILE - width) // 2, 15)
-        cv2.putText(header, name, where, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
-    rows = [header]
-    for sample in samples:
-        tiles = [enlarged(sample.low, TILE)[0]]
-        for image in (*sample.restored.values(), sample.high):
-            # Whole pixels, so that the sheet adds no smoothing of its own.
-            tiles.append(cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_NEAREST))
-        rows.append(np.concatenate(tiles, axis=1))
-    return np.concatenate(rows)
+def _ablations(settings: Settings, run: Run) -> dict[str, list[str]]:
+    """Variant → rows of that architecture, for those of which there are several."""
+    found: dict[str, list[str]] = {}
+    for name, network in all_networks(run, settings).items():
+        if isinstance(network, Network):
+            found.setdefault(network.variant, []).append(name)
+    return {variant: names for variant, names in found.items() if len(names) > 1}
 
 
-def png(image: NDArray[np.uint8]) -> bytes:
-    """An RGB picture as the bytes of a PNG file."""
-    return bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
+def _overlay(settings: Settings, run: Run, measured: Measured) -> Picture | None:
+    """The warps of the variant with the longest window, on a drawn clip; none without warping."""
+    warping = [network for network in all_networks(run, settings).values()
+               if isinstance(network, Network) and network.predictor is not None]  # fmt: skip
+    if not warping:
+        return None
+    network = max(warping, key=lambda network: network.num_frames)
+    clip = drawn_clips(measured.identities, 1, settings.seed)[0]
+    stored = stored_clips(clips.shards(run, "test"), [measured.clip_ids[clip]], ("clip_id", "low"))
+    return warp_overlay(network, stored["low"][0])
+
+
+def _url(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _curves(run: Run, variants: list[str]) -> Figure | None:
@@ -139,33 +176,26 @@ def _curves(run: Run, variants: list[str]) -> Figure | None:
     return figure
 
 
-def _rendered(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    plt.close(figure)
-    return stream.getvalue()
-
-
 def _page(
     settings: Settings,
     run: Run,
     metrics: dict[str, Any],
-    table: list[list[str]],
+    tables: dict[str, Table],
     figures: dict[str, bytes],
     trials: list[dict[str, Any]],
-    samples: list[Sample],
+    sheets: list[Sheet],
 ) -> str:
     """The page with every picture inside it, so that it needs neither network nor server."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         run=run.uri,
-        table=table,
+        tables=tables,
         metrics=metrics,
-        figures={name: base64.b64encode(content).decode() for name, content in figures.items()},
+        figures={name: _url(content, "png") for name, content in figures.items()},
+        sheets=sheets,
         trials=selection.table(trials),
         best=storage.read_json(run.path("tune", "best.json")),
-        samples=[sample.clip_id for sample in samples],
         settings=settings,
         clips=run.record("clips").counts,
         recogniser=run.record("recogniser").counts,

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from datasets.pairs import DrawnPairs, draw_pairs
 from datasets.reader import ShardReader
-from datasets.verification import verification_percent
+from datasets.verification import pair_similarities, verification_percent
 from model.batches import centre_slice, to_pixels
-from model.metrics import psnr_luma
+from model.metrics import psnr_luma, unit_layers
 from model.perceptual import FaceRecogniser
 
 Clips = Mapping[str, Any]
@@ -60,12 +60,22 @@ def pictures(high: NDArray[np.uint8]) -> Tensor:
     return to_pixels(torch.from_numpy(np.array(high)), CPU)
 
 
-@torch.no_grad()
+def shifted(low: NDArray[np.uint8], offsets: NDArray[np.int_]) -> NDArray[np.uint8]:
+    """N×T×h×w×3 clips moved by N offsets in frames, so that the frame there becomes the central
+    one; beyond the ends the first and last frame are repeated, as streaming inference does."""
+    count = low.shape[1]
+    frames = np.clip(np.arange(count) + offsets[:, None], 0, count - 1)
+    return low[np.arange(len(low))[:, None], frames]
+
+
 def describe(recogniser: FaceRecogniser, images: Tensor, batch_size: int = 64) -> NDArray[Any]:
-    """Descriptors N×D of unit length (fc7) of N×3×S×S images in [0, 1]."""
+    """Descriptors N×D of unit length (fc7 of the central view) of N×3×S×S images in [0, 1]."""
     recogniser.eval()
     device = next((p.device for p in recogniser.parameters()), CPU)
-    parts = [recogniser.descriptor(part.to(device)).cpu() for part in images.split(batch_size)]
+    parts = [
+        unit_layers(recogniser, part.to(device), ("fc7",))["fc7"].cpu()
+        for part in images.split(batch_size)
+    ]
     return torch.cat(parts).numpy()
 
 
@@ -79,15 +89,9 @@ def pairs_of(clips: Clips, seed: int, pairs_each: int) -> DrawnPairs | None:
         return None
 
 
-def pair_scores(descriptors: NDArray[Any], pairs: DrawnPairs) -> NDArray[Any]:
-    """Cosine similarity in [-1, 1] of each pair's descriptors (N×D of unit length)."""
-    first, second = np.array(pairs.pairs).T
-    return np.asarray((descriptors[first] * descriptors[second]).sum(axis=1))
-
-
 def verification(descriptors: NDArray[Any], pairs: DrawnPairs) -> float:
     """100 % − EER over the pairs, in percent."""
-    return verification_percent(pair_scores(descriptors, pairs), pairs.same)
+    return verification_percent(pair_similarities(descriptors, pairs.pairs), pairs.same)
 
 
 class Validation:

@@ -26,7 +26,7 @@ from infra.errors import FacestackError, RunError, SettingsError
 from infra.runs import Run
 from infra.settings import Settings
 from workflows import clips
-from workflows.evaluate import networks
+from workflows.methods import networks
 from workflows.scoring import restore_clips, to_bytes
 from workflows.study_answers import Answers, Question
 from workflows.study_page import Pictures, create_app, serve

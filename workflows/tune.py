@@ -19,7 +19,7 @@ from infra.runs import Run, Stage, say
 from infra.settings import Settings
 from workflows import clips, search_plots, selection
 from workflows.command import main
-from workflows.report import comma_separated, markdown
+from workflows.result_tables import Cell, Table, comma_separated, markdown
 from workflows.scoring import pairs_of, validation_clips
 from workflows.trial import Config, resources, trial, variant_of, weights_of
 
@@ -198,7 +198,8 @@ def row_of(config: Config, metrics: dict[str, Any], settings: Settings) -> Row:
 
 
 def _write(stage: Stage, rows: list[Row], best: Row) -> None:
-    table = selection.table(rows)
+    titles, *lines = selection.table(rows)
+    table = Table(titles, [[Cell(text) for text in line] for line in lines])
     for name, content in search_plots.figures(rows, best["trial"]).items():
         storage.write_bytes(stage.path("figures", f"{name}.png"), content)
     storage.write_bytes(stage.path("trials.csv"), comma_separated(table).encode())

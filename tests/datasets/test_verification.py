@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from sklearn.metrics import roc_curve
 
-from datasets.verification import bootstrap_interval, equal_error_rate, verification_percent
+from datasets.verification import (
+    bootstrap_interval,
+    equal_error_rate,
+    pair_similarities,
+    roc_points,
+    verification_percent,
+)
 
 # Whole numbers, so that ties happen and the transforms below stay exact.
 SCORED = st.lists(st.tuples(st.integers(-50, 50), st.booleans()), min_size=2, max_size=60).filter(
@@ -33,6 +39,27 @@ def test_rate_is_where_scikit_learns_roc_meets_the_diagonal(rows: list[tuple[int
     rate = equal_error_rate(scores, same)
     assert 0 <= rate <= 1
     assert rate == pytest.approx(reference(scores, same), abs=1e-9)
+
+
+@given(SCORED)
+@settings(max_examples=60, deadline=None)
+def test_roc_is_that_of_scikit_learn(rows: list[tuple[int, bool]]) -> None:
+    scores, same = (np.array(column) for column in zip(*rows, strict=True))
+    false_accepts, true_accepts = roc_points(scores, same)
+    fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
+    assert false_accepts == pytest.approx(fpr, abs=1e-12)
+    assert true_accepts == pytest.approx(tpr, abs=1e-12)
+
+
+def test_product_of_means_is_the_mean_over_all_frame_pairs() -> None:
+    """(1 / n m) Σᵢⱼ aᵢ·bⱼ over tracks of 7, 4 and 1 frames, against the double loop."""
+    generator = np.random.default_rng(0)
+    tracks = [generator.normal(size=(frames, 16)) for frames in (7, 4, 1)]
+    tracks = [track / np.linalg.norm(track, axis=1, keepdims=True) for track in tracks]
+    pairs = [(0, 1), (0, 2), (2, 1), (1, 1)]
+    slow = [np.mean([[a @ b for b in tracks[two]] for a in tracks[one]]) for one, two in pairs]
+    means = np.stack([track.mean(axis=0) for track in tracks])
+    assert pair_similarities(means, pairs) == pytest.approx(slow, abs=1e-12)
 
 
 @given(SCORED)

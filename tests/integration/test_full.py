@@ -42,7 +42,7 @@ def test_every_clip_is_there_once_and_no_person_is_in_two_splits(tiny: Tiny) -> 
 def test_metrics_and_report(tiny: Tiny) -> None:
     folder, _ = tiny
     variants = json.loads((folder / "report/metrics.json").read_text())["variants"]
-    assert set(variants) == {"ground_truth", "bicubic", "f1", "f5warp"}
+    assert set(variants) == {"ground_truth", "low", "bicubic", "f1", "f5warp"}
     assert variants["ground_truth"]["l2_fc7"] == 0
     for name in ("bicubic", "f1", "f5warp"):
         assert 10 < variants[name]["psnr"] < 40
@@ -53,7 +53,7 @@ def test_metrics_and_report(tiny: Tiny) -> None:
     assert 'src="data:image/png;base64,' in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
-    for name in ("results.md", "results.csv"):
+    for name in ("results.md", "results.csv", "table1.md", "table2.tex"):
         assert "bicubic" in (folder / "report/tables" / name).read_text()
 
 

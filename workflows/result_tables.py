@@ -1,0 +1,155 @@
+"""The tables of results in Markdown, CSV and LaTeX, the best value of each column marked."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Column(NamedTuple):
+    """A figure of metrics.json as a column; `better` says which value is best: high, low, or the
+    one nearest to that of the truth."""
+
+    key: str
+    title: str
+    digits: int
+    better: str = ""
+
+
+COLUMNS = {
+    column.key: column
+    for column in (
+        Column("psnr", "PSNR [dB]", 2, "high"),
+        Column("ssim", "SSIM", 3, "high"),
+        Column("verification", "verification [%]", 2, "high"),
+        Column("judge", "by the judge [%]", 2, "high"),
+        Column("l2_pool3", "distance pool3", 3, "low"),
+        Column("l2_pool4", "distance pool4", 3, "low"),
+        Column("l2_fc7", "distance fc7", 3, "low"),
+        Column("consistency", "consistency [dB]", 2, "high"),
+        Column("temporal", "flicker [levels]", 2, "truth"),
+        Column("clips", "clips", 0),
+    )
+}
+TABLE_1 = ("psnr", "l2_pool3", "l2_pool4", "l2_fc7", "verification", "judge", "clips")
+TABLE_2 = ("psnr", "ssim", "verification", "judge", "consistency", "temporal", "clips")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell as text, the number behind it for sorting, and whether it is the best of its kind."""
+
+    text: str
+    value: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: titles, and rows of as many cells."""
+
+    titles: list[str]
+    rows: list[list[Cell]]
+
+
+def results(figures: dict[str, dict[str, Any]]) -> Table:
+    """Everything that was measured on test people."""
+    return _table({"": figures}, tuple(COLUMNS))
+
+
+def table_1(splits: dict[str, dict[str, dict[str, Any]]]) -> Table:
+    """PSNR, feature distances and verification, by people ("train", "test") and method."""
+    return _table(splits, TABLE_1)
+
+
+def table_2(figures: dict[str, dict[str, Any]]) -> Table:
+    """How the variants compare on test people, with an interval at each verification."""
+    return _table({"": figures}, TABLE_2)
+
+
+def markdown(table: Table) -> str:
+    """The table in Markdown, the best values bold."""
+    lines = [
+        "| " + " | ".join(table.titles) + " |",
+        "| --- |" + " ---: |" * (len(table.titles) - 1),
+    ]
+    for row in table.rows:
+        cells = [f"**{cell.text}**" if cell.best else cell.text for cell in row]
+        lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def comma_separated(table: Table) -> str:
+    """The table as CSV, with a last column that names the columns in which the row is best."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*table.titles, "best in"])
+    for row in table.rows:
+        best = [title for title, cell in zip(table.titles, row, strict=True) if cell.best]
+        writer.writerow([*(cell.text for cell in row), "; ".join(best)])
+    return stream.getvalue()
+
+
+def latex(table: Table) -> str:
+    """The table as a LaTeX `tabular` that needs no package, the best values bold."""
+    lines = [f"\\begin{{tabular}}{{l{'r' * (len(table.titles) - 1)}}}", "\\hline",
+             " & ".join(map(_escaped, table.titles)) + r" \\", "\\hline"]  # fmt: skip
+    for row in table.rows:
+        cells = [_escaped(cell.text) for cell in row]
+        bold = [f"\\textbf{{{text}}}" if cell.best else text
+                for text, cell in zip(cells, row, strict=True)]  # fmt: skip
+        lines.append(" & ".join(bold) + r" \\")
+    return "\n".join([*lines, "\\hline", "\\end{tabular}"]) + "\n"
+
+
+FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex}
+
+
+def _table(splits: dict[str, dict[str, dict[str, Any]]], keys: Sequence[str]) -> Table:
+    """Rows by split and method; what nobody measured has no column."""
+    every = [row for figures in splits.values() for row in figures.values()]
+    columns = [COLUMNS[key] for key in keys if any(row.get(key) is not None for row in every)]
+    by_split = len(splits) > 1 or "" not in splits
+    rows = []
+    for split, figures in splits.items():
+        best = {column.key: _best(figures, column) for column in columns}
+        for name, row in figures.items():
+            cells = [_cell(row, column, name, best[column.key]) for column in columns]
+            rows.append([*([Cell(split)] if by_split else []), Cell(_plain(name)), *cells])
+    first = ["people"] if by_split else []
+    return Table([*first, "method", *(column.title for column in columns)], rows)
+
+
+def _best(figures: dict[str, dict[str, Any]], column: Column) -> float | None:
+    """The best value among the methods; the ground truth is none."""
+    values = [row[column.key] for name, row in figures.items()
+              if name != "ground_truth" and row.get(column.key) is not None]  # fmt: skip
+    if not values or not column.better:
+        return None
+    if column.better == "truth":
+        truth = figures.get("ground_truth", {}).get(column.key)
+        return None if truth is None else min(values, key=lambda value: abs(value - truth))
+    return max(values) if column.better == "high" else min(values)
+
+
+def _cell(row: dict[str, Any], column: Column, name: str, best: float | None) -> Cell:
+    value = row.get(column.key)
+    if value is None:
+        return Cell("–")
+    exact = column.key == "consistency" and value >= 100
+    text = "exact" if exact else f"{value:.{column.digits}f}"
+    interval = row.get(f"{column.key}_interval")
+    if interval:
+        text += " ({:.1f}–{:.1f})".format(*interval)
+    return Cell(text, float(value), name != "ground_truth" and value == best)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _escaped(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("–", "--")
