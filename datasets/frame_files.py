@@ -7,13 +7,11 @@ from pathlib import PurePosixPath
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
+from datasets.faces import Boxes
 from datasets.sources import locate
 
 GAP = 1.5  # a step of more than this many usual ones in the numbering: frames are missing
-
-Boxes = NDArray[np.float32]
 
 
 class LabelError(ValueError):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Square, continues, overlap, separate
 from datasets.cuts import mark_cuts
-from datasets.faces import Detector, Frame
+from datasets.faces import Boxes, Detector, Frame
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _Shot:
 
 def follow(
     frames: Iterable[Frame],
-    detect: Detector | Sequence[NDArray[np.float32]],
+    detect: Detector | Sequence[Boxes],
     *,
     stride: int = 5,
     min_face: int = 40,
@@ -128,7 +128,7 @@ def follow_whole(
 class _Follower:
     """The state of `follow`: takes frames one by one and gives those whose boxes are settled."""
 
-    detect: Detector | Sequence[NDArray[np.float32]]
+    detect: Detector | Sequence[Boxes]
     stride: int
     min_face: int
     smoothing: int

@@ -21,6 +21,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from datasets.faces import Boxes
 from datasets.frame_files import LabelError, faces_of, missing_before
 from datasets.layouts import Source, is_image
 from datasets.sources import locate
@@ -51,7 +52,7 @@ class Footage:
     height: int
     frames: Callable[[], Iterator[Frame]]
     breaks: frozenset[int] = frozenset()
-    faces: tuple[NDArray[np.float32], ...] | None = None
+    faces: tuple[Boxes, ...] | None = None
 
 
 def open_source(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from datasets.crops import crop, widen
 from datasets.degrade import degrade
 from datasets.encode import write_video
-from datasets.faces import Detector
+from datasets.faces import Boxes, Detector
 from datasets.layouts import Source
 from datasets.tracks import follow, follow_whole
 from datasets.video import DecodeError, Footage, open_source
@@ -190,7 +190,7 @@ class Enhancer:
     def _low_tracks(self, footage: Footage) -> dict[int, Track]:
         """The source is read once, whole; only what the network sees is kept."""
         options, clip = self.settings.preprocess, self.settings.clip
-        known: Sequence[NDArray[np.float32]] | Detector | None = footage.faces
+        known: Sequence[Boxes] | Detector | None = footage.faces
         if known is None and options.faces == "detect":
             known = face_detector(options.detector_model, options.min_face)
         if known is None:

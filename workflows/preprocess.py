@@ -133,7 +133,7 @@ def _even(size: int) -> int:
 
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
-    items = [{"sources": json.dumps([asdict(each) for each in one])} for one in _bundles(sources)]
+    items = [{"sources": json.dumps([asdict(each) for each in one])} for one in bundles(sources)]
     workers = settings.preprocess.workers or cluster.cpu_count()
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
@@ -151,7 +151,7 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
 
 
-def _bundles(sources: list[Source]) -> list[list[Source]]:
+def bundles(sources: list[Source]) -> list[list[Source]]:
     """The sources that make a part together: many stills, or one of any other kind."""
     stills = [source for source in sources if source.kind == "image"]
     alone = [[source] for source in sources if source.kind != "image"]
@@ -169,7 +169,7 @@ def _part(settings: Settings, folder: str, row: Row) -> Row:
         return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
     accounts = [Account() for _ in sources]
     try:
-        write_clips(part, _bundle_clips(settings, sources, accounts))
+        write_clips(part, bundle_clips(settings, sources, accounts))
     except Exception as error:  # whatever one input does to us, the others go on
         for source, account in zip(sources, accounts, strict=True):
             account.fail(_reason(source, error))
@@ -191,7 +191,7 @@ def _part(settings: Settings, folder: str, row: Row) -> Row:
     return {"outcomes": json.dumps(outcomes)}
 
 
-def _bundle_clips(
+def bundle_clips(
     settings: Settings, sources: list[Source], accounts: list[Account]
 ) -> Iterator[Clip]:
     """The clips of all sources; a still that fails says so in its account, and the next follows."""
