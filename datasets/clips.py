@@ -108,7 +108,7 @@ def clips_of(
         footage = _counted(footage, account)
         still = None
         if bursts and source.kind == "image":
-            still = next(footage.frames())
+            (still,) = footage.frames()
             footage = replace(footage, frames=partial(iter, [still]))
         crops = face_tracks(
             footage, detect, size=size, context=context, stride=stride, min_face=min_face,

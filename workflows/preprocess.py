@@ -98,8 +98,10 @@ def check(settings: Settings) -> None:
                 f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; set "
                 "preprocess.bursts true, or clip.num_frames 1"
             )
-    elif options.layout in ("ytf", "lfw") or options.protocol is not None:
-        raise SettingsError("preprocess.layout and preprocess.protocol need a --source")
+    elif options.layout not in ("auto", "videos") or options.protocol is not None:
+        raise SettingsError(
+            "preprocess.layout and preprocess.protocol are of a collection: give it with --source"
+        )
     if options.faces == "aligned" or options.detector_model is None:
         return
     try:

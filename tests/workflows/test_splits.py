@@ -141,5 +141,5 @@ def test_stills_that_can_give_no_clip_are_refused_before(
 
 
 def test_published_layouts_need_a_source() -> None:
-    with pytest.raises(SettingsError, match="need a --source"):
+    with pytest.raises(SettingsError, match="give it with --source"):
         preprocess.check(Settings.model_validate({"preprocess": {"layout": "lfw"}}))
