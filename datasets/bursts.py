@@ -13,7 +13,7 @@ p ← q − d_t(p) finds, because the spline is far less steep than 1.
 
 Amplitudes are those of model/bursts.py, in low pixels, for frames far apart in time.
 
-Suffixes: T frames, K = 64 control points, G nodes of a lattice.
+Shapes: T frames, K = 64 control points, G nodes of a lattice.
 """
 
 from functools import lru_cache
@@ -145,7 +145,7 @@ def _coarse_to_grid() -> NDArray[np.float64]:
 def _wander(num_frames: int, count: int, chance: np.random.Generator) -> NDArray[np.float64]:
     """Draws T×`count` smooth random walks about the central frame, where they are 0.
 
-    The difference of frames n apart has the variance 1 − exp(−n²/4·MEMORY²), so 1 in the long run.
+    The difference of frames n apart has the variance 1 − exp(−n² / (4·MEMORY²)), so 1 in the long run.
     """
     margin = ceil(4 * MEMORY)
     noise = chance.standard_normal((num_frames + 2 * margin, count))
