@@ -145,7 +145,7 @@ def _coarse_to_grid() -> NDArray[np.float64]:
 def _wander(num_frames: int, count: int, chance: np.random.Generator) -> NDArray[np.float64]:
     """Draws T×`count` smooth random walks about the central frame, where they are 0.
 
-    The difference of frames n apart has the variance 1 − exp(−n² / (4·MEMORY²)), so 1 in the long run.
+    Frames n apart differ with the variance 1 − exp(−n² / (4·MEMORY²)), so 1 in the long run.
     """
     margin = ceil(4 * MEMORY)
     noise = chance.standard_normal((num_frames + 2 * margin, count))
