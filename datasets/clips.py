@@ -4,10 +4,12 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.bursts import CONTROL_POINTS, make_burst
 from datasets.crops import CONTEXT, TrackCrop, face_tracks
 from datasets.degrade import degrade
 from datasets.faces import Detector, Frame
@@ -15,6 +17,7 @@ from datasets.sources import Source
 from datasets.video import MAX_PIXELS, Footage, open_source
 
 NUM_FRAMES = 25
+UNKNOWN = np.full((CONTROL_POINTS, 2), np.nan, np.float32)  # the motion of real footage
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Clip:
     neighbour: NDArray[np.uint8]  # S×S×3
     neighbour_offset: int
     boxes: NDArray[np.float32]  # T×4
+    motion: NDArray[np.float32]  # T×64×2
     order: int
 
 
@@ -52,9 +56,16 @@ class Account:
     tracks: int = 0
     clips: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    error: str = ""
+
+    def fail(self, reason: str) -> None:
+        """Records that the source cannot be read whole: its clips do not count."""
+        self.error, self.clips = reason, 0
 
     def reason(self) -> str:
         """Says in one line why the source gave no clip; empty where it gave one."""
+        if self.error:
+            return self.error
         if self.clips:
             return ""
         reasons = ", ".join(f"{reason} ({n})" for reason, n in self.rejected.most_common())
@@ -76,26 +87,35 @@ def clips_of(
     min_face: int = 40,
     smoothing: int = 2,
     max_missed: int = 1,
+    centre: float = 1.0,
+    bursts: bool = False,
     max_pixels: int = MAX_PIXELS,
     account: Account | None = None,
 ) -> Iterator[Clip]:
     """Yields the clips of `source`, with memory bounded for any length of it.
 
     `detect` finds faces (None: the frames are crops already); `clip_stride` is the distance in
-    frames between the centres of two clips of a track; the arguments from `context` to
-    `max_missed` are those of `crops.face_tracks`, `scale` and `blur_sigma` those of
-    `degrade.degrade`. Everything random comes from (`seed`, clip id). `account` is filled on the
-    way. Raises `video.DecodeError` for a source that cannot be read whole, possibly after some
-    clips: these must then be thrown away.
+    frames between the centres of two clips of a track; the arguments from `context` to `centre`
+    are those of `crops.face_tracks`, `scale` and `blur_sigma` those of `degrade.degrade`. With
+    `bursts` each face of a still becomes a clip of its own by `bursts.make_burst`. Everything
+    random comes from (`seed`, clip id). `account` is filled on the way. Raises `video.DecodeError`
+    for a source that cannot be read whole, possibly after some clips: these must then be thrown
+    away.
     """
     account = Account() if account is None else account
     with open_source(source, max_pixels) as footage:
         fps = float(footage.rate)
+        footage = _counted(footage, account)
+        still = None
+        if bursts and source.kind == "image":
+            (still,) = footage.frames()
+            footage = replace(footage, frames=partial(iter, [still]))
         crops = face_tracks(
-            _counted(footage, account), detect, size=size, context=context, stride=stride,
-            min_face=min_face, smoothing=smoothing, max_missed=max_missed,
-            rejected=account.rejected,
+            footage, detect, size=size, context=context, stride=stride, min_face=min_face,
+            smoothing=smoothing, max_missed=max_missed, centre=centre, rejected=account.rejected,
         )  # fmt: skip
+        if still is not None:
+            crops = _moved(crops, still, source.name, seed, scale, num_frames)
 
         def shrink(high: Frame) -> Frame:
             return degrade(high, scale, blur_sigma)
@@ -141,10 +161,25 @@ def windows(
             del recent[crop.track], seen[crop.track]
 
 
+def _moved(
+    crops: Iterable[TrackCrop], still: Frame, name: str, seed: int, scale: int, num_frames: int
+) -> Iterator[TrackCrop]:
+    """Makes a track of each face of a still, whose central frame is that of the still, index 0."""
+    for crop in crops:
+        chance = np.random.default_rng(_hash(seed, _clip_id(name, crop), "burst"))
+        size = crop.image.shape[0]
+        frames, motion = make_burst(still, crop.box, size, scale, num_frames, chance)
+        for place, (image, shifts) in enumerate(zip(frames, motion, strict=True)):
+            yield replace(
+                crop, index=place - num_frames // 2, image=image, motion=shifts,
+                last=place == num_frames - 1,
+            )  # fmt: skip
+
+
 def _clip(source: Source, fps: float, window: Window, seed: int) -> Clip:
     radius = len(window.crops) // 2
     centre = window.crops[radius]
-    clip_id = f"{source.name}#{centre.track}@{centre.index}"
+    clip_id = _clip_id(source.name, centre)
     offset = _neighbour_offset(seed, clip_id, radius)
     return Clip(
         clip_id=clip_id,
@@ -158,8 +193,13 @@ def _clip(source: Source, fps: float, window: Window, seed: int) -> Clip:
         neighbour=window.crops[radius + offset].image,
         neighbour_offset=offset,
         boxes=np.array([(*c.box, c.box[2]) for c in window.crops], np.float32),
+        motion=np.stack([UNKNOWN if c.motion is None else c.motion for c in window.crops]),
         order=_hash(seed, clip_id, "order") >> 1,  # 63 bits, so that a signed column holds it
     )
+
+
+def _clip_id(name: str, centre: TrackCrop) -> str:
+    return f"{name}#{centre.track}@{centre.index}"
 
 
 def _neighbour_offset(seed: int, clip_id: str, radius: int) -> int:

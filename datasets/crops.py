@@ -7,6 +7,7 @@ from math import ceil
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets.boxes import Square, widen
 from datasets.faces import Detector, Frame
@@ -20,13 +21,16 @@ CONTEXT = 1.3
 @dataclass(frozen=True)
 class TrackCrop:
     """One face in one frame: `track` and frame `index` from 0, the crop's square `box`
-    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends."""
+    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends.
+
+    `motion` is 64×2, of `bursts`, where the frame was made from a still."""
 
     track: int
     index: int
     box: Square
     image: Frame
     last: bool
+    motion: NDArray[np.float32] | None = None
 
 
 def face_tracks(
@@ -39,23 +43,26 @@ def face_tracks(
     min_face: int = 40,
     smoothing: int = 2,
     max_missed: int = 1,
+    centre: float = 1.0,
     rejected: Counter[str] | None = None,
 ) -> Iterator[TrackCrop]:
     """Yields the faces of open `footage` as `size`×`size` crops, in order of frame and track.
 
-    `context` is the side of the crop over that of the face box. Without a detector the footage
-    counts as aligned: the centred square of every frame is the crop. The other arguments are those
-    of `tracks.follow`. Raises `video.DecodeError` where the footage breaks.
+    `context` is the side of the crop over that of the face box. Faces that the footage tells are
+    taken instead of detected ones. Without either the footage counts as aligned: the centred
+    square of every frame, `centre` times as wide as its shorter side, is the crop. The other
+    arguments are those of `tracks.follow`. Raises `video.DecodeError` where the footage breaks.
     """
-    if detect is None:
-        for face in follow_whole(footage.frames()):
+    known = detect if footage.faces is None else footage.faces
+    if known is None:
+        for face in follow_whole(footage.frames(), centre, footage.breaks):
             yield TrackCrop(
                 face.track, face.index, face.box, crop(face.image, face.box, size), face.last
             )
         return
     faces = follow(
-        footage.frames(), detect, stride=stride, min_face=min_face, smoothing=smoothing,
-        max_missed=max_missed, rejected=rejected,
+        footage.frames(), known, stride=stride, min_face=min_face, smoothing=smoothing,
+        max_missed=max_missed, rejected=rejected, breaks=footage.breaks,
     )  # fmt: skip
     for face in faces:
         box = widen(face.box, context)

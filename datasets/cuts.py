@@ -19,20 +19,22 @@ LEAST, RATIO, REMEMBERED = 8.0, 5.0, 3
 STILL = 1.5  # less than this between two frames is noise, and no measure of motion
 
 
-def mark_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+def mark_cuts(
+    frames: Iterable[Frame], breaks: frozenset[int] = frozenset()
+) -> Iterator[tuple[Frame, bool]]:
     """Yields each of `frames` (H×W×3 uint8 RGB), and whether it is the last of its shot.
 
-    A cut cannot be told in a film's first two frames unless they differ by `CERTAIN`. Each frame is
-    held back until the next is there.
+    At the indices `breaks` a shot begins whatever is seen. A cut cannot be told in a film's first
+    two frames unless they differ by `CERTAIN`. Each frame is held back until the next is there.
     """
     previous: Frame | None = None
     before = np.zeros((32, 32), np.int16)
     recent: deque[float] = deque(maxlen=REMEMBERED)
-    for frame in frames:
+    for index, frame in enumerate(frames):
         thumbnail = _thumbnail(frame)
         if previous is not None:
             difference = float(np.abs(thumbnail - before).mean())
-            cut = _is_cut(difference, recent)
+            cut = index in breaks or _is_cut(difference, recent)
             if cut:
                 recent.clear()
             else:

@@ -1,5 +1,6 @@
 """Reads the published verification protocols: LFW view 2 and YouTube Faces (paper §5.2)."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -37,6 +38,37 @@ class YtfPair:
     first_video: str
     second_video: str
     same: bool
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a protocol names, by split from 1: images `Name/Name_0001.jpg`, or videos `Name/3`."""
+
+    items: dict[int, frozenset[str]]
+
+    def people(self, split: int) -> frozenset[str]:
+        """The people of a split; raises ValueError where the protocol has none of this number."""
+        if split not in self.items:
+            raise ValueError(f"split {split}: expected one of {min(self.items)}-{max(self.items)}")
+        return frozenset(item.rpartition("/")[0] for item in self.items[split])
+
+
+def read_protocol(path: File) -> Protocol:
+    """Reads LFW's `pairs.txt`, or YouTube Faces' split file, which has commas in its first line.
+
+    Raises ValueError, naming file and line, as the readers of the two do.
+    """
+    items: dict[int, set[str]] = defaultdict(set)
+    if "," in Path(path).read_text(encoding="utf-8").partition("\n")[0]:
+        for video_pair in read_ytf_splits(path):
+            items[video_pair.split] |= {video_pair.first_video, video_pair.second_video}
+    else:
+        for pair in read_lfw_pairs(path):
+            items[pair.split] |= {
+                lfw_image_path(pair.first_person, pair.first_image),
+                lfw_image_path(pair.second_person, pair.second_image),
+            }
+    return Protocol({split: frozenset(named) for split, named in sorted(items.items())})
 
 
 def lfw_image_path(person: str, image: int) -> str:

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from datasets.bursts import CONTROL_POINTS
 from datasets.clips import NUM_FRAMES, Clip
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 VERSION_KEY = b"facestack.schema"
 PART_ROWS = 4  # rows of a row group while the shards are not yet made
 
@@ -25,13 +26,17 @@ COLUMNS = {
     "identity": "the person: name of the video's folder",
     "video": "path of the video under the source root",
     "track": "number of the track in the video, from 0",
-    "frame": "index of the central frame in the video, from 0",
-    "fps": "frames per second of the video",
+    "frame": "index of the central frame in the video, from 0; 0 for a still",
+    "fps": "frames per second of the video; 25 for images",
     "low": "T×h×w×3 RGB, low-resolution frames in temporal order, the central one at T//2",
     "high": "S×S×3 RGB, the high-resolution central frame",
     "neighbour": "S×S×3 RGB, the high-resolution frame at neighbour_offset from the centre",
     "neighbour_offset": "in [-T//2, T//2], not 0; drawn from the seed and the clip id",
     "boxes": "T×4: x, y, width, height of each crop in pixels of the video",
+    "motion": "T×64×2: of bursts from stills, the shifts (x, y) of the 8×8 control points over "
+    "[-1, 1]², row by row from the top left, by which frame t becomes the central one: with their "
+    "thin-plate spline d_t, central(p) = frame_t(p + d_t(p)); 1 is half the side of the frame. "
+    "NaN in real footage, where it is not known",
     "order": "63-bit hash of the seed and the clip id, by which shards are sorted",
 }
 
@@ -55,6 +60,7 @@ def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
         "neighbour": image,
         "neighbour_offset": pa.int32(),
         "boxes": pa.fixed_shape_tensor(pa.float32(), [num_frames, 4]),
+        "motion": pa.fixed_shape_tensor(pa.float32(), [num_frames, CONTROL_POINTS, 2]),
         "order": pa.int64(),
     }
     columns = [

@@ -1,4 +1,4 @@
-"""Finds what to read under a folder or an `s3://` prefix: video files and folders of images.
+"""Finds what to read under a folder or an `s3://` prefix, in one of the layouts of `layouts`.
 
 Credentials and endpoints come from the environment alone (`AWS_*`), through fsspec.
 """
@@ -6,13 +6,23 @@ Credentials and endpoints come from the environment alone (`AWS_*`), through fss
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Literal
 
 import fsspec
 
-VIDEO_EXTENSIONS = frozenset(["mp4", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "wmv"])
-IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "bmp", "webp", "pgm"])
+from datasets.layouts import (
+    IMAGE_EXTENSIONS,
+    LAYOUTS,
+    VIDEO_EXTENSIONS,
+    Files,
+    Source,
+    extension,
+    recognise,
+)
+
+KINDS = {
+    "video": "videos", "images": "folders of frames", "crops": "folders of crops",
+    "image": "stills",
+}  # fmt: skip
 
 
 class SourceError(ValueError):
@@ -20,48 +30,41 @@ class SourceError(ValueError):
 
 
 @dataclass(frozen=True)
-class Source:
-    """One input: `uri` to open, `name` (path under the root, "/" between the parts), the
-    `identity` (name of the parent folder) and the `kind` of thing that it is."""
+class Collection:
+    """The `sources` under a root, sorted by name, and what was `seen`, in words."""
 
-    uri: str
-    name: str
-    identity: str
-    kind: Literal["video", "images"]
+    sources: list[Source]
+    seen: str
 
 
-def find_sources(root: str) -> list[Source]:
-    """Lists the videos and the folders of images under `root`, sorted by name.
+def find_sources(root: str, layout: str = "auto") -> list[Source]:
+    """Lists the sources of `survey`."""
+    return survey(root, layout).sources
 
-    `root` is a local folder or an fsspec URI (`s3://bucket/prefix`). A folder that holds images
-    is one source of kind "images". Hidden files and folders (a leading dot) are skipped.
-    Raises `SourceError`, with the remedy, when `root` does not exist or holds nothing usable.
+
+def survey(root: str, layout: str = "auto") -> Collection:
+    """Finds the sources under `root` by the reader of `layout`; `auto` takes what it recognises.
+
+    `root` is a local folder or an fsspec URI (`s3://bucket/prefix`). Hidden files and folders (a
+    leading dot) are skipped. Raises `SourceError`, with the remedy, when `root` does not exist or
+    holds nothing of that layout.
     """
-    filesystem, base = fsspec.core.url_to_fs(root)
-    base = base.rstrip("/") or "/"
-    if not filesystem.exists(base):
+    files = _list_files(root)
+    chosen = recognise(files) if layout == "auto" else [layout]
+    sources = [source for name in chosen for source in LAYOUTS[name](files)]
+    if not sources:
         raise SourceError(
-            f"{root}: no such folder; give the folder or s3:// prefix that holds one folder of "
-            "videos a person"
+            f"{root}: holds {_kinds_of(files.names)}, but {_wanted(layout)}; give another folder "
+            "or prefix" + (", or preprocess.layout auto" if layout != "auto" else "")
         )
-    if not filesystem.isdir(base):
-        raise SourceError(f"{root}: is a file, not a folder; give the folder that holds it")
-    files = [_relative(path, base) for path in filesystem.find(base)]
-    files = [name for name in files if name and not _hidden(name)]
-
-    names: dict[str, Literal["video", "images"]] = {}
-    for name in files:
-        if _extension(name) in VIDEO_EXTENSIONS:
-            names[name] = "video"
-        elif _extension(name) in IMAGE_EXTENSIONS:
-            names[str(PurePosixPath(name).parent)] = "images"
-    if not names:
-        raise SourceError(
-            f"{root}: holds {_seen(files)}, but no video ({' '.join(sorted(VIDEO_EXTENSIONS))}) "
-            f"and no image ({' '.join(sorted(IMAGE_EXTENSIONS))}); give another folder or prefix"
-        )
-    uri = filesystem.unstrip_protocol(base).rstrip("/")
-    return [_source(uri, name, names[name]) for name in sorted(names)]
+    people = len({source.identity for source in sources})
+    counts = Counter(KINDS[source.kind] for source in sources)
+    found = " and ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    seen = (
+        f"layout {layout}: {_kinds_of(files.names)}, read as {' and '.join(chosen)}: "
+        f"{found} of {people} {'person' if people == 1 else 'people'}"
+    )
+    return Collection(sorted(sources, key=lambda source: source.name), seen)
 
 
 def locate(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -73,32 +76,38 @@ def locate(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     return fsspec.filesystem(protocol), path
 
 
-def is_image(path: str) -> bool:
-    """Says whether `path` is named like an image that a source of kind "images" may hold."""
-    return _extension(path) in IMAGE_EXTENSIONS and not _hidden(PurePosixPath(path).name)
-
-
-def _source(root: str, name: str, kind: Literal["video", "images"]) -> Source:
-    base = PurePosixPath(root)
-    if name == ".":  # the root itself holds the images
-        return Source(root, base.name, base.parent.name, kind)
-    return Source(f"{root}/{name}", name, PurePosixPath(name).parent.name or base.name, kind)
-
-
-def _relative(path: str, base: str) -> str:
-    return path[len(base) :].lstrip("/")
+def _list_files(root: str) -> Files:
+    filesystem, base = fsspec.core.url_to_fs(root)
+    base = base.rstrip("/") or "/"
+    if not filesystem.exists(base):
+        raise SourceError(
+            f"{root}: no such folder; give the folder or s3:// prefix that holds one folder of "
+            "videos a person"
+        )
+    if not filesystem.isdir(base):
+        raise SourceError(f"{root}: is a file, not a folder; give the folder that holds it")
+    names = (path[len(base) :].lstrip("/") for path in filesystem.find(base))
+    uri = filesystem.unstrip_protocol(base).rstrip("/")
+    return Files(uri, tuple(name for name in names if name and not _hidden(name)))
 
 
 def _hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
-def _extension(name: str) -> str:
-    return PurePosixPath(name).suffix[1:].lower()
+def _wanted(layout: str) -> str:
+    """What a layout would have needed."""
+    videos = f"no video ({' '.join(sorted(VIDEO_EXTENSIONS))})"
+    images = f"no image ({' '.join(sorted(IMAGE_EXTENSIONS))})"
+    return {
+        "auto": f"{videos} and {images}",
+        "videos": videos,
+        "ytf": "no aligned_images_DB/<person>/<video>/*.jpg and no frame_images_DB like it",
+    }.get(layout, images)
 
 
-def _seen(files: Iterable[str]) -> str:
-    kinds = Counter(_extension(name) or "no extension" for name in files)
+def _kinds_of(names: Iterable[str]) -> str:
+    kinds = Counter(extension(name) or "no extension" for name in names)
     if not kinds:
         return "no file"
     return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))

@@ -6,10 +6,16 @@ another seed deals again.
 """
 
 import hashlib
+from collections.abc import Collection, Mapping
+from itertools import combinations
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class LeakError(ValueError):
+    """A person is in two splits, or one whom a protocol tests is not only in the test split."""
 
 
 def split_of(
@@ -28,3 +34,17 @@ def split_of(
     if point < shares[0]:
         return "train"
     return "validation" if point < shares[0] + shares[1] else "test"
+
+
+def check_leaks(people: Mapping[Split, Collection[str]], tested: Collection[str] = ()) -> None:
+    """Raises `LeakError` where a person is in two splits of `people`, or one of the `tested`
+    people of a protocol is in another split than test."""
+    for first, second in combinations(SPLITS, 2):
+        _refuse(set(people[first]) & set(people[second]), f"in both {first} and {second}")
+    for split in SPLITS[:2]:
+        _refuse(set(people[split]) & set(tested), f"in {split}, and tested by the protocol")
+
+
+def _refuse(leaked: set[str], where: str) -> None:
+    if leaked:
+        raise LeakError(f"{len(leaked)} people are {where}, such as {min(leaked)!r}")

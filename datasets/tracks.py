@@ -7,8 +7,8 @@ interpolated linearly between keys. So a frame waits for at most
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from math import comb
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Square, continues, overlap, separate
 from datasets.cuts import mark_cuts
-from datasets.faces import Detector, Frame
+from datasets.faces import Boxes, Detector, Frame
 
 
 @dataclass(frozen=True)
@@ -77,50 +77,58 @@ class _Shot:
 
 def follow(
     frames: Iterable[Frame],
-    detect: Detector,
+    detect: Detector | Sequence[Boxes],
     *,
     stride: int = 5,
     min_face: int = 40,
     smoothing: int = 2,
     max_missed: int = 1,
     rejected: Counter[str] | None = None,
+    breaks: frozenset[int] = frozenset(),
 ) -> Iterator[TrackFrame]:
     """Yields the faces of `frames` (H×W×3 uint8 RGB of one size), in order of frame and track.
 
-    The frames of a track are consecutive. A track ends at a cut, at a jump (what
-    `boxes.continues` denies), and when the face is missing in more than `max_missed` keys in a
-    row, then in the last key in which it was seen. Faces under `min_face` pixels are tracked apart
-    and each such track adds one to `rejected["face under N px"]`. Raises `ValueError` for a
-    `stride` under 1.
+    `detect` finds boxes N×4 (x, y, width, height), or is the boxes of every frame where these are
+    known. `breaks` are the indices of frames before which others are missing. The frames of a
+    track are consecutive. A track ends at a cut, at a jump (what `boxes.continues` denies), and
+    when the face is missing in more than `max_missed` keys in a row, then in the last key in which
+    it was seen. Faces under `min_face` pixels are tracked apart and each such track adds one to
+    `rejected["face under N px"]`. Raises `ValueError` for a `stride` under 1.
     """
     if stride < 1:
         raise ValueError(f"stride {stride}: must be at least 1")
     counts: Counter[str] = Counter() if rejected is None else rejected
     follower = _Follower(detect, stride, min_face, smoothing, max_missed, counts)
-    for index, (frame, last) in enumerate(mark_cuts(frames)):
+    for index, (frame, last) in enumerate(mark_cuts(frames, breaks)):
         yield from follower.add(index, frame, last)
 
 
-def follow_whole(frames: Iterable[Frame]) -> Iterator[TrackFrame]:
-    """Yields the largest centred square of every frame as one track: for footage that is already
-    cropped to a face."""
+def follow_whole(
+    frames: Iterable[Frame], centre: float = 1.0, breaks: frozenset[int] = frozenset()
+) -> Iterator[TrackFrame]:
+    """Yields the centred square of every frame, `centre` times as wide as the first one's shorter
+    side, as one track up to the next of `breaks`: for footage that is already cropped to a face.
+    """
+    number, side = 0, 0.0
     previous: TrackFrame | None = None
     for index, frame in enumerate(frames):
         if previous is not None:
-            yield previous
+            yield replace(previous, last=index in breaks)
+            number += index in breaks
         height, width = frame.shape[:2]
-        side = float(min(height, width))
+        # Aligned frames of one film differ in size, and the face in them does not.
+        side = side or min(height, width) * centre
         box = ((width - side) / 2, (height - side) / 2, side)
-        previous = TrackFrame(0, index, box, frame, last=False)
+        previous = TrackFrame(number, index, box, frame, last=True)
     if previous is not None:
-        yield TrackFrame(0, previous.index, previous.box, previous.image, last=True)
+        yield previous
 
 
 @dataclass
 class _Follower:
     """The state of `follow`: takes frames one by one and gives those whose boxes are settled."""
 
-    detect: Detector
+    detect: Detector | Sequence[Boxes]
     stride: int
     min_face: int
     smoothing: int
@@ -136,7 +144,8 @@ class _Follower:
         start = shot.keys[0] if shot.keys else index
         if last or (index - start) % self.stride == 0:
             shot.keys.append(index)
-            self._match(len(shot.keys) - 1, separate(self.detect(frame)))
+            boxes = self.detect(frame) if callable(self.detect) else self.detect[index]
+            self._match(len(shot.keys) - 1, separate(boxes))
             delay = 0 if last else max(self.smoothing, 1) + self.max_missed
             settled = len(shot.keys) - delay
             while shot.emitted < settled:

@@ -21,7 +21,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from datasets.sources import Source, is_image, locate
+from datasets.faces import Boxes
+from datasets.frame_files import LabelError, faces_of, missing_before
+from datasets.layouts import Source, is_image
+from datasets.sources import locate
 
 MAX_PIXELS = 4096 * 4096
 IMAGE_RATE = Fraction(25)
@@ -38,13 +41,18 @@ class DecodeError(ValueError):
 @dataclass(frozen=True)
 class Footage:
     """An open source: `rate` in frames/s, `width` and `height` in pixels as shown (rotation
-    applied), and `frames()`, which streams H×W×3 uint8 RGB once from the first to the last."""
+    applied), and `frames()`, which streams H×W×3 uint8 RGB once from the first to the last.
+
+    `breaks` are the indices of frames before which others are missing. `faces` holds the boxes
+    N×4 (x, y, width, height) of each frame where the source tells them."""
 
     name: str
     rate: Fraction
     width: int
     height: int
     frames: Callable[[], Iterator[Frame]]
+    breaks: frozenset[int] = frozenset()
+    faces: tuple[Boxes, ...] | None = None
 
 
 def open_source(
@@ -52,13 +60,13 @@ def open_source(
 ) -> AbstractContextManager[Footage]:
     """Opens `source` for reading, as a context manager that gives a `Footage`.
 
-    `max_pixels` bounds width·height of a frame; `image_rate` is the rate of a folder of images.
+    `max_pixels` bounds width·height of a frame; `image_rate` is the rate of images.
     Opening and iterating raise `DecodeError` for what is empty, not a video, without a video
     stream, damaged, truncated, too large, or of differing image sizes.
     """
-    if source.kind == "images":
-        return _open_images(source, max_pixels, image_rate)
-    return _open_video(source, max_pixels)
+    if source.kind == "video":
+        return _open_video(source, max_pixels)
+    return _open_images(source, max_pixels, image_rate)
 
 
 @contextmanager
@@ -155,20 +163,20 @@ def _promised_seconds(container: InputContainer, stream: VideoStream) -> float |
 
 @contextmanager
 def _open_images(source: Source, max_pixels: int, rate: Fraction) -> Iterator[Footage]:
-    filesystem, folder = locate(source.uri)
+    filesystem, path = locate(source.uri)
+    paths = [path] if source.kind == "image" else _images_in(filesystem, path, source.name)
+    names = [PurePosixPath(path).name for path in paths]
     try:
-        paths = sorted(filter(is_image, filesystem.ls(folder, detail=False)), key=_natural)
-    except OSError as error:
-        raise DecodeError(f"{source.name}: not a readable folder ({_short(error)})") from error
-    if not paths:
-        raise DecodeError(f"{source.name}: the folder holds no image")
+        faces = faces_of(source.labels, names) if source.labels else None
+    except LabelError as error:
+        raise DecodeError(f"{source.name}: {error}") from error
     first = _read_image(filesystem, paths[0], source.name, max_pixels)
 
     def frames() -> Iterator[Frame]:
         yield first
         for path in paths[1:]:
             image = _read_image(filesystem, path, source.name, max_pixels)
-            if image.shape != first.shape:
+            if image.shape != first.shape and source.kind != "crops":
                 raise DecodeError(
                     f"{source.name}: {PurePosixPath(path).name} is {_size(image.shape)}, but "
                     f"{PurePosixPath(paths[0]).name} is {_size(first.shape)}; the images of one "
@@ -176,13 +184,25 @@ def _open_images(source: Source, max_pixels: int, rate: Fraction) -> Iterator[Fo
                 )
             yield image
 
-    yield Footage(source.name, rate, first.shape[1], first.shape[0], frames)
+    height, width = first.shape[:2]
+    yield Footage(source.name, rate, width, height, frames, missing_before(names), faces)
+
+
+def _images_in(filesystem: fsspec.AbstractFileSystem, folder: str, name: str) -> list[str]:
+    try:
+        paths = sorted(filter(is_image, filesystem.ls(folder, detail=False)), key=_natural)
+    except OSError as error:
+        raise DecodeError(f"{name}: not a readable folder ({_short(error)})") from error
+    if not paths:
+        raise DecodeError(f"{name}: the folder holds no image")
+    return paths
 
 
 def _read_image(
     filesystem: fsspec.AbstractFileSystem, path: str, name: str, max_pixels: int
 ) -> Frame:
-    label = f"{name}/{PurePosixPath(path).name}"
+    file = PurePosixPath(path).name
+    label = name if PurePosixPath(name).name == file else f"{name}/{file}"
     try:
         data = filesystem.cat_file(path)
     except OSError as error:

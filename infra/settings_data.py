@@ -51,8 +51,26 @@ class SyntheticSettings(Section):
 class PreprocessSettings(Section):
     """Videos to clip shards."""
 
+    layout: Literal["auto", "videos", "frames", "ytf", "lfw"] = Field(
+        "auto",
+        description="videos: video files; frames: folders of images, each a film; ytf: YouTube "
+        "Faces as distributed, aligned_images_DB or else frame_images_DB with its boxes; lfw: each "
+        "image is a still; auto: what is seen",
+    )
+    bursts: bool = Field(
+        False, description="make a clip of each still, by random smooth motion that is stored"
+    )
+    protocol: str | None = Field(
+        None,
+        description="LFW's pairs.txt or YouTube Faces' split file: its people of protocol_split "
+        "are the test split; none = by identity alone",
+    )
+    protocol_split: Positive = Field(1, description="split of the protocol that is tested, from 1")
     faces: Literal["aligned", "detect"] = Field(
         "aligned", description="aligned: each frame is a face crop already; detect: find and track"
+    )
+    centre: float = Field(
+        1.0, gt=0, le=1, description="aligned: side of the crop per shorter side of the frame"
     )
     detector_model: str | None = Field(
         None, description="YuNet .onnx file; none = OpenCV's own Haar cascade"

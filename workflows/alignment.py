@@ -1,7 +1,8 @@
 """How well the pretrained warp predictor of a run aligns its test clips: `--run RUN`, no Ray.
 
 Two measures. Known motion: test faces moved by random splines and sub-pixel shifts, of which the
-true sampling grid is known, so that its end-point error can be told before and after. Real motion:
+true sampling grid is known, so that its end-point error can be told before and after; where the
+clips are bursts from stills, also against the motion that is stored with them. Real motion:
 the squared error between the central frame and its neighbours, at each distance in frames, beside
 that of reading a neighbour at the predicted shifts and at their opposites and taking the mean: as
 much smoothing as the warp does, and no motion. Figures go to
@@ -38,7 +39,7 @@ from model.warp_predictor import WarpPredictor
 from model.warping import warp
 from model.weights import load_weights
 from workflows import clips
-from workflows.scoring import CPU, validation_clips
+from workflows.scoring import COLUMNS, CPU, validation_clips
 
 # Two batches N×3×h×w, central and adjacent → shifts N×K×2.
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -61,7 +62,7 @@ def align(run: Run) -> dict[str, Any]:
     """Measure a run's predictor; writes alignment.json and alignment.png, returns the figures."""
     made_from = run.record("pretrain").settings
     clip, seed = made_from["clip"], int(made_from["seed"])
-    some = validation_clips(clips.shards(run, "test"), limit=CLIPS)
+    some = validation_clips(clips.shards(run, "test"), CLIPS, (*COLUMNS, "motion"))
     if some is None:
         raise RunError(
             f"{run.path('clips', 'test')}: no clip in the test split; add videos of more people, "
@@ -75,6 +76,7 @@ def align(run: Run) -> dict[str, Any]:
         "clips": len(low),
         "identities": len(set(some["identity"])),
         "end_point_error": known_motion(predictor, high, clip["scale"], clip["blur_sigma"], seed),
+        "burst_end_point_error": burst_motion(predictor, low, torch.from_numpy(some["motion"])),
         "squared_error": [
             {"distance": place + 1}
             | {name: round(float(row[place]), 2) for name, row in errors.items()}
@@ -114,6 +116,29 @@ def known_motion(
         field = dense_field(predict(burst.central, burst.adjacent), size, size)
         before.append(end_point_error(still, truth))
         after.append(end_point_error(field, truth))
+    return _means(before, after)
+
+
+@torch.no_grad()
+def burst_motion(predict: Predict, low: Tensor, motion: Tensor) -> dict[str, float] | None:
+    """The same over all neighbours in N×T×3×h×w bursts from stills, whose N×T×K×2 motion is stored
+    with them; None where no clip is a burst."""
+    bursts = motion.isfinite().all(dim=-1).all(dim=-1).all(dim=-1)
+    if not bursts.any():
+        return None
+    radius, side = low.shape[1] // 2, low.shape[-2:]
+    before, after = [], []
+    for window, shifts in zip(low[bursts].split(8), motion[bursts].split(8), strict=True):
+        for place in [*range(radius), *range(radius + 1, low.shape[1])]:
+            truth = dense_field(shifts[:, place], *side)
+            field = dense_field(predict(window[:, radius], window[:, place]).float(), *side)
+            still = dense_field(torch.zeros_like(shifts[:, place]), *side)
+            before.append(end_point_error(still, truth))
+            after.append(end_point_error(field, truth))
+    return _means(before, after)
+
+
+def _means(before: list[Tensor], after: list[Tensor]) -> dict[str, float]:
     return {
         "before": round(float(torch.cat(before).mean()), 4),
         "after": round(float(torch.cat(after).mean()), 4),
@@ -201,6 +226,8 @@ def _say(found: dict[str, Any]) -> None:
     error = found["end_point_error"]
     say("alignment", f"{found['clips']} test clips of {found['identities']} people")
     say("alignment", f"end-point error {error['before']:.3f} → {error['after']:.3f} low pixels")
+    if stored := found["burst_end_point_error"]:
+        say("alignment", f"in bursts {stored['before']:.3f} → {stored['after']:.3f} low pixels")
     for row in found["squared_error"]:
         change = 100 * (row["after"] / max(row["before"], 1e-9) - 1)
         say("alignment", f"{row['distance']:>2} frames away: squared error {row['before']:7.1f} "

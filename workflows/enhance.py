@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from datasets.crops import crop, widen
 from datasets.degrade import degrade
 from datasets.encode import write_video
-from datasets.sources import Source
-from datasets.tracks import TrackFrame, follow, follow_whole
-from datasets.video import DecodeError, open_source
+from datasets.faces import Boxes, Detector
+from datasets.layouts import Source
+from datasets.tracks import follow, follow_whole
+from datasets.video import DecodeError, Footage, open_source
 from infra import cluster, storage
 from infra.errors import SettingsError
 from infra.runs import Run, Stage, say
@@ -85,7 +86,8 @@ def enhance(settings: Settings, run: Run) -> None:
     with run.stage("enhance", "enhanced", used, [f"train/{options.variant}"]) as stage:
         if stage is None:
             return
-        sources = find(root)
+        layout = "auto" if options.source else settings.preprocess.layout
+        sources = find(root, layout).sources
         if options.limit is not None and options.limit < len(sources):
             spread = np.linspace(0, len(sources) - 1, options.limit).round().astype(int)
             sources = [sources[index] for index in spread]
@@ -180,22 +182,25 @@ class Enhancer:
     def _restore(self, source: Source) -> list[Row]:
         with open_source(source, self.settings.preprocess.max_pixels) as footage:
             rate = footage.rate
-            tracks = self._low_tracks(footage.frames())
+            tracks = self._low_tracks(footage)
         return [
             self._write(source, number, track, rate) for number, track in sorted(tracks.items())
         ]
 
-    def _low_tracks(self, frames: Iterator[NDArray[np.uint8]]) -> dict[int, Track]:
+    def _low_tracks(self, footage: Footage) -> dict[int, Track]:
         """The source is read once, whole; only what the network sees is kept."""
         options, clip = self.settings.preprocess, self.settings.clip
-        if options.faces == "aligned":
-            faces: Iterator[TrackFrame] = follow_whole(frames)
+        known: Sequence[Boxes] | Detector | None = footage.faces
+        if known is None and options.faces == "detect":
+            known = face_detector(options.detector_model, options.min_face)
+        if known is None:
+            faces = follow_whole(footage.frames(), options.centre, footage.breaks)
             context = 1.0
         else:
-            detect = face_detector(options.detector_model, options.min_face)
             faces = follow(
-                frames, detect, stride=options.detection_stride, min_face=options.min_face
-            )
+                footage.frames(), known, stride=options.detection_stride,
+                min_face=options.min_face, breaks=footage.breaks,
+            )  # fmt: skip
             context = options.context
         tracks: dict[int, Track] = {}
         for face in faces:

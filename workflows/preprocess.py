@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hashlib
+import json
 import pickle
 import time
 from collections import Counter
@@ -26,19 +27,23 @@ from datasets.assembly import (
 )
 from datasets.clips import Account, Clip, clips_of
 from datasets.faces import Detector, DetectorError, build_detector
+from datasets.layouts import Source
+from datasets.protocols import Protocol
 from datasets.shards import write_clips
-from datasets.sources import Source, SourceError, find_sources
-from datasets.split import SPLITS, split_of
+from datasets.sources import Collection, SourceError, survey
+from datasets.split import SPLITS
 from datasets.synthetic import write_person
 from datasets.video import DecodeError
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
+from workflows import splits
 from workflows.command import main
 from workflows.tables import write_errors
 
 Row = dict[str, Any]
+STILLS = 64  # in one part: a file for each would drown an object store in requests
 
 
 def preprocess(settings: Settings, run: Run) -> None:
@@ -58,33 +63,50 @@ def preprocess(settings: Settings, run: Run) -> None:
     with run.stage("preprocess", "clips", used, []) as stage:
         if stage is None:
             return
+        protocol = splits.protocol_of(settings)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        sources = find(settings.source or _draw(settings, run))
-        outcomes = _extract(settings, stage, sources)
-        plans = _plan(settings, stage, outcomes)
+        found = find(settings.source or _draw(settings, run), settings.preprocess.layout)
+        say(stage.name, found.seen)
+        outcomes = _extract(settings, stage, found.sources)
+        plans = _plan(settings, stage, outcomes, protocol)
         _assemble(settings, stage, plans)
+        stage.counts["people"] = dict(splits.refuse_leaks(stage.uri, settings, protocol))
+        if protocol is not None:
+            missing = splits.name_missing(settings, stage, protocol, found.sources)
+            stage.counts["protocol"] = missing
         _account(settings, stage, outcomes, plans)
     storage.remove(run.path("clips", "parts"))
 
 
-def find(root: str) -> list[Source]:
+def find(root: str, layout: str = "auto") -> Collection:
     """The sources under a folder or prefix; raises SettingsError in one line."""
     try:
-        return find_sources(root)
+        return survey(root, layout)
     except SourceError as error:
         raise SettingsError(f"--source {error}") from error
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError for a source or a detector's model that cannot be used."""
+    """Raise SettingsError for a source, a protocol or a detector's model that cannot be used."""
+    options = settings.preprocess
     if settings.source is not None:
-        find(settings.source)
-    model = settings.preprocess.detector_model
-    if settings.preprocess.faces == "aligned" or model is None:
+        sources = find(settings.source, options.layout).sources
+        splits.check(settings, sources)
+        stills = all(source.kind == "image" for source in sources)
+        if stills and not options.bursts and settings.clip.num_frames > 1:
+            raise SettingsError(
+                f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; set "
+                "preprocess.bursts true, or clip.num_frames 1"
+            )
+    elif options.layout not in ("auto", "videos") or options.protocol is not None:
+        raise SettingsError(
+            "preprocess.layout and preprocess.protocol are of a collection: give it with --source"
+        )
+    if options.faces == "aligned" or options.detector_model is None:
         return
     try:
-        with storage.local_file(model) as path:
-            build_detector(str(path), settings.preprocess.min_face)
+        with storage.local_file(options.detector_model) as path:
+            build_detector(str(path), options.min_face)
     except (DetectorError, FileNotFoundError) as error:
         raise SettingsError(f"preprocess.detector_model: {error}") from error
 
@@ -113,7 +135,7 @@ def _even(size: int) -> int:
 
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
-    items = [asdict(source) for source in sources]
+    items = [{"sources": json.dumps([asdict(each) for each in one])} for one in bundles(sources)]
     workers = settings.preprocess.workers or cluster.cpu_count()
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
@@ -123,46 +145,74 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     )
     outcomes: list[Row] = []
     spoken = time.monotonic()
-    for outcome in data.iter_rows():
-        outcomes.append(outcome)
+    for row in data.iter_rows():
+        outcomes += json.loads(row["outcomes"])
         if time.monotonic() - spoken > 10:
             say(stage.name, f"{len(outcomes)} of {len(sources)} sources")
             spoken = time.monotonic()
     return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
 
 
+def bundles(sources: list[Source]) -> list[list[Source]]:
+    """The sources that make a part together: many stills, or one of any other kind."""
+    stills = [source for source in sources if source.kind == "image"]
+    alone = [[source] for source in sources if source.kind != "image"]
+    return alone + [stills[i : i + STILLS] for i in range(0, len(stills), STILLS)]
+
+
 def _part(settings: Settings, folder: str, row: Row) -> Row:
-    """Extract one source to a part; its outcome is written last and says that the part is whole."""
-    source = Source(**row)
-    key = hashlib.sha256(source.name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    """Extract a bundle to a part; its outcomes are written last and say that the part is whole."""
+    sources = [Source(**each) for each in json.loads(row["sources"])]
+    names = "\0".join(source.name for source in sources)
+    key = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     part = storage.join(folder, "parts", f"{key}.parquet")
-    outcome_uri = storage.join(folder, "parts", f"{key}.json")
-    if storage.exists(outcome_uri):
-        return dict(storage.read_json(outcome_uri))
-    account = Account()
-    reason = ""
+    outcomes_uri = storage.join(folder, "parts", f"{key}.json")
+    if storage.exists(outcomes_uri):
+        return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
+    accounts = [Account() for _ in sources]
     try:
-        write_clips(part, _clips(settings, source, account))
-        reason = account.reason()
-    except DecodeError as error:
-        reason = str(error)
+        write_clips(part, bundle_clips(settings, sources, accounts))
     except Exception as error:  # whatever one input does to us, the others go on
-        reason = f"{source.name}: {type(error).__name__}: {error}"
-    if reason and "no clip" not in reason:
-        account.clips = 0
-    outcome = {
-        "name": source.name,
-        "uri": source.uri,
-        "identity": source.identity,
-        "part": part if account.clips else "",
-        "clips": account.clips,
-        "frames": account.frames,
-        "tracks": account.tracks,
-        "rejected": dict(account.rejected),
-        "reason": " ".join(reason.split()),
-    }
-    storage.write_json(outcome_uri, outcome)
-    return outcome
+        for source, account in zip(sources, accounts, strict=True):
+            account.fail(_reason(source, error))
+    outcomes = [
+        {
+            "name": source.name,
+            "uri": source.uri,
+            "identity": source.identity,
+            "part": part if account.clips else "",
+            "clips": account.clips,
+            "frames": account.frames,
+            "tracks": account.tracks,
+            "rejected": dict(account.rejected),
+            "reason": " ".join(account.reason().split()),
+        }
+        for source, account in zip(sources, accounts, strict=True)
+    ]
+    storage.write_json(outcomes_uri, outcomes)
+    return {"outcomes": json.dumps(outcomes)}
+
+
+def bundle_clips(
+    settings: Settings, sources: list[Source], accounts: list[Account]
+) -> Iterator[Clip]:
+    """The clips of all sources; a still that fails says so in its account, and the next follows."""
+    for source, account in zip(sources, accounts, strict=True):
+        if source.kind != "image":
+            yield from _clips(settings, source, account)
+            continue
+        try:
+            made = list(_clips(settings, source, account))
+        except Exception as error:  # as in _part
+            account.fail(_reason(source, error))
+        else:
+            yield from made
+
+
+def _reason(source: Source, error: Exception) -> str:
+    if isinstance(error, DecodeError):
+        return str(error)
+    return f"{source.name}: {type(error).__name__}: {error}"
 
 
 def _clips(settings: Settings, source: Source, account: Account) -> Iterator[Clip]:
@@ -174,7 +224,8 @@ def _clips(settings: Settings, source: Source, account: Account) -> Iterator[Cli
         source, detect, seed=settings.seed, size=clip.size, scale=clip.scale,
         blur_sigma=clip.blur_sigma, num_frames=clip.num_frames, clip_stride=options.clip_stride,
         context=options.context, stride=options.detection_stride, min_face=options.min_face,
-        max_pixels=options.max_pixels, account=account,
+        centre=options.centre, bursts=options.bursts, max_pixels=options.max_pixels,
+        account=account,
     )  # fmt: skip
 
 
@@ -187,15 +238,14 @@ def face_detector(model: str | None, min_face: int) -> Detector:
         return build_detector(str(path), min_face)
 
 
-def _plan(settings: Settings, stage: Stage, outcomes: list[Row]) -> list[ShardPlan]:
+def _plan(
+    settings: Settings, stage: Stage, outcomes: list[Row], protocol: Protocol | None
+) -> list[ShardPlan]:
     """Phase 2 begins: deal the clips of all parts to shards; raises RunError without a clip."""
-    options = settings.preprocess
-    shares = (options.train_share, options.validation_share)
-    deal = partial(split_of, seed=settings.seed, shares=(*shares, 1 - sum(shares)))
+    deal = splits.dealer(settings, protocol)
     planned: list[PlannedRow] = []
-    for outcome in outcomes:
-        if outcome["part"]:
-            planned += part_rows(outcome["part"], deal)
+    for part in sorted({outcome["part"] for outcome in outcomes} - {""}):
+        planned += part_rows(part, deal)
     if not planned:
         write_errors(stage.path("errors.parquet"), _errors(outcomes))
         reasons = Counter(str(outcome["reason"]) for outcome in outcomes).most_common(1)
@@ -203,7 +253,7 @@ def _plan(settings: Settings, stage: Stage, outcomes: list[Row]) -> list[ShardPl
             f"no clip in {len(outcomes)} sources; the reasons are in "
             f"{stage.path('errors.parquet')}, such as: {reasons[0][0]}"
         )
-    return plan_shards(planned, options.shard_megabytes * 2**20)
+    return plan_shards(planned, settings.preprocess.shard_megabytes * 2**20)
 
 
 def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:

@@ -23,20 +23,22 @@ CPU = torch.device("cpu")
 COLUMNS = ("clip_id", "identity", "video", "track", "frame", "low", "high")
 
 
-def validation_clips(shards: list[str], limit: int) -> Clips | None:
+def validation_clips(
+    shards: list[str], limit: int, columns: tuple[str, ...] = COLUMNS
+) -> Clips | None:
     """The first `limit` clips of the shards, as arrays; None where there are none.
 
     Shards are shuffled when written, so that the first clips are a fair sample.
     """
     if not shards:
         return None
-    reader = ShardReader(shards, batch_size=64, seed=None, columns=COLUMNS, prefetch=0)
+    reader = ShardReader(shards, batch_size=64, seed=None, columns=columns, prefetch=0)
     parts: list[dict[str, NDArray[Any]]] = []
     for batch in reader.once():
         parts.append(batch)
         if sum(len(part["frame"]) for part in parts) >= limit:
             break
-    return {name: np.concatenate([part[name] for part in parts])[:limit] for name in COLUMNS}
+    return {name: np.concatenate([part[name] for part in parts])[:limit] for name in columns}
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from datasets.protocols import (
     lfw_image_path,
     read_lfw_pairs,
     read_lfw_people,
+    read_protocol,
     read_ytf_splits,
 )
 
@@ -52,6 +53,16 @@ def test_ytf_splits(tmp_path: Path, header: str) -> None:
         YtfPair(1, 2, "Ann/1", "Bob/0", False),
         YtfPair(2, 3, "Cat/0", "Dan/2", False),
     ]
+
+
+def test_a_protocol_is_told_by_its_text(tmp_path: Path) -> None:
+    lfw = read_protocol(written(tmp_path, PAIRS))
+    assert lfw.items[1] == {"Ann/Ann_0001.jpg", "Ann/Ann_0004.jpg", "Bob_B/Bob_B_0002.jpg"}
+    assert (lfw.people(1), lfw.people(2)) == ({"Ann", "Bob_B"}, {"Cat", "Dan"})
+    ytf = read_protocol(written(tmp_path, YTF))
+    assert ytf.items == {1: {"Ann/1", "Ann/5", "Bob/0"}, 2: {"Cat/0", "Dan/2"}}
+    with pytest.raises(ValueError, match="split 3: expected one of 1-2"):
+        ytf.people(3)
 
 
 @pytest.mark.parametrize(

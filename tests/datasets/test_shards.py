@@ -38,6 +38,7 @@ def clip(number: int, video: str = "a/v.mp4", size: int = 16) -> Clip:
         neighbour=image(size, size, 3),
         neighbour_offset=-2,
         boxes=chance.random((5, 4), np.float32),
+        motion=chance.random((5, 64, 2), np.float32),
         order=int(chance.integers(2**63 - 1)),
     )
 
@@ -45,7 +46,7 @@ def clip(number: int, video: str = "a/v.mp4", size: int = 16) -> Clip:
 def same(a: Clip, row: dict, table: pa.Table, index: int) -> bool:
     tensors = {
         name: table[name].combine_chunks().to_numpy_ndarray()[index]
-        for name in ("low", "high", "neighbour", "boxes")
+        for name in ("low", "high", "neighbour", "boxes", "motion")
     }
     return all(
         np.array_equal(getattr(a, name), tensors[name])
@@ -60,14 +61,14 @@ def test_every_column_comes_back_as_it_was(tmp_path: Path) -> None:
     assert write_clips(str(tmp_path / "p" / "a.parquet"), iter(clips), 3) == 7
     table = read_rows(str(tmp_path / "p" / "a.parquet"))
     assert table.schema.names == list(COLUMNS)
-    rows = table.drop_columns(["low", "high", "neighbour", "boxes"]).to_pylist()
+    rows = table.drop_columns(["low", "high", "neighbour", "boxes", "motion"]).to_pylist()
     assert all(same(c, row, table, i) for i, (c, row) in enumerate(zip(clips, rows, strict=True)))
     assert pq.ParquetFile(tmp_path / "p" / "a.parquet").num_row_groups == 3
 
 
 def test_the_schema_is_documented_and_versioned() -> None:
     described = schema(128, 16)
-    assert described.metadata == {b"facestack.schema": b"1"}
+    assert described.metadata == {b"facestack.schema": b"2"}
     assert described.field("low").type.shape == [25, 16, 16, 3]
     assert described.field("high").type.shape == [128, 128, 3]
     assert all(field.metadata[b"description"] for field in described)
@@ -114,7 +115,7 @@ def test_what_is_not_a_shard_is_refused_with_its_name(tmp_path: Path) -> None:
         read_rows(str(tmp_path / "text.parquet"))
     old = table_of([clip(0)]).replace_schema_metadata({"facestack.schema": "0"})
     pq.write_table(old, tmp_path / "old.parquet")
-    with pytest.raises(ShardError, match=r"old\.parquet: .* version 0, this code reads 1"):
+    with pytest.raises(ShardError, match=r"old\.parquet: .* version 0, this code reads 2"):
         read_rows(str(tmp_path / "old.parquet"))
 
 

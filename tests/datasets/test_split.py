@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from datasets.split import split_of
+from datasets.split import LeakError, Split, check_leaks, split_of
 
 
 def test_known_values_do_not_change_between_machines_and_versions() -> None:
@@ -33,3 +33,20 @@ def test_shares_may_leave_a_split_empty_and_must_sum_to_one() -> None:
         split_of("a", 0, (0.5, 0.1, 0.1))
     with pytest.raises(ValueError, match="must not be negative"):
         split_of("a", 0, (1.2, -0.1, -0.1))
+
+
+@pytest.mark.parametrize(
+    ("people", "tested", "message"),
+    [
+        ({"train": "ab", "validation": "c", "test": "bd"}, "", "both train and test, such as 'b'"),
+        ({"train": "a", "validation": "bc", "test": "c"}, "", "both validation and test"),
+        ({"train": "abd", "validation": "c", "test": ""}, "xb", "in train, and tested"),
+    ],
+)
+def test_leaks_are_found(people: dict[Split, str], tested: str, message: str) -> None:
+    with pytest.raises(LeakError, match=message):
+        check_leaks(people, tested)
+
+
+def test_people_apart_are_no_leak() -> None:
+    check_leaks({"train": "ab", "validation": "c", "test": "de"}, "dx")

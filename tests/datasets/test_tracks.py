@@ -180,3 +180,25 @@ def test_aligned_footage_is_one_track_of_centred_squares() -> None:
     ]
     assert faces[0].box == (12, 0, 72)
     assert list(follow_whole([])) == []
+
+
+def test_boxes_that_are_known_need_no_detector() -> None:
+    positions = {i: [(10 + 0.5 * i, 5.0, 40.0)] for i in range(31)}
+    frames, detect = exact(positions)
+    known = [detect(frame) for frame in frames]
+    looked = tracks_of(follow(frames, detect, stride=5))
+    told = tracks_of(follow(frames, known, stride=5))
+    assert [face.box for face in told[0]] == [face.box for face in looked[0]]
+
+
+def test_tracks_end_where_frames_are_missing() -> None:
+    frames, breaks = moving_square(40), frozenset([12, 30])
+    wanted = [(0, 11), (12, 29), (30, 39)]
+    assert spans(tracks_of(follow(frames, bright_detector, min_face=20, breaks=breaks))) == wanted
+    assert spans(tracks_of(follow_whole(frames, breaks=breaks))) == wanted
+
+
+def test_aligned_crops_take_a_share_of_the_first_frame_about_the_centre_of_each() -> None:
+    frames = [np.zeros((height, 100, 3), np.uint8) for height in (60, 64, 56)]
+    boxes = [face.box for face in follow_whole(frames, 0.5)]
+    assert boxes == [(35, 15, 30), (35, 17, 30), (35, 13, 30)]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model.bursts import make_burst
 from workflows import alignment
-from workflows.alignment import error_by_distance, known_motion, picture, spread
+from workflows.alignment import burst_motion, error_by_distance, known_motion, picture, spread
 
 SCALE, SIGMA, SEED = 4, 1.2, 3
 
@@ -54,6 +54,25 @@ def test_the_identity_leaves_the_end_point_error_as_it_was() -> None:
     place = alignment.dense_field(torch.zeros(34, 64, 2), 8, 8)
     expected = np.linalg.norm((moved - place).numpy() * 4, axis=-1).mean()
     assert found["before"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_bursts_are_measured_against_their_stored_motion() -> None:
+    """Two clips of five: one a burst that drifts by (t, 0)/8 pixels of 8 in frame t, one film."""
+    low = torch.rand(2, 5, 3, 8, 8)
+    drifts = torch.tensor([-2.0, -1, 0, 1, 2]) / 32
+    motion = torch.full((2, 5, 64, 2), float("nan"))
+    motion[0] = 0
+    motion[0, ..., 0] = drifts[:, None]
+    found = burst_motion(still, low, motion)
+    assert found == {"before": pytest.approx(6 / 32), "after": pytest.approx(6 / 32)}
+
+    def oracle(central: Tensor, adjacent: Tensor) -> Tensor:
+        assert torch.equal(central, low[:1, 2])
+        place = next(t for t in range(5) if torch.equal(adjacent, low[:1, t]))
+        return motion[:1, place]
+
+    assert burst_motion(oracle, low, motion)["after"] == pytest.approx(0, abs=1e-4)
+    assert burst_motion(still, low[1:], motion[1:]) is None
 
 
 def test_squared_error_of_each_distance_is_that_of_a_loop() -> None:

@@ -1,0 +1,130 @@
+"""The layouts of collections: what is a source, who is in it. One reader a layout.
+
+A reader takes the files below a root and gives the sources among them. `recognise` says which
+readers fit what is there.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from statistics import median
+from typing import Literal
+
+VIDEO_EXTENSIONS = frozenset(["mp4", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "wmv"])
+IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "bmp", "webp", "pgm"])
+ALIGNED, WHOLE = "aligned_images_DB", "frame_images_DB"  # the two folders of YouTube Faces
+FILM_FRAMES = 10  # a folder of as many images is a film rather than a person's photographs
+
+Kind = Literal["video", "images", "crops", "image"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: `uri` to open, `name` (path under the root, "/" between the parts), the
+    `identity` (name of the parent folder), the `kind` of thing that it is (a video file, a folder
+    of frames of one size, a folder of crops that may differ in size, a still), and where the faces
+    are known the `labels`, the URI that tells them."""
+
+    uri: str
+    name: str
+    identity: str
+    kind: Kind
+    labels: str = ""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files below a root that are not hidden: the root's `uri`, and their paths from there."""
+
+    uri: str
+    names: tuple[str, ...]
+
+    def source(self, name: str, kind: Kind, labels: str = "") -> Source:
+        """The source at the path `name`; "." is the root itself."""
+        root = PurePosixPath(self.uri)
+        if name == ".":
+            return Source(self.uri, root.name, root.parent.name, kind, labels)
+        identity = PurePosixPath(name).parent.name or root.name
+        return Source(f"{self.uri}/{name}", name, identity, kind, labels)
+
+
+def videos(files: Files) -> list[Source]:
+    """Every video file; its folder is the person."""
+    return [files.source(name, "video") for name in files.names if is_video(name)]
+
+
+def frames(files: Files) -> list[Source]:
+    """Every folder that holds images, as the frames of one film; its folder is the person."""
+    folders = {str(PurePosixPath(name).parent) for name in files.names if is_image(name)}
+    return [files.source(folder, "images") for folder in folders]
+
+
+def ytf(files: Files) -> list[Source]:
+    """YouTube Faces as distributed: `aligned_images_DB/<person>/<video>/*.jpg`, or, without such
+    a folder, `frame_images_DB` with the boxes of its `<person>.labeled_faces.txt`.
+
+    The root holds one of these folders or is one.
+    """
+    found = {ALIGNED: set[PurePosixPath](), WHOLE: set[PurePosixPath]()}
+    for name in files.names:
+        if (database := _ytf_database(files, name)) and is_image(name):
+            found[database].add(PurePosixPath(name).parent)
+    if found[ALIGNED]:
+        return [files.source(str(folder), "crops") for folder in found[ALIGNED]]
+    return [
+        files.source(str(folder), "images", f"{files.uri}/{folder.parent}.labeled_faces.txt")
+        for folder in found[WHOLE]
+    ]
+
+
+def lfw(files: Files) -> list[Source]:
+    """Labeled Faces in the Wild as distributed, or any folder of photographs a person: every image
+    is a still of its own."""
+    return [files.source(name, "image") for name in files.names if is_image(name)]
+
+
+LAYOUTS: dict[str, Callable[[Files], list[Source]]] = {
+    "videos": videos, "frames": frames, "ytf": ytf, "lfw": lfw,
+}  # fmt: skip
+
+
+def recognise(files: Files) -> list[str]:
+    """Names the layouts of what is there: `ytf`, or `lfw`, or `videos` and `frames`, or none.
+
+    LFW is told from frames by its names, `<name>/<name>_NNNN`, and by having few images a person.
+    """
+    if ytf(files):
+        return ["ytf"]
+    images = [PurePosixPath(name) for name in files.names if is_image(name)]
+    films = [name for name in files.names if is_video(name)]
+    if images and not films and all(map(_is_lfw_name, images)):
+        usual = median(Counter(path.parent for path in images).values())
+        return ["lfw"] if usual < FILM_FRAMES else ["frames"]
+    return ["videos"] * bool(films) + ["frames"] * bool(images)
+
+
+def is_video(path: str) -> bool:
+    """Says whether `path` is named like a video."""
+    return extension(path) in VIDEO_EXTENSIONS
+
+
+def is_image(path: str) -> bool:
+    """Says whether `path` is named like an image that is a frame or a still."""
+    return extension(path) in IMAGE_EXTENSIONS and not PurePosixPath(path).name.startswith(".")
+
+
+def extension(path: str) -> str:
+    """The ending of a file's name, in small letters and without its dot."""
+    return PurePosixPath(path).suffix[1:].lower()
+
+
+def _ytf_database(files: Files, name: str) -> str | None:
+    """The folder of YouTube Faces that a file `<folder>/<person>/<video>/<file>` is in."""
+    parts = (PurePosixPath(files.uri).name, *name.split("/"))[-4:]
+    return parts[0] if len(parts) == 4 and parts[0] in (ALIGNED, WHOLE) else None
+
+
+def _is_lfw_name(path: PurePosixPath) -> bool:
+    return re.fullmatch(re.escape(path.parent.name) + r"_\d{4}", path.stem) is not None

@@ -1,0 +1,63 @@
+"""The configurations of the paper's two collections read them as they are distributed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.clips import Account, Clip
+from infra import command_line
+from infra.settings import Settings
+from tests.datasets.media import moving_square, write_images
+from workflows.preprocess import bundle_clips, bundles, find
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read(config: str, source: Path) -> tuple[Settings, list[Clip], list[Account]]:
+    """All clips of a source by a configuration, in this process."""
+    file = ROOT / "workflows/configs" / config
+    settings = command_line.load(["--config", str(file), "--source", str(source)], "x", "")
+    sources = find(str(source), settings.preprocess.layout).sources
+    accounts = [Account() for _ in sources]
+    clips: list[Clip] = []
+    for bundle in bundles(sources):
+        mine = [accounts[sources.index(one)] for one in bundle]
+        clips += bundle_clips(settings, bundle, mine)
+    return settings, clips, accounts
+
+
+def labelled(root: Path) -> None:
+    """frame_images_DB: 30 frames of one person, with the box of the square that moves in them."""
+    write_images(
+        root / "frame_images_DB/Ann/0", [f"0.{n}.jpg" for n in range(30)], moving_square(30)
+    )
+    rows = [f"Ann\\0\\0.{n}.jpg,0,{26 + n / 2},36,50,50,0,0\n" for n in range(30)]
+    (root / "frame_images_DB/Ann.labeled_faces.txt").write_text("".join(rows))
+
+
+def aligned(root: Path) -> None:
+    names = [f"aligned_detect_0.{n}.jpg" for n in range(30)]
+    write_images(root / "aligned_images_DB/Ann/0", names, moving_square(30))
+
+
+@pytest.mark.parametrize(("lay", "side"), [(labelled, 50 * 1.3), (aligned, 72 * 0.6)])
+def test_youtube_faces(tmp_path: Path, lay, side: float) -> None:
+    lay(tmp_path)
+    _, clips, accounts = read("ytf.yaml", tmp_path)
+    assert [clip.identity for clip in clips] == ["Ann"]
+    assert clips[0].low.shape == (25, 16, 16, 3) and clips[0].high.shape == (128, 128, 3)
+    assert clips[0].boxes[12, 2] == pytest.approx(side, abs=0.1)
+    assert (accounts[0].frames, accounts[0].clips) == (30, 1)
+
+
+def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
+    stills = [np.full((250, 250, 3), level, np.uint8) for level in (80, 90, 100)]
+    for person in ("Ann", "Bob"):
+        write_images(tmp_path / person, [f"{person}_000{n}.jpg" for n in (1, 2, 3)], stills)
+    (tmp_path / "Ann/Ann_0002.jpg").write_bytes(b"")
+    _, clips, accounts = read("lfw.yaml", tmp_path)
+    assert [account.clips for account in accounts] == [1, 0, 1, 1, 1, 1]
+    assert accounts[1].reason() == "Ann/Ann_0002.jpg: the file is empty"
+    assert [clip.video for clip in clips][:2] == ["Ann/Ann_0001.jpg", "Ann/Ann_0003.jpg"]
+    assert clips[0].boxes[0] == pytest.approx([50, 50, 150, 150])
