@@ -3,6 +3,7 @@
 import os
 import tempfile
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import fields
 from itertools import islice
@@ -14,8 +15,9 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from datasets.clips import NUM_FRAMES, Clip
+from datasets.tensors import pack, unpack
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 VERSION_KEY = b"facestack.schema"
 PART_ROWS = 4  # rows of a row group while the shards are not yet made
 
@@ -41,7 +43,10 @@ class ShardError(ValueError):
 
 
 def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
-    """Gives the Arrow schema of clips with `size`² high and `num_frames` `low_size`² low pixels."""
+    """Gives the Arrow schema of clips with `size`² high and `num_frames` `low_size`² low pixels.
+
+    That is their form in memory; in the file tensors are packed (`tensors.pack`).
+    """
     image = pa.fixed_shape_tensor(pa.uint8(), [size, size, 3])
     types = {
         "clip_id": pa.string(),
@@ -94,7 +99,8 @@ def write_clips(uri: str, clips: Iterable[Clip], row_group_size: int = PART_ROWS
 
 
 def write_tables(uri: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
-    """Writes tables of one schema to the Parquet file `uri`, atomically; gives the rows written."""
+    """Writes tables of one schema, packed or not, to the Parquet file `uri`, atomically; gives the
+    rows written."""
     filesystem, path = fsspec.core.url_to_fs(uri)
     local = isinstance(filesystem, LocalFileSystem)
     if local:
@@ -117,12 +123,11 @@ def write_tables(uri: str, tables: Iterable[pa.Table], row_group_size: int) -> i
 def _write_local(path: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
     writer, count = None, 0
     try:
-        for table in tables:
+        for table in map(pack, tables):
             if writer is None:
-                # A dictionary of at most 256 values packs a pixel into one byte; plain Parquet
-                # has no integer under 32 bits.
+                texts = [field.name for field in table.schema if field.type == pa.string()]
                 writer = pq.ParquetWriter(
-                    path, table.schema, compression="lz4", use_dictionary=True,
+                    path, table.schema, compression="lz4", use_dictionary=texts,
                     write_statistics=["clip_id", "identity", "video", "order"],
                 )  # fmt: skip
             writer.write_table(table, row_group_size)
@@ -136,14 +141,19 @@ def _write_local(path: str, tables: Iterable[pa.Table], row_group_size: int) -> 
 def read_rows(uri: str, columns: list[str] | None = None) -> pa.Table:
     """Reads a file of clips; raises `ShardError` where it is not one of this version."""
     with open_shard(uri) as file:
-        return file.read(columns=columns, use_threads=False)
+        return unpack(file.read(columns=columns, use_threads=False))
 
 
 def open_shard(uri: str) -> pq.ParquetFile:
-    """Opens a file of clips and checks its version; the caller closes it."""
+    """Opens a file of clips and checks its version; the caller closes it.
+
+    What it reads is packed: see `tensors`.
+    """
     filesystem, path = fsspec.core.url_to_fs(uri)
     try:
-        file = pq.ParquetFile(filesystem.open(path, "rb"), pre_buffer=False)
+        # Of an object, what is asked for is fetched; fsspec would read 50 MB ahead each time.
+        stream = filesystem.open(path, "rb", cache_type="none")
+        file = pq.ParquetFile(stream, pre_buffer=False)
     except (OSError, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())[:160]
         raise ShardError(
@@ -157,6 +167,34 @@ def open_shard(uri: str) -> pq.ParquetFile:
             "preprocess again"
         )
     return file
+
+
+class OpenShards:
+    """Files of clips by name, of which the ones used last stay open."""
+
+    def __init__(self, kept: int = 16) -> None:
+        self.kept = kept
+        self.files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+
+    def __enter__(self) -> "OpenShards":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def file(self, uri: str) -> pq.ParquetFile:
+        """Gives the file, opened by `open_shard`; it may be closed at the next call."""
+        if uri not in self.files:
+            self.files[uri] = open_shard(uri)
+        self.files.move_to_end(uri)
+        while len(self.files) > self.kept:
+            self.files.popitem(last=False)[1].close(force=True)
+        return self.files[uri]
+
+    def close(self) -> None:
+        """Closes all files."""
+        while self.files:
+            self.files.popitem()[1].close(force=True)
 
 
 def identities(uris: Iterable[str]) -> list[str]:

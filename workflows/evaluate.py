@@ -8,12 +8,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import ray.data
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from datasets.pairs import DrawnPairs
+from datasets.tensors import arrays
 from datasets.verification import bootstrap_interval, verification_percent
 from infra import cluster, storage
 from infra.errors import RunError
@@ -93,8 +95,9 @@ class Scorer:
         self.judge: FaceRecogniser = recogniser.load(run)
         self.batch_size = settings.evaluate.batch_size
 
-    def __call__(self, batch: Arrays) -> Arrays:
+    def __call__(self, table: pa.Table) -> Arrays:
         """Clips as stored → psnr B×V [dB], distances B×V×3, descriptors B×V×D; row 0 is truth."""
+        batch = arrays(table)
         truth = pictures(batch["high"])
         images = [truth, *(restore_clips(network, batch["low"], self.batch_size)
                            for network in self.networks.values())]  # fmt: skip
@@ -118,6 +121,7 @@ def _score(settings: Settings, run: Run, shards: list[str], variants: list[str])
         Scorer,
         fn_constructor_args=(settings, run, variants),
         batch_size=settings.evaluate.batch_size,
+        batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         num_cpus=1,
     )

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any
 
+import cv2
 import ray
 import ray.data
 
@@ -114,10 +115,10 @@ def _even(size: int) -> int:
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
     items = [asdict(source) for source in sources]
-    workers = settings.preprocess.workers or cluster.cpu_count()
+    workers = _workers(settings)
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
-        partial(_part, settings, stage.uri),
+        partial(make_part, settings, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=workers),
     )
@@ -131,7 +132,11 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
 
 
-def _part(settings: Settings, folder: str, row: Row) -> Row:
+def _workers(settings: Settings) -> int:
+    return settings.preprocess.workers or cluster.cpu_count()
+
+
+def make_part(settings: Settings, folder: str, row: Row) -> Row:
     """Extract one source to a part; its outcome is written last and says that the part is whole."""
     source = Source(**row)
     key = hashlib.sha256(source.name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
@@ -139,6 +144,7 @@ def _part(settings: Settings, folder: str, row: Row) -> Row:
     outcome_uri = storage.join(folder, "parts", f"{key}.json")
     if storage.exists(outcome_uri):
         return dict(storage.read_json(outcome_uri))
+    cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
     account = Account()
     reason = ""
     try:
@@ -211,7 +217,11 @@ def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
     data = ray.data.from_items(
         [{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans)
     )
-    written = data.map(partial(_shard, stage.uri), num_cpus=1).take_all()
+    written = data.map(
+        partial(_shard, stage.uri),
+        num_cpus=1,
+        compute=ray.data.TaskPoolStrategy(size=_workers(settings)),
+    ).take_all()
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
 
 
