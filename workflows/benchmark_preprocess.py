@@ -30,7 +30,7 @@ from workflows.benchmark_inputs import draw_videos
 from workflows.benchmark_memory import busy_seconds, peak_memory, python
 from workflows.benchmark_network import machine
 from workflows.benchmark_plain import decode_only, plain_loop
-from workflows.benchmark_shares import in_process, shares
+from workflows.benchmark_shares import Spent, in_process, shares, watched
 from workflows.benchmark_tables import preprocess_table
 from workflows.preprocess import find, preprocess
 
@@ -91,15 +91,16 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
     for which, paths in videos.items():
         _link(paths, folder / which)
     counts: dict[str, Figures] = {}
-    calls = _calls(folder, videos["all"], chosen.min_face, counts)
+    spent: Spent = {}
+    calls = _calls(folder, videos["all"], chosen.min_face, counts, spent)
     connecting = _seconds(lambda: cluster.connect(cpus=max(WORKERS)))
     # Workers import what they need in their first task.
-    first = _seconds(lambda: _stage(folder / "all", chosen.min_face, max(WORKERS)))
+    first = _seconds(lambda: _stage(folder / "one", chosen.min_face, max(WORKERS)))
     times: Times = {name: [] for name in calls}
     for _ in range(chosen.rounds):
         for name, call in calls.items():
             times[name].append(_timed(name, call))
-    usual = statistics.median(clock for clock, _ in times[f"stage {max(WORKERS)}"])
+    usual = statistics.median(clock for clock, _ in times[f"one video {max(WORKERS)}"])
     memory = _memory(folder, chosen.min_face) if chosen.memory else None
     return {
         "benchmark": "preprocess",
@@ -112,10 +113,10 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
         "start_seconds": {
             "ray": connecting,
             "workers": max(0.0, first - usual),
-            "one_video": statistics.median(clock for clock, _ in times["one video 1"]),
+            "one_video": usual,
         },
         "rows": _rows(times, counts),
-        "shares": shares(folder / "all", options(chosen.min_face)),
+        "shares": shares(spent, times["in process"][-1][1], times["decode"][-1][1]),
         "memory_bytes": memory,
     }
 
@@ -129,9 +130,9 @@ def _link(videos: list[Path], folder: Path) -> None:
 
 
 def _calls(
-    folder: Path, videos: list[Path], min_face: int, counts: dict[str, Figures]
+    folder: Path, videos: list[Path], min_face: int, counts: dict[str, Figures], spent: Spent
 ) -> dict[str, Callable[[], None]]:
-    """The ways by name; each notes in `counts` what it found."""
+    """The ways by name; each notes in `counts` what it found, one in `spent` where time went."""
 
     def decode() -> None:
         counts["decode"] = {"frames": decode_only(videos), "clips": None}
@@ -142,7 +143,9 @@ def _calls(
         counts["plain"] = {"frames": frames, "clips": clips}
 
     def alone() -> None:
-        counts["in process"] = in_process(folder / "all", options(min_face))
+        with watched() as parts:
+            counts["in process"] = in_process(folder / "all", options(min_face))
+        spent.update(parts)
 
     def stage(name: str, which: str, workers: int) -> None:
         counts[name] = _stage(folder / which, min_face, workers)

@@ -16,10 +16,10 @@ from datasets.faces import Detector
 from datasets.video import Footage
 from infra.settings import Settings
 from workflows import preprocess
-from workflows.benchmark_plain import decode_only
 
 Item = TypeVar("Item")
 Call = Callable[..., Any]
+Spent = dict[str, float]
 
 
 def in_process(root: Path, settings: Settings) -> dict[str, int]:
@@ -35,18 +35,14 @@ def in_process(root: Path, settings: Settings) -> dict[str, int]:
     return {"frames": sum(outcome["frames"] for outcome in outcomes), "clips": clips}
 
 
-def shares(root: Path, settings: Settings) -> dict[str, float]:
-    """Shares of processor time of the parts of `in_process`; they add up to 1.
+def shares(spent: Spent, total: float, decode: float) -> dict[str, float]:
+    """Shares of the processor time of `in_process`, which add up to 1.
 
-    Colour is what reading takes beyond decoding alone: conversion to RGB and the checks.
-    "tracking" is the rest of the way from frames to clips, the search for cuts among it; "write"
-    all that comes after, both parts and shards.
+    `spent` is what `watched` found, `total` [s] all of it and `decode` [s] that of decoding alone:
+    "colour" is what reading takes beyond it, the conversion to RGB and the checks. "tracking" is
+    the rest of the way from frames to clips, the search for cuts among it; "write" all that comes
+    after, parts and shards.
     """
-    videos = [Path(source.uri.removeprefix("file://")) for source in preprocess.find(str(root))]
-    decode = _busy(lambda: decode_only(videos))
-    spent: dict[str, float] = defaultdict(float)
-    with _watched(spent):
-        total = _busy(lambda: in_process(root, settings))
     named = {
         "decode": decode,
         "colour": max(0.0, spent["read"] - decode),
@@ -59,15 +55,10 @@ def shares(root: Path, settings: Settings) -> dict[str, float]:
     return {name: seconds / sum(named.values()) for name, seconds in named.items()}
 
 
-def _busy(call: Call) -> float:
-    before = time.process_time()
-    call()
-    return time.process_time() - before
-
-
 @contextmanager
-def _watched(spent: dict[str, float]) -> Iterator[None]:
-    """While it lasts, the parts of preprocessing add their processor time to `spent`."""
+def watched() -> Iterator[Spent]:
+    """Gives the processor time [s] that the parts of preprocessing take while it lasts."""
+    spent: Spent = defaultdict(float)
 
     def detector(*given: Any) -> Detector:
         return _call(spent, "detection", find_detector(*given))
@@ -89,10 +80,10 @@ def _watched(spent: dict[str, float]) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, watched in places:
             stack.enter_context(patch.object(owner, name, watched))
-        yield
+        yield spent
 
 
-def _call(spent: dict[str, float], name: str, call: Call) -> Call:
+def _call(spent: Spent, name: str, call: Call) -> Call:
     def watched(*given: Any, **named: Any) -> Any:
         before = time.process_time()
         try:
@@ -103,7 +94,7 @@ def _call(spent: dict[str, float], name: str, call: Call) -> Call:
     return watched
 
 
-def _items(spent: dict[str, float], name: str, items: Iterable[Item]) -> Iterator[Item]:
+def _items(spent: Spent, name: str, items: Iterable[Item]) -> Iterator[Item]:
     ask = _call(spent, name, iter(items).__next__)
     while True:
         try:
