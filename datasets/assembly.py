@@ -7,14 +7,14 @@ that a rerun gives the same files.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import pyarrow as pa
 
-from datasets.shards import ShardError, open_shard, write_tables
+from datasets.shards import OpenShards, ShardError, open_shard, write_tables
+from datasets.tensors import byte_width, unpack
 
 SHARD_ROWS = 16  # rows of a row group: what one read of the loader gives
 SHARD_BYTES = 128 * 2**20
@@ -50,11 +50,7 @@ def part_rows(part: str, split_of: Callable[[str], str]) -> list[PlannedRow]:
     """Lists the rows of a part for the plan, without reading an image; `split_of` maps an
     identity to its split."""
     with open_shard(part) as file:
-        images = sum(
-            int(np.prod(column.type.shape)) * column.type.value_type.bit_width // 8
-            for column in file.schema_arrow
-            if isinstance(column.type, pa.FixedShapeTensorType)
-        )
+        images = sum(byte_width(column.type) for column in file.schema_arrow)
         table = file.read(columns=["clip_id", "identity", "order"], use_threads=False)
     return [
         PlannedRow(row["order"], row["clip_id"], part, index, split_of(row["identity"]), images)
@@ -90,32 +86,31 @@ def plan_shards(rows: Iterable[PlannedRow], shard_bytes: int = SHARD_BYTES) -> l
 def assemble_shard(plan: ShardPlan, uri: str, row_group_size: int = SHARD_ROWS) -> int:
     """Writes the shard of `plan` to `uri` from its parts, atomically, and gives its rows.
 
-    Holds one shard in memory, and of each part one row group at a time.
+    Holds one row group in memory. Raises `ShardError` where a part is not what it was planned by.
     """
-    wanted: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for place, planned in enumerate(plan.rows):
-        wanted[planned.part].append((planned.row, place))
-    tables: list[pa.Table] = []
-    places: list[int] = []
-    for part, pairs in sorted(wanted.items()):
-        for table, group_places in _rows_of(part, sorted(pairs)):
-            tables.append(table)
-            places += group_places
-    table = pa.concat_tables(tables).take(np.argsort(places))
-    found = table["clip_id"].to_pylist()
-    if found != [planned.clip_id for planned in plan.rows]:
-        raise ShardError(f"{uri}: the parts have changed since the plan was made; plan again")
-    return write_tables(uri, [table], row_group_size)
+    groups = (
+        plan.rows[begin : begin + row_group_size]
+        for begin in range(0, len(plan.rows), row_group_size)
+    )
+    with OpenShards() as parts:
+        return write_tables(uri, (_gather(rows, parts) for rows in groups), row_group_size)
 
 
-def _rows_of(part: str, pairs: list[tuple[int, int]]) -> Iterator[tuple[pa.Table, list[int]]]:
-    """Reads rows of a part by row group; `pairs` are (row in the part, place in the shard)."""
-    with open_shard(part) as file:
-        begin = 0
-        for group in range(file.num_row_groups):
-            end = begin + file.metadata.row_group(group).num_rows
-            inside = [(row - begin, place) for row, place in pairs if begin <= row < end]
-            if inside:
-                table = file.read_row_group(group, use_threads=False)
-                yield table.take([row for row, _ in inside]), [place for _, place in inside]
-            begin = end
+def _gather(rows: Sequence[PlannedRow], parts: OpenShards) -> pa.Table:
+    table = unpack(pa.concat_tables(_row(planned, parts) for planned in rows))
+    if table["clip_id"].to_pylist() != [planned.clip_id for planned in rows]:
+        raise ShardError(
+            f"{rows[0].part}: this part, or one beside it, has changed since the shards were "
+            "planned; run preprocess again"
+        )
+    return table
+
+
+def _row(planned: PlannedRow, parts: OpenShards) -> pa.Table:
+    """One row of a part, or an empty table where there is none."""
+    file = parts.file(planned.part)
+    # All row groups of a part but its last have the length of the first.
+    group, row = divmod(planned.row, file.metadata.row_group(0).num_rows)
+    if group >= file.num_row_groups:
+        return file.schema_arrow.empty_table()
+    return file.read_row_group(group, use_threads=False).slice(row, 1)

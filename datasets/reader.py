@@ -10,20 +10,20 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
 import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from datasets.read_ahead import read_ahead
-from datasets.shards import ShardError, open_shard, read_rows
+from datasets.shards import OpenShards, ShardError, open_shard, read_rows
+from datasets.tensors import arrays
 
 Batch = dict[str, NDArray]
 TRAINING_COLUMNS = ("low", "high", "neighbour", "neighbour_offset", "identity")
-CACHED_GROUPS, OPEN_FILES, PREFETCHED_BATCHES = 8, 16, 3
+CACHED_GROUPS, PREFETCHED_BATCHES = 8, 3
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,7 @@ class ShardReader:
         place = row - int(epoch.ends[at] - len(rows))
         if self.seed is None:
             return group, int(rows[place])
-        draw = np.random.default_rng([self.seed, epoch.number, group])
-        return group, int(draw.permutation(rows)[place])
+        return group, int(rows[_order_in(group, len(rows), self.seed, epoch.number)[place]])
 
 
 class _Groups:
@@ -170,14 +169,13 @@ class _Groups:
     def __init__(self, groups: list[RowGroup], columns: list[str], kept: int) -> None:
         self.groups, self.columns, self.kept = groups, columns, kept
         self.cache: OrderedDict[int, Batch] = OrderedDict()
-        self.files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+        self.files = OpenShards()
 
     def __enter__(self) -> "_Groups":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self.files.values():
-            file.close(force=True)
+        self.files.close()
 
     def gather(self, places: list[tuple[int, int]]) -> Batch:
         """Copies the rows at (row group, row) together to one batch, in that order."""
@@ -194,21 +192,19 @@ class _Groups:
             self.cache.move_to_end(index)
             return self.cache[index]
         where = self.groups[index]
-        table = self._file(where.uri).read_row_group(
+        table = self.files.file(where.uri).read_row_group(
             where.group, columns=self.columns, use_threads=False
         )
-        self.cache[index] = {name: to_numpy(table[name]) for name in self.columns}
+        self.cache[index] = arrays(table)
         while len(self.cache) > self.kept:
             self.cache.popitem(last=False)
         return self.cache[index]
 
-    def _file(self, uri: str) -> pq.ParquetFile:
-        if uri not in self.files:
-            self.files[uri] = open_shard(uri)
-        self.files.move_to_end(uri)
-        while len(self.files) > OPEN_FILES:
-            self.files.popitem(last=False)[1].close(force=True)
-        return self.files[uri]
+
+@lru_cache(maxsize=64)
+def _order_in(group: int, rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of the rows inside a row group in an epoch; the next rows ask for it again."""
+    return np.random.default_rng([seed, epoch, group]).permutation(rows)
 
 
 def _rows_of_people(uris: Sequence[str]) -> list[NDArray[np.int64]]:
@@ -226,16 +222,6 @@ def _balanced(people: list[NDArray[np.int64]], generator: np.random.Generator) -
         turns = [generator.permutation(rows) for _ in range(-(-each // len(rows)))]
         drawn.append(np.concatenate(turns)[:each])
     return np.sort(np.concatenate(drawn))
-
-
-def to_numpy(column: pa.ChunkedArray) -> NDArray:
-    """Makes an array of a column: tensors as N×shape, numbers as N, text as N objects."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
-    if isinstance(array.type, pa.FixedShapeTensorType):
-        return array.to_numpy_ndarray()
-    return array.to_numpy(zero_copy_only=False)
 
 
 def _index(uris: Sequence[str], columns: list[str]) -> list[RowGroup]:

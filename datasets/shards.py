@@ -3,6 +3,7 @@
 import os
 import tempfile
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import fields
 from itertools import islice
@@ -15,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from datasets.bursts import CONTROL_POINTS
 from datasets.clips import NUM_FRAMES, Clip
+from datasets.tensors import pack, unpack
 
 SCHEMA_VERSION = "2"
 VERSION_KEY = b"facestack.schema"
@@ -46,7 +48,10 @@ class ShardError(ValueError):
 
 
 def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
-    """Gives the Arrow schema of clips with `size`² high and `num_frames` `low_size`² low pixels."""
+    """Gives the Arrow schema of clips with `size`² high and `num_frames` `low_size`² low pixels.
+
+    Parts hold tensors packed (`tensors.pack`): they are read a row at a time, and by nobody else.
+    """
     image = pa.fixed_shape_tensor(pa.uint8(), [size, size, 3])
     types = {
         "clip_id": pa.string(),
@@ -88,7 +93,9 @@ def table_of(clips: list[Clip]) -> pa.Table:
 assert set(COLUMNS) == {column.name for column in fields(Clip)}
 
 
-def write_clips(uri: str, clips: Iterable[Clip], row_group_size: int = PART_ROWS) -> int:
+def write_clips(
+    uri: str, clips: Iterable[Clip], row_group_size: int = PART_ROWS, packed: bool = False
+) -> int:
     """Writes clips to the Parquet file `uri` as they come, and gives their number.
 
     The file appears whole or not at all. Without a clip nothing is written. Where `clips` raises,
@@ -96,7 +103,8 @@ def write_clips(uri: str, clips: Iterable[Clip], row_group_size: int = PART_ROWS
     """
     rows = iter(clips)
     tables = iter(lambda: list(islice(rows, row_group_size)), [])
-    return write_tables(uri, (table_of(group) for group in tables), row_group_size)
+    made = map(table_of, tables)
+    return write_tables(uri, map(pack, made) if packed else made, row_group_size)
 
 
 def write_tables(uri: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
@@ -126,9 +134,10 @@ def _write_local(path: str, tables: Iterable[pa.Table], row_group_size: int) -> 
         for table in tables:
             if writer is None:
                 # A dictionary of at most 256 values packs a pixel into one byte; plain Parquet
-                # has no integer under 32 bits.
+                # has no integer under 32 bits. Whole images would each be an entry of their own.
+                packed = any(pa.types.is_fixed_size_binary(field.type) for field in table.schema)
                 writer = pq.ParquetWriter(
-                    path, table.schema, compression="lz4", use_dictionary=True,
+                    path, table.schema, compression="lz4", use_dictionary=not packed,
                     write_statistics=["clip_id", "identity", "video", "order"],
                 )  # fmt: skip
             writer.write_table(table, row_group_size)
@@ -142,14 +151,19 @@ def _write_local(path: str, tables: Iterable[pa.Table], row_group_size: int) -> 
 def read_rows(uri: str, columns: list[str] | None = None) -> pa.Table:
     """Reads a file of clips; raises `ShardError` where it is not one of this version."""
     with open_shard(uri) as file:
-        return file.read(columns=columns, use_threads=False)
+        return unpack(file.read(columns=columns, use_threads=False))
 
 
 def open_shard(uri: str) -> pq.ParquetFile:
-    """Opens a file of clips and checks its version; the caller closes it."""
+    """Opens a file of clips and checks its version; the caller closes it.
+
+    What it reads of a part is packed: see `tensors`.
+    """
     filesystem, path = fsspec.core.url_to_fs(uri)
     try:
-        file = pq.ParquetFile(filesystem.open(path, "rb"), pre_buffer=False)
+        # Of an object, what is asked for is fetched; fsspec would read 50 MB ahead each time.
+        stream = filesystem.open(path, "rb", cache_type="none")
+        file = pq.ParquetFile(stream, pre_buffer=False)
     except (OSError, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())[:160]
         raise ShardError(
@@ -163,6 +177,34 @@ def open_shard(uri: str) -> pq.ParquetFile:
             "preprocess again"
         )
     return file
+
+
+class OpenShards:
+    """Files of clips by name, of which the ones used last stay open."""
+
+    def __init__(self, kept: int = 16) -> None:
+        self.kept = kept
+        self.files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+
+    def __enter__(self) -> "OpenShards":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def file(self, uri: str) -> pq.ParquetFile:
+        """Gives the file, opened by `open_shard`; it may be closed at the next call."""
+        if uri not in self.files:
+            self.files[uri] = open_shard(uri)
+        self.files.move_to_end(uri)
+        while len(self.files) > self.kept:
+            self.files.popitem(last=False)[1].close(force=True)
+        return self.files[uri]
+
+    def close(self) -> None:
+        """Closes all files."""
+        while self.files:
+            self.files.popitem()[1].close(force=True)
 
 
 def identities(uris: Iterable[str]) -> list[str]:

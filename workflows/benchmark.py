@@ -9,12 +9,21 @@ from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflows import benchmark_evaluate, benchmark_network, benchmark_train
+from infra.errors import FacestackError
+from workflows import (
+    benchmark_evaluate,
+    benchmark_loader,
+    benchmark_network,
+    benchmark_preprocess,
+    benchmark_train,
+)
 
 # Each module gives add_arguments(parser), measure(arguments) → figures (a dictionary for JSON),
 # table(figures) → text, and problem(figures) → what is wrong with them, or "".
 COMMANDS: dict[str, ModuleType] = {
     "network": benchmark_network,
+    "preprocess": benchmark_preprocess,
+    "loader": benchmark_loader,
     "train": benchmark_train,
     "evaluate": benchmark_evaluate,
 }
@@ -34,7 +43,7 @@ def main(words: list[str] | None = None) -> int:
         print(command.table(figures))
         if chosen.json is not None:
             chosen.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FacestackError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     problem = command.problem(figures)

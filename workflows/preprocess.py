@@ -15,6 +15,7 @@ from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any
 
+import cv2
 import ray
 import ray.data
 
@@ -135,11 +136,11 @@ def _even(size: int) -> int:
 
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
-    items = [{"sources": json.dumps([asdict(each) for each in one])} for one in bundles(sources)]
-    workers = settings.preprocess.workers or cluster.cpu_count()
+    items = [item(bundle) for bundle in bundles(sources)]
+    workers = _workers(settings)
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
-        partial(_part, settings, stage.uri),
+        partial(make_part, settings, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=workers),
     )
@@ -153,6 +154,10 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
 
 
+def _workers(settings: Settings) -> int:
+    return settings.preprocess.workers or cluster.cpu_count()
+
+
 def bundles(sources: list[Source]) -> list[list[Source]]:
     """The sources that make a part together: many stills, or one of any other kind."""
     stills = [source for source in sources if source.kind == "image"]
@@ -160,7 +165,12 @@ def bundles(sources: list[Source]) -> list[list[Source]]:
     return alone + [stills[i : i + STILLS] for i in range(0, len(stills), STILLS)]
 
 
-def _part(settings: Settings, folder: str, row: Row) -> Row:
+def item(bundle: list[Source]) -> Row:
+    """The row of Ray Data that `make_part` takes."""
+    return {"sources": json.dumps([asdict(source) for source in bundle])}
+
+
+def make_part(settings: Settings, folder: str, row: Row) -> Row:
     """Extract a bundle to a part; its outcomes are written last and say that the part is whole."""
     sources = [Source(**each) for each in json.loads(row["sources"])]
     names = "\0".join(source.name for source in sources)
@@ -169,9 +179,10 @@ def _part(settings: Settings, folder: str, row: Row) -> Row:
     outcomes_uri = storage.join(folder, "parts", f"{key}.json")
     if storage.exists(outcomes_uri):
         return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
+    cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
     accounts = [Account() for _ in sources]
     try:
-        write_clips(part, bundle_clips(settings, sources, accounts))
+        write_clips(part, bundle_clips(settings, sources, accounts), packed=True)
     except Exception as error:  # whatever one input does to us, the others go on
         for source, account in zip(sources, accounts, strict=True):
             account.fail(_reason(source, error))
@@ -261,7 +272,11 @@ def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
     data = ray.data.from_items(
         [{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans)
     )
-    written = data.map(partial(_shard, stage.uri), num_cpus=1).take_all()
+    written = data.map(
+        partial(_shard, stage.uri),
+        num_cpus=1,
+        compute=ray.data.TaskPoolStrategy(size=_workers(settings)),
+    ).take_all()
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
 
 

@@ -67,7 +67,10 @@ def test_a_part_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     (path,) = parts(tmp_path, {"a": 5})
     (plan,) = plan_shards(part_rows(path, split))
     write_clips(path, [clip(i, "z/v") for i in range(5)])
-    with pytest.raises(ShardError, match="parts have changed"):
+    with pytest.raises(ShardError, match=r"a\.parquet: .* has changed since"):
+        assemble_shard(plan, str(tmp_path / "out.parquet"))
+    write_clips(path, [clip(0)])
+    with pytest.raises(ShardError, match=r"a\.parquet: .* has changed since"):
         assemble_shard(plan, str(tmp_path / "out.parquet"))
     assert not (tmp_path / "out.parquet").exists()
 

@@ -2,11 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from datasets.clips import Account, Clip, clips_of, windows
-from datasets.crops import TrackCrop
 from datasets.sources import Source, find_sources
 from datasets.video import DecodeError
 from tests.datasets.media import (
@@ -17,50 +14,7 @@ from tests.datasets.media import (
     write_images,
     write_video,
 )
-
-
-def track(number: int, start: int, length: int) -> list[TrackCrop]:
-    """Crops of one track; the image says which track and frame it is of."""
-    return [
-        TrackCrop(
-            number, i, (i, 0, 8), np.full((8, 8, 3), [number, i % 256, 0], np.uint8), i == end
-        )
-        for end in [start + length - 1]
-        for i in range(start, start + length)
-    ]
-
-
-def shrink(image: Frame) -> Frame:
-    return image[::4, ::4]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    spans=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 70)), max_size=4),
-    radius=st.integers(0, 12),
-    stride=st.integers(1, 30),
-)
-def test_windows_of_any_tracks(spans: list[tuple[int, int]], radius: int, stride: int) -> None:
-    """Every track of n frames, alone or beside others, gives ⌊(n − T)/stride⌋ + 1 windows of T
-    consecutive frames of that track, the j-th centred on its frame radius + j·stride."""
-    tracks = [track(n, start, length) for n, (start, length) in enumerate(spans)]
-    stream = sorted((c for t in tracks for c in t), key=lambda c: (c.index, c.track))
-    size, account = 2 * radius + 1, Account()
-    found = list(windows(iter(stream), shrink, size, stride, account))
-    for number, (start, length) in enumerate(spans):
-        mine = [w for w in found if w.crops[0].track == number]
-        assert len(mine) == max(0, (length - size) // stride + 1)
-        for j, window in enumerate(mine):
-            first = start + j * stride
-            assert [c.index for c in window.crops] == list(range(first, first + size))
-            assert {c.track for c in window.crops} == {number}  # so no clip reaches over a cut
-            assert window.crops[radius].index == start + radius + j * stride
-            assert window.low.shape == (size, 2, 2, 3)
-            assert [int(low[0, 0, 1]) for low in window.low] == [c.index for c in window.crops]
-            assert (window.low[:, :, :, 0] == number).all()
-    assert account.tracks == len(spans)
-    short = sum(length < size for _, length in spans)
-    assert account.rejected.total() == short
+from tests.datasets.test_clips_properties import shrink, track
 
 
 def test_each_frame_is_degraded_once() -> None:
