@@ -20,13 +20,15 @@ CONTEXT = 1.3
 @dataclass(frozen=True)
 class TrackCrop:
     """One face in one frame: `track` and frame `index` from 0, the crop's square `box`
-    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends."""
+    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends, or
+    ends because the face is `lost` before its shot does."""
 
     track: int
     index: int
     box: Square
     image: Frame
     last: bool
+    lost: bool = False
 
 
 def face_tracks(
@@ -59,7 +61,8 @@ def face_tracks(
     )  # fmt: skip
     for face in faces:
         box = widen(face.box, context)
-        yield TrackCrop(face.track, face.index, box, crop(face.image, box, size), face.last)
+        image = crop(face.image, box, size)
+        yield TrackCrop(face.track, face.index, box, image, face.last, face.lost)
 
 
 def crop(frame: Frame, box: Square, size: int) -> Frame:

@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from datasets.clips import NUM_FRAMES, Clip
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 VERSION_KEY = b"facestack.schema"
 PART_ROWS = 4  # rows of a row group while the shards are not yet made
 
@@ -33,6 +33,8 @@ COLUMNS = {
     "neighbour_offset": "in [-T//2, T//2], not 0; drawn from the seed and the clip id",
     "boxes": "T×4: x, y, width, height of each crop in pixels of the video",
     "order": "63-bit hash of the seed and the clip id, by which shards are sorted",
+    "sharpness": "of the high frame, as datasets.sharpness defines it: 0 flat, 6 to 24 most faces",
+    "degradation": "JSON: kind (paper, bicubic, realistic) and the parameters of this clip",
 }
 
 
@@ -56,6 +58,8 @@ def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
         "neighbour_offset": pa.int32(),
         "boxes": pa.fixed_shape_tensor(pa.float32(), [num_frames, 4]),
         "order": pa.int64(),
+        "sharpness": pa.float64(),
+        "degradation": pa.string(),
     }
     columns = [
         pa.field(name, types[name], nullable=False, metadata={"description": text})

@@ -22,13 +22,15 @@ from datasets.faces import Detector, Frame
 @dataclass(frozen=True)
 class TrackFrame:
     """One face in one frame: number of its `track` and `index` of the frame, both from 0, smoothed
-    face `box` (x, y, side) in pixels, the whole frame H×W×3 uint8, and whether the track ends."""
+    face `box` (x, y, side) in pixels, the whole frame H×W×3 uint8, and whether the track ends, or
+    ends because the face is `lost` before its shot does."""
 
     track: int
     index: int
     box: Square
     image: Frame
     last: bool
+    lost: bool = False
 
 
 @dataclass
@@ -194,7 +196,8 @@ class _Follower:
                     box = begins[track.number] * (1 - part) + box * part
                 final = index == end and track.end == key and (last or self._over(track))
                 x, y, side = (float(value) for value in box)
-                yield TrackFrame(track.number, index, (x, y, side), frame, final)
+                lost = final and track.end < len(shot.keys) - 1
+                yield TrackFrame(track.number, index, (x, y, side), frame, final, lost)
 
     def _over(self, track: _Track) -> bool:
         return track.missed > self.max_missed

@@ -172,7 +172,8 @@ def _clips(settings: Settings, source: Source, account: Account) -> Iterator[Cli
         detect = face_detector(options.detector_model, options.min_face)
     return clips_of(
         source, detect, seed=settings.seed, size=clip.size, scale=clip.scale,
-        blur_sigma=clip.blur_sigma, num_frames=clip.num_frames, clip_stride=options.clip_stride,
+        blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
+        clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
         context=options.context, stride=options.detection_stride, min_face=options.min_face,
         max_pixels=options.max_pixels, account=account,
     )  # fmt: skip
