@@ -60,7 +60,9 @@ def test_h264_is_what_a_file_of_the_same_stream_decodes_to() -> None:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(
-            "libx264", rate=25, options={"crf": "28", "preset": "veryfast", "threads": "1"}
+            "libx264",
+            rate=25,
+            options={"crf": "28", "preset": "veryfast", "threads": "1", "mbtree": "0"},
         )
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -82,7 +82,7 @@ def test_without_noise_and_codec_it_is_blurred_light_averaged_over_pixels(
 
 @pytest.mark.parametrize("grey", [40, 128, 220])
 def test_noise_has_the_variance_of_light(grey: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In linear light x = (v/255)² the variance is read + shot·x, and that of rounding v to a level,
+    """In linear light x = (v/255)² the variance is read + shot·x, and that of rounding v,
     (2v/255²)²/12."""
     monkeypatch.setattr(realistic, "compress", lambda frames, *_: frames)
     recipe = replace(PLAIN, shot=2e-3, read=1e-5)
@@ -113,36 +113,14 @@ def test_nothing_moves_the_picture(camera: int, codec: str) -> None:
 
 
 def test_one_seed_gives_the_same_bytes_and_another_does_not() -> None:
-    first, again, other = (degrade_clip(clip(), 4, seed) for seed in (7, 7, 8))
-    assert first[0].tobytes() == again[0].tobytes()
-    assert first[1] == again[1]
-    assert first[0].tobytes() != other[0].tobytes()
-    assert first[1] != other[1]
-
-
-def test_recipes_lie_in_their_ranges_and_use_all_of_them() -> None:
-    drawn = [draw(np.random.default_rng(seed), 16) for seed in range(400)]
-    limits = {
-        "sigma": (0.15, 0.5), "camera": (12, 24), "shot": (1e-4, 0.004), "left": (0, 15),
-        "top": (0, 15), "angle": (0, 180), "motion_angle": (0, 180),
-    }  # fmt: skip
-    for name, (least, most) in limits.items():
-        values = np.array([asdict(recipe)[name] for recipe in drawn])
-        assert least <= values.min() < least + 0.1 * (most - least)
-        assert most - 0.1 * (most - least) < values.max() <= most
-    assert all(0.5 * r.sigma <= r.sigma_across + 5e-4 <= r.sigma + 1e-3 for r in drawn)
-    for name, (least, most) in {"defocus": (0.2, 0.8), "motion": (0.3, 1.0)}.items():
-        given_ = [asdict(recipe)[name] for recipe in drawn if asdict(recipe)[name]]
-        assert least <= min(given_)
-        assert max(given_) <= most
-        assert 80 < len(given_) < 160  # 0.3 of 400, give or take four deviations
-    assert {r.quality for r in drawn if r.codec == "h264"} == set(range(18, 31))
-    assert all(60 <= r.quality <= 95 for r in drawn if r.codec == "jpeg")
-    assert 260 < sum(r.codec == "h264" for r in drawn) < 340
-    # Brooks et al.: log read is normal about 2.18·log shot + 1.2 with deviation 0.26.
-    rest = [np.log(r.read) - 2.18 * np.log(r.shot) - 1.2 for r in drawn]
-    assert np.mean(rest) == pytest.approx(0, abs=0.06)
-    assert np.std(rest) == pytest.approx(0.26, abs=0.04)
+    """Several times over: with its macroblock tree x264 was seen to differ in one of thirty."""
+    first = [degrade_clip(clip(), 4, seed) for seed in range(10)]
+    for _ in range(4):
+        for seed, (low, recipe) in enumerate(first):
+            again, same = degrade_clip(clip(), 4, seed)
+            assert again.tobytes() == low.tobytes()
+            assert same == recipe
+    assert len({low.tobytes() for low, _ in first}) == len(first)
 
 
 def test_a_recipe_is_written_as_it_is_and_makes_the_same_film_again() -> None:
