@@ -26,6 +26,13 @@ SHOT, READ_SLOPE, READ_OFFSET, READ_SPREAD = (1e-4, 0.004), 2.18, 1.20, 0.26
 # Rate factors over 30 and qualities near 50 were seen to leave no face in 16×16 pixels.
 H264_SHARE, CRF, JPEG = 0.75, (18, 30), (60, 95)
 
+# For the card of a data set.
+RANGES = {
+    "sigma": SIGMA, "roundness": ROUNDNESS, "defocus": DEFOCUS, "defocus_share": DEFOCUS_SHARE,
+    "motion": MOTION, "motion_share": MOTION_SHARE, "camera": CAMERA, "shot": SHOT,
+    "h264_share": H264_SHARE, "crf": CRF, "jpeg": JPEG,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -18,6 +18,8 @@ from datasets.boxes import Square, continues, overlap, separate
 from datasets.cuts import mark_cuts
 from datasets.faces import Detector, Frame
 
+TOO_SMALL = "face under"  # begins the reason of rejection of tracks that are never given a number
+
 
 @dataclass(frozen=True)
 class TrackFrame:
@@ -173,7 +175,7 @@ class _Follower:
     def _begin(self, key: int, box: Square) -> None:
         track = _Track(key, [box], self._small(box))
         if track.small:
-            self.rejected[f"face under {self.min_face} px"] += 1
+            self.rejected[f"{TOO_SMALL} {self.min_face} px"] += 1
         else:
             track.number, self.numbered = self.numbered, self.numbered + 1
         self.shot.tracks.append(track)

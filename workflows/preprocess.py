@@ -1,4 +1,5 @@
-"""Stage preprocess: videos to shards of degraded clips, on Ray Data."""
+"""Stage preprocess: videos to shards of degraded clips, on Ray Data. `preprocess.py inspect RUN`
+shows what it made."""
 
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
+from workflows import inspect_clips
+from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main
 from workflows.tables import write_errors
 
@@ -42,7 +45,8 @@ Row = dict[str, Any]
 
 
 def preprocess(settings: Settings, run: Run) -> None:
-    """Write `clips/{train,validation,test}/*.parquet` and `clips/errors.parquet`.
+    """Write `clips/{train,validation,test}/*.parquet`, `clips/errors.parquet` and
+    `clips/dataset.json`.
 
     First every source becomes a part of its own, so that a job cut off goes on with the sources
     that are missing; then the rows of all parts are dealt to shards, shuffled once.
@@ -140,15 +144,15 @@ def _part(settings: Settings, folder: str, row: Row) -> Row:
     if storage.exists(outcome_uri):
         return dict(storage.read_json(outcome_uri))
     account = Account()
-    reason = ""
+    reason, failed = "", True
     try:
         write_clips(part, _clips(settings, source, account))
-        reason = account.reason()
+        reason, failed = account.reason(), False
     except DecodeError as error:
         reason = str(error)
     except Exception as error:  # whatever one input does to us, the others go on
         reason = f"{source.name}: {type(error).__name__}: {error}"
-    if reason and "no clip" not in reason:
+    if failed:
         account.clips = 0
     outcome = {
         "name": source.name,
@@ -159,6 +163,8 @@ def _part(settings: Settings, folder: str, row: Row) -> Row:
         "frames": account.frames,
         "tracks": account.tracks,
         "rejected": dict(account.rejected),
+        "blurred": account.blurred,
+        "failed": failed,
         "reason": " ".join(reason.split()),
     }
     storage.write_json(outcome_uri, outcome)
@@ -229,27 +235,29 @@ def _errors(outcomes: list[Row]) -> list[tuple[str, str, str]]:
 
 
 def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[ShardPlan]) -> None:
-    """Count what became of every source, and write the errors table."""
+    """Count what became of every source, and write the errors table and the card."""
     errors = _errors(outcomes)
     write_errors(stage.path("errors.parquet"), errors)
-    rejected: Counter[str] = Counter()
-    for outcome in outcomes:
-        rejected.update(outcome["rejected"])
+    card = make_card(settings, outcomes, plans, storage.sizes(stage.uri, ".parquet"))
+    if wrong := unbalanced(card):
+        raise RunError(f"{stage.uri}: not every input is accounted for: {'; '.join(wrong)}")
+    storage.write_json(stage.path(CARD), card)
     allowed = settings.preprocess.max_error_share * len(outcomes)
     stage.counts |= {
         "sources": len(outcomes),
         "frames": sum(outcome["frames"] for outcome in outcomes),
-        "clips": sum(len(plan.rows) for plan in plans),
+        "clips": card["clips"]["accepted"],
         "errors": len(errors),
         "exit_status": int(len(errors) > allowed),
-        "rejected_tracks": dict(rejected),
+        "rejected_tracks": card["tracks"]["rejected"],
     }
     for split in SPLITS:
-        mine = [row for plan in plans if plan.split == split for row in plan.rows]
-        stage.counts[split] = len(mine)
+        stage.counts[split] = card["splits"][split]["clips"]
     for uri, _, reason in errors[:20]:
         say(stage.name, f"error row: {uri}: {reason}")
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["inspect"]:
+        sys.exit(inspect_clips.main(sys.argv[2:]))
     sys.exit(main(["preprocess"], __doc__ or ""))
