@@ -26,7 +26,8 @@ LOW_FRAMES = 5  # shown of each clip, evenly spaced, the central one in the midd
 HEADS = ("first low frame", "", "centre", "", "last", "centre, bicubic", "high")
 ROWS = 8  # of a sheet; with more clips it grows to the side
 CELL, GAP, HEAD, CAPTION = 128, 4, 16, 34  # pixels
-LINE = 190  # characters
+LINE = 150  # characters
+UNTOLD = ("angle", "motion_angle", "left", "top")  # of a recipe, for want of room
 Sample = dict[str, Any]
 
 
@@ -157,7 +158,7 @@ def contact_sheet(clips: list[Sample]) -> Figure:
     sheet = np.full((*shape, 3), 255, np.uint8)
     figure = Figure(figsize=(shape[1] / 100, shape[0] / 100), dpi=100)
     # parse_math off: a name may hold a dollar sign.
-    write = partial(figure.text, fontsize=6.5, va="top", parse_math=False)
+    write = partial(figure.text, fontsize=6.5, va="baseline", parse_math=False)
     for place, clip in enumerate(clips):
         top = HEAD + place % rows * (CELL + CAPTION)
         left = GAP + place // rows * len(HEADS) * (CELL + GAP)
@@ -165,9 +166,9 @@ def contact_sheet(clips: list[Sample]) -> Figure:
             x = left + step * (CELL + GAP)
             sheet[top : top + CELL, x : x + CELL] = image
             if top == HEAD:
-                write(x / shape[1], 1 - 4 / shape[0], head)
+                write(x / shape[1], 1 - (HEAD - 5) / shape[0], head)
         for line, text in enumerate(_captions(clip)):
-            write(left / shape[1], 1 - (top + CELL + 3 + 13 * line) / shape[0], text)
+            write(left / shape[1], 1 - (top + CELL + 12 + 13 * line) / shape[0], text)
     axes = figure.add_axes((0, 0, 1, 1), zorder=-1)
     axes.set_axis_off()
     axes.imshow(sheet, interpolation="none", aspect="auto")
@@ -187,7 +188,7 @@ def _cells(clip: Sample) -> list[NDArray[np.uint8]]:
 def _captions(clip: Sample) -> tuple[str, str]:
     about = f"{clip['split']} · {clip['identity']} · {clip['clip_id']}"
     recipe = json.loads(clip["degradation"])
-    drawn = ", ".join(f"{name} {value}" for name, value in recipe.items())
+    drawn = ", ".join(f"{k} {v}" for k, v in recipe.items() if v and k not in UNTOLD)
     return _cut(about), _cut(f"sharpness {clip['sharpness']:.1f} · {drawn}")
 
 

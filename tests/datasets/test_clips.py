@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from datasets.clips import Account, Clip, clips_of, windows
 from datasets.crops import TrackCrop, crop
 from datasets.degrade import degrade
+from datasets.faces import haar_detector
 from datasets.realistic import Recipe
 from datasets.sources import Source, find_sources
 from datasets.video import DecodeError, open_source
@@ -276,3 +277,20 @@ def test_a_short_track_says_what_ended_it(
     assert read(tmp_path / "v", account, "images") == []
     assert account.rejected == {f"track shorter than 25 frames{reason}": 1}
     assert account.tracks == 1
+
+
+def test_boxes_lie_on_the_faces_of_a_real_video(faces: Path) -> None:
+    """A detector that sees each frame for itself finds the face within the stored box, about as
+    large as the box without its context, in the frames between the keys as well."""
+    path = faces / "videos/id000/clip_01.mp4"
+    detect = haar_detector(48)
+    (clip, *_) = clips_of(source(path), detect, seed=0, min_face=48)
+    with open_source(source(path)) as footage:
+        frames = list(footage.frames())
+    seen = 0
+    for i in (1, 3, 7, 9, 12, 14, 18, 23):
+        x, y, side, _ = clip.boxes[i].tolist()
+        for fx, fy, width, _ in detect(frames[clip.frame - 12 + i]).tolist():
+            apart = np.hypot(fx + width / 2 - x - side / 2, fy + width / 2 - y - side / 2)
+            seen += bool(apart < 0.15 * side and 0.8 < side / 1.3 / width < 1.25)
+    assert seen >= 6
