@@ -111,7 +111,7 @@ def describe(card: dict[str, Any]) -> str:
 
 def _reasons(counts: dict[str, int]) -> list[str]:
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    lines = [f"{'':<12}{count:>8,}  {name[:100]}" for name, count in ordered[:WORST]]
+    lines = [f"{'':<12}{count:>8,}  {_cut(name)}" for name, count in ordered[:WORST]]
     rest = ordered[WORST:]
     if rest:
         lines.append(f"{'':<12}{sum(n for _, n in rest):>8,}  in {len(rest):,} others")
@@ -193,7 +193,9 @@ def _captions(clip: Sample) -> tuple[str, str]:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
+    """The text in one line of LINE characters; names of files may hold any character."""
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return plain if len(plain) <= LINE else f"{plain[: LINE - 1]}…"
 
 
 def render(figure: Figure) -> bytes:

@@ -53,7 +53,7 @@ def card(clips: int) -> dict:
 
 def write_run(root: str) -> None:
     for number in range(2):
-        clips = [clip(10 * number + i, "anna $x_1$ 😀") for i in range(6)]
+        clips = [clip(10 * number + i, "anna\n $x_1$ 😀") for i in range(6)]
         write_clips(f"{root}/clips/train/0000{number}.parquet", clips)
     write_clips(f"{root}/clips/test/00000.parquet", [clip(50, "bert"), clip(51, "bert")])
     storage.write_json(f"{root}/clips/dataset.json", card(14))
@@ -132,6 +132,14 @@ def test_a_run_without_shards_and_a_damaged_one_are_one_line_too(
     storage.remove(str(tmp_path / "clips/test"))
     with pytest.raises(RunError, match="no shard"):
         random_clips(str(tmp_path), 3, 0)
+
+
+def test_names_stay_in_their_line() -> None:
+    odd = card(4)
+    odd["sources"] = {"a\nb\x1b[31m": {"clips": 4}, "x" * 500: {"clips": 1}}
+    lines = describe(odd).splitlines()
+    assert any(line.endswith("a\\nb\\x1b[31m") for line in lines)
+    assert max(map(len, lines)) < 200
 
 
 def test_what_does_not_add_up_is_said() -> None:
