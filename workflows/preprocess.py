@@ -36,7 +36,6 @@ from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
-from workflows import inspect_clips
 from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main
 from workflows.tables import write_errors
@@ -259,5 +258,7 @@ def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["inspect"]:
+        from workflows import inspect_clips  # here, so that workers do not load Matplotlib
+
         sys.exit(inspect_clips.main(sys.argv[2:]))
     sys.exit(main(["preprocess"], __doc__ or ""))
