@@ -1,10 +1,12 @@
 """Cuts tracks into clips: 2k+1 low frames with the high central frame, one row of a shard each."""
 
 import hashlib
+import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +15,17 @@ from datasets.bursts import CONTROL_POINTS, make_burst
 from datasets.crops import CONTEXT, TrackCrop, face_tracks
 from datasets.degrade import degrade
 from datasets.faces import Detector, Frame
+from datasets.realistic import degrade_clip
+from datasets.sharpness import sharpness
 from datasets.sources import Source
 from datasets.video import MAX_PIXELS, Footage, open_source
 
 NUM_FRAMES = 25
 UNKNOWN = np.full((CONTROL_POINTS, 2), np.nan, np.float32)  # the motion of real footage
+
+NO_FACE = "no face"
+
+Degradation = Literal["paper", "realistic"]
 
 
 @dataclass(frozen=True)
@@ -37,24 +45,32 @@ class Clip:
     boxes: NDArray[np.float32]  # T×4
     motion: NDArray[np.float32]  # T×64×2
     order: int
+    sharpness: float
+    degradation: str
 
 
 @dataclass(frozen=True)
 class Window:
-    """`num_frames` consecutive frames of one track: the crops and the low frames T×h×w×3 uint8."""
+    """`num_frames` consecutive frames of one track: the crops, what `shrink` made of each (the low
+    frames T×h×w×3 uint8), and the `sharpness` of the central crop."""
 
     crops: tuple[TrackCrop, ...]
     low: NDArray[np.uint8]
+    sharpness: float
 
 
 @dataclass
 class Account:
-    """What became of one source: frames decoded, tracks and clips found, and how many tracks were
-    rejected by reason. It grows while the clips are read and is complete when they end."""
+    """What became of one source. It grows while the clips are read and is complete when they end.
+
+    `tracks` counts those of faces large enough, and `rejected` by reason both the smaller ones and
+    those of `tracks` that gave no clip; `blurred` counts the clips left out as too blurred.
+    """
 
     frames: int = 0
     tracks: int = 0
     clips: int = 0
+    blurred: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     error: str = ""
 
@@ -68,7 +84,8 @@ class Account:
             return self.error
         if self.clips:
             return ""
-        reasons = ", ".join(f"{reason} ({n})" for reason, n in self.rejected.most_common())
+        rejected = self.rejected or Counter([NO_FACE])
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in rejected.most_common())
         return f"no clip from {self.frames} frame{'s' * (self.frames != 1)}: {reasons}"
 
 
@@ -80,8 +97,10 @@ def clips_of(
     size: int = 128,
     scale: int = 8,
     blur_sigma: float | None = 2.4,
+    degradation: Degradation = "paper",
     num_frames: int = NUM_FRAMES,
     clip_stride: int = 12,
+    min_sharpness: float = 0.0,
     context: float = CONTEXT,
     stride: int = 5,
     min_face: int = 40,
@@ -96,11 +115,12 @@ def clips_of(
 
     `detect` finds faces (None: the frames are crops already); `clip_stride` is the distance in
     frames between the centres of two clips of a track; the arguments from `context` to `centre`
-    are those of `crops.face_tracks`, `scale` and `blur_sigma` those of `degrade.degrade`. With
-    `bursts` each face of a still becomes a clip of its own by `bursts.make_burst`. Everything
-    random comes from (`seed`, clip id). `account` is filled on the way. Raises `video.DecodeError`
-    for a source that cannot be read whole, possibly after some clips: these must then be thrown
-    away.
+    are those of `crops.face_tracks`, `scale` and `blur_sigma` those of `degrade.degrade`;
+    `degradation` "realistic" draws one a clip in its place (`realistic.degrade_clip`); clips under
+    `min_sharpness` are left out. With `bursts` each face of a still becomes a clip of its own by
+    `bursts.make_burst`. Everything random comes from (`seed`, clip id). `account` is filled on the
+    way. Raises `video.DecodeError` for a source that cannot be read whole, possibly after some
+    clips: these must then be thrown away.
     """
     account = Account() if account is None else account
     with open_source(source, max_pixels) as footage:
@@ -117,14 +137,18 @@ def clips_of(
         if still is not None:
             crops = _moved(crops, still, source.name, seed, scale, num_frames)
 
-        def shrink(high: Frame) -> Frame:
-            return degrade(high, scale, blur_sigma)
+        paper = json.dumps(
+            {"kind": "paper", "blur_sigma": blur_sigma} if blur_sigma else {"kind": "bicubic"}
+        )
 
-        for window in windows(crops, shrink, num_frames, clip_stride, account):
+        def shrink(high: Frame) -> Frame:
+            # A realistic camera sees a whole clip, so it has to wait for the window.
+            return degrade(high, scale, blur_sigma) if degradation == "paper" else high
+
+        for window in windows(crops, shrink, num_frames, clip_stride, account, min_sharpness):
             account.clips += 1
-            yield _clip(source, fps, window, seed)
-    if not account.tracks and not account.rejected:
-        account.rejected["no face"] += 1
+            clip = _clip(source, fps, window, seed, paper)
+            yield clip if degradation == "paper" else _realistic(clip, scale, seed)
 
 
 def windows(
@@ -133,12 +157,14 @@ def windows(
     num_frames: int = NUM_FRAMES,
     stride: int = 1,
     account: Account | None = None,
+    min_sharpness: float = 0.0,
 ) -> Iterator[Window]:
     """Yields every `stride`-th run of `num_frames` frames of each track, as soon as it is whole.
 
     A track of n frames gives ⌊(n − num_frames)/stride⌋ + 1 windows; a shorter one gives none and
-    counts as rejected in `account`. `shrink` makes the low frame of a crop, once a frame. Only the
-    last `num_frames` frames of the tracks under way are kept. Raises `ValueError` where
+    counts as rejected in `account`. So does a track all of whose windows score under
+    `min_sharpness`; those are not yielded. `shrink` makes the low frame of a crop, once a frame.
+    Only the last `num_frames` frames of the tracks under way are kept. Raises `ValueError` where
     `num_frames` is even or a number is under 1.
     """
     if num_frames < 1 or num_frames % 2 == 0:
@@ -148,16 +174,25 @@ def windows(
     account = Account() if account is None else account
     recent: dict[int, deque[tuple[TrackCrop, Frame]]] = {}
     seen: Counter[int] = Counter()
+    sharp: set[int] = set()  # tracks that gave a window
     for crop in crops:
         kept = recent.setdefault(crop.track, deque(maxlen=num_frames))
         kept.append((crop, shrink(crop.image)))
         seen[crop.track] += 1
         if seen[crop.track] >= num_frames and (seen[crop.track] - num_frames) % stride == 0:
-            yield Window(tuple(c for c, _ in kept), np.stack([low for _, low in kept]))
+            score = sharpness(kept[num_frames // 2][0].image)
+            if score >= min_sharpness:
+                sharp.add(crop.track)
+                yield Window(tuple(c for c, _ in kept), np.stack([low for _, low in kept]), score)
+            else:
+                account.blurred += 1
         if crop.last:
             account.tracks += 1
             if seen[crop.track] < num_frames:
-                account.rejected[f"track shorter than {num_frames} frames"] += 1
+                account.rejected[_too_short(crop, num_frames, account.frames)] += 1
+            elif crop.track not in sharp:
+                account.rejected[f"sharpness under {min_sharpness:g}"] += 1
+            sharp.discard(crop.track)
             del recent[crop.track], seen[crop.track]
 
 
@@ -176,7 +211,14 @@ def _moved(
             )  # fmt: skip
 
 
-def _clip(source: Source, fps: float, window: Window, seed: int) -> Clip:
+def _too_short(end: TrackCrop, num_frames: int, frames: int) -> str:
+    """Says why a track that ends early does; where a source ends with it nothing is added."""
+    cut = end.index + 1 < frames  # a frame behind it has been read
+    why = ", face lost" if end.lost else ", cut" if cut else ""
+    return f"track shorter than {num_frames} frames{why}"
+
+
+def _clip(source: Source, fps: float, window: Window, seed: int, degradation: str) -> Clip:
     radius = len(window.crops) // 2
     centre = window.crops[radius]
     clip_id = _clip_id(source.name, centre)
@@ -195,11 +237,19 @@ def _clip(source: Source, fps: float, window: Window, seed: int) -> Clip:
         boxes=np.array([(*c.box, c.box[2]) for c in window.crops], np.float32),
         motion=np.stack([UNKNOWN if c.motion is None else c.motion for c in window.crops]),
         order=_hash(seed, clip_id, "order") >> 1,  # 63 bits, so that a signed column holds it
+        sharpness=window.sharpness,
+        degradation=degradation,
     )
 
 
 def _clip_id(name: str, centre: TrackCrop) -> str:
     return f"{name}#{centre.track}@{centre.index}"
+
+
+def _realistic(clip: Clip, scale: int, seed: int) -> Clip:
+    """The clip whose `low` still holds high crops, as a camera and a codec would have left it."""
+    low, recipe = degrade_clip(clip.low, scale, _hash(seed, clip.clip_id, "degradation"))
+    return replace(clip, low=low, degradation=json.dumps({"kind": "realistic", **asdict(recipe)}))
 
 
 def _neighbour_offset(seed: int, clip_id: str, radius: int) -> int:

@@ -21,7 +21,8 @@ CONTEXT = 1.3
 @dataclass(frozen=True)
 class TrackCrop:
     """One face in one frame: `track` and frame `index` from 0, the crop's square `box`
-    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends.
+    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends, or
+    ends because the face is `lost` before its shot does.
 
     `motion` is 64×2, of `bursts`, where the frame was made from a still."""
 
@@ -30,6 +31,7 @@ class TrackCrop:
     box: Square
     image: Frame
     last: bool
+    lost: bool = False
     motion: NDArray[np.float32] | None = None
 
 
@@ -66,7 +68,8 @@ def face_tracks(
     )  # fmt: skip
     for face in faces:
         box = widen(face.box, context)
-        yield TrackCrop(face.track, face.index, box, crop(face.image, box, size), face.last)
+        image = crop(face.image, box, size)
+        yield TrackCrop(face.track, face.index, box, image, face.last, face.lost)
 
 
 def crop(frame: Frame, box: Square, size: int) -> Frame:

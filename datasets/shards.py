@@ -40,6 +40,8 @@ COLUMNS = {
     "thin-plate spline d_t, central(p) = frame_t(p + d_t(p)); 1 is half the side of the frame. "
     "NaN in real footage, where it is not known",
     "order": "63-bit hash of the seed and the clip id, by which shards are sorted",
+    "sharpness": "of the high frame, as datasets.sharpness defines it: 0 flat, 6 to 24 most faces",
+    "degradation": "JSON: kind (paper, bicubic, realistic) and the parameters of this clip",
 }
 
 
@@ -67,6 +69,8 @@ def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
         "boxes": pa.fixed_shape_tensor(pa.float32(), [num_frames, 4]),
         "motion": pa.fixed_shape_tensor(pa.float32(), [num_frames, CONTROL_POINTS, 2]),
         "order": pa.int64(),
+        "sharpness": pa.float64(),
+        "degradation": pa.string(),
     }
     columns = [
         pa.field(name, types[name], nullable=False, metadata={"description": text})

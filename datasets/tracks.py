@@ -18,17 +18,21 @@ from datasets.boxes import Square, continues, overlap, separate
 from datasets.cuts import mark_cuts
 from datasets.faces import Boxes, Detector, Frame
 
+TOO_SMALL = "face under"  # begins the reason of rejection of tracks that are never given a number
+
 
 @dataclass(frozen=True)
 class TrackFrame:
     """One face in one frame: number of its `track` and `index` of the frame, both from 0, smoothed
-    face `box` (x, y, side) in pixels, the whole frame H×W×3 uint8, and whether the track ends."""
+    face `box` (x, y, side) in pixels, the whole frame H×W×3 uint8, and whether the track ends, or
+    ends because the face is `lost` before its shot does."""
 
     track: int
     index: int
     box: Square
     image: Frame
     last: bool
+    lost: bool = False
 
 
 @dataclass
@@ -180,7 +184,7 @@ class _Follower:
     def _begin(self, key: int, box: Square) -> None:
         track = _Track(key, [box], self._small(box))
         if track.small:
-            self.rejected[f"face under {self.min_face} px"] += 1
+            self.rejected[f"{TOO_SMALL} {self.min_face} px"] += 1
         else:
             track.number, self.numbered = self.numbered, self.numbered + 1
         self.shot.tracks.append(track)
@@ -203,7 +207,8 @@ class _Follower:
                     box = begins[track.number] * (1 - part) + box * part
                 final = index == end and track.end == key and (last or self._over(track))
                 x, y, side = (float(value) for value in box)
-                yield TrackFrame(track.number, index, (x, y, side), frame, final)
+                lost = final and track.end < len(shot.keys) - 1
+                yield TrackFrame(track.number, index, (x, y, side), frame, final, lost)
 
     def _over(self, track: _Track) -> bool:
         return track.missed > self.max_missed

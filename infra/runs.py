@@ -8,11 +8,14 @@ goes on from another experiment's checkpoint.
 
 import hashlib
 import json
+import os
 import platform
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -158,6 +161,22 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def commit() -> str | None:
+    """The git commit of this code, with "-dirty" where files were changed; None without one, as in
+    a copy that Ray has uploaded."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=root, capture_output=True, text=True, check=True, timeout=30,
+            # A repository that merely holds ours is not the code's.
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(root.parent)},
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
 
 
 def _record(

@@ -24,6 +24,11 @@ class ClipSettings(Section):
         1.2, gt=0, description="Gaussian blur before downsampling [high px]; none = bicubic"
     )
 
+    degradation: Literal["paper", "realistic"] = Field(
+        "paper",
+        description="paper: blur_sigma, the same for all; realistic: blur, noise, codec a clip",
+    )
+
     @property
     def low_size(self) -> int:
         """Side of a low-resolution frame in pixels."""
@@ -76,6 +81,9 @@ class PreprocessSettings(Section):
         None, description="YuNet .onnx file; none = OpenCV's own Haar cascade"
     )
     min_face: Positive = Field(32, description="smaller faces are left out and counted [source px]")
+    min_sharpness: float = Field(
+        0.0, ge=0, description="clips whose high frame scores less are left out and counted"
+    )
     detection_stride: Positive = Field(5, description="frames from one detection to the next")
     context: float = Field(1.3, ge=1, description="side of the crop per side of the detected box")
     clip_stride: Positive = Field(4, description="frames from one clip's centre to the next")

@@ -60,6 +60,18 @@ def files(uri: str, suffix: str = "") -> list[str]:
     )
 
 
+def sizes(uri: str, suffix: str = "") -> dict[str, int]:
+    """Bytes of each file that `files` lists, by its path below the folder, from one listing."""
+    fs, path = url_to_fs(uri)
+    fs.invalidate_cache()
+    found = fs.find(path, detail=True) if fs.exists(path) else {}
+    return {
+        name.removeprefix(path).lstrip("/"): int(info["size"])
+        for name, info in sorted(found.items())
+        if name.endswith(suffix) and ".tmp-" not in name
+    }
+
+
 def read_bytes(uri: str) -> bytes:
     """The whole content of a file; raises FileNotFoundError."""
     fs, path = url_to_fs(uri)

@@ -1,4 +1,5 @@
-"""Stage preprocess: videos to shards of degraded clips, on Ray Data."""
+"""Stage preprocess: videos to shards of degraded clips, on Ray Data. `preprocess.py inspect RUN`
+shows what it made."""
 
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
 from workflows import splits
+from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main
 from workflows.tables import write_errors
 
@@ -48,7 +50,8 @@ STILLS = 64  # in one part: a file for each would drown an object store in reque
 
 
 def preprocess(settings: Settings, run: Run) -> None:
-    """Write `clips/{train,validation,test}/*.parquet` and `clips/errors.parquet`.
+    """Write `clips/{train,validation,test}/*.parquet`, `clips/errors.parquet` and
+    `clips/dataset.json`.
 
     First every source becomes a part of its own, so that a job cut off goes on with the sources
     that are missing; then the rows of all parts are dealt to shards, shuffled once.
@@ -196,6 +199,8 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
             "frames": account.frames,
             "tracks": account.tracks,
             "rejected": dict(account.rejected),
+            "blurred": account.blurred,
+            "failed": bool(account.error),
             "reason": " ".join(account.reason().split()),
         }
         for source, account in zip(sources, accounts, strict=True)
@@ -233,7 +238,8 @@ def _clips(settings: Settings, source: Source, account: Account) -> Iterator[Cli
         detect = face_detector(options.detector_model, options.min_face)
     return clips_of(
         source, detect, seed=settings.seed, size=clip.size, scale=clip.scale,
-        blur_sigma=clip.blur_sigma, num_frames=clip.num_frames, clip_stride=options.clip_stride,
+        blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
+        clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
         context=options.context, stride=options.detection_stride, min_face=options.min_face,
         centre=options.centre, bursts=options.bursts, max_pixels=options.max_pixels,
         account=account,
@@ -293,27 +299,31 @@ def _errors(outcomes: list[Row]) -> list[tuple[str, str, str]]:
 
 
 def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[ShardPlan]) -> None:
-    """Count what became of every source, and write the errors table."""
+    """Count what became of every source, and write the errors table and the card."""
     errors = _errors(outcomes)
     write_errors(stage.path("errors.parquet"), errors)
-    rejected: Counter[str] = Counter()
-    for outcome in outcomes:
-        rejected.update(outcome["rejected"])
+    card = make_card(settings, outcomes, plans, storage.sizes(stage.uri, ".parquet"))
+    if wrong := unbalanced(card):
+        raise RunError(f"{stage.uri}: not every input is accounted for: {'; '.join(wrong)}")
+    storage.write_json(stage.path(CARD), card)
     allowed = settings.preprocess.max_error_share * len(outcomes)
     stage.counts |= {
         "sources": len(outcomes),
         "frames": sum(outcome["frames"] for outcome in outcomes),
-        "clips": sum(len(plan.rows) for plan in plans),
+        "clips": card["clips"]["accepted"],
         "errors": len(errors),
         "exit_status": int(len(errors) > allowed),
-        "rejected_tracks": dict(rejected),
+        "rejected_tracks": card["tracks"]["rejected"],
     }
     for split in SPLITS:
-        mine = [row for plan in plans if plan.split == split for row in plan.rows]
-        stage.counts[split] = len(mine)
+        stage.counts[split] = card["splits"][split]["clips"]
     for uri, _, reason in errors[:20]:
         say(stage.name, f"error row: {uri}: {reason}")
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["inspect"]:
+        from workflows import inspect_clips  # here, so that workers do not load Matplotlib
+
+        sys.exit(inspect_clips.main(sys.argv[2:]))
     sys.exit(main(["preprocess"], __doc__ or ""))

@@ -1,11 +1,16 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datasets.clips import Account, Clip, clips_of, windows
+from datasets.crops import crop
+from datasets.degrade import degrade
+from datasets.faces import haar_detector
+from datasets.realistic import Recipe
 from datasets.sources import Source, find_sources
-from datasets.video import DecodeError
+from datasets.video import DecodeError, open_source
 from tests.datasets.media import (
     Frame,
     bright_detector,
@@ -41,10 +46,10 @@ def source(path: Path, kind: str = "video") -> Source:
     return Source(f"file://{path}", f"anna/{path.name}", "anna", kind)  # type: ignore[arg-type]
 
 
-def read(path: Path, account: Account, kind: str = "video", **options: int) -> list[Clip]:
+def read(path: Path, account: Account, kind: str = "video", **options: object) -> list[Clip]:
     clips = clips_of(
         source(path, kind), bright_detector, size=32, scale=4, min_face=20, account=account,
-        **{"seed": 0, **options},
+        **{"seed": 0, **options},  # type: ignore[arg-type]
     )  # fmt: skip
     return list(clips)
 
@@ -226,3 +231,104 @@ def test_youtube_faces_aligned_differ_in_size(tmp_path: Path) -> None:
     assert set(clip.boxes[:, 2]) == {32}
     assert clip.boxes[:4, 0].tolist() == [16, 17, 18, 19]
     assert np.ptp(clip.low[:, 2:-2, 2:-2].astype(int), axis=0).max() == 0  # the square fills it
+
+
+def test_every_box_is_where_its_low_frame_was_cut(tmp_path: Path) -> None:
+    """low[i] = degrade(crop(frame centre − 12 + i, box[i])), for a face that a detector follows;
+    the boxes of float32 move a pixel's value by a level at most."""
+    write_video(tmp_path / "v.mp4", moving_square(61), codec="h264")
+    clips = read(tmp_path / "v.mp4", Account())
+    with open_source(source(tmp_path / "v.mp4")) as footage:
+        frames = list(footage.frames())
+    assert clips
+    for clip in clips:
+        for i, (x, y, width, height) in enumerate(clip.boxes.tolist()):
+            assert width == height
+            high = crop(frames[clip.frame - 12 + i], (x, y, width), 32)
+            wanted = degrade(high, 4, 2.4).astype(int)
+            assert np.abs(clip.low[i].astype(int) - wanted).max() <= 1
+        assert np.ptp(clip.boxes[:, 0]) > 10  # it does move
+
+
+def test_realistic_clips_differ_in_their_low_frames_alone(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(61), codec="h264")
+    paper, first, again, other = (
+        read(tmp_path / "v.mp4", Account(), **options)
+        for options in (
+            {}, {"degradation": "realistic"}, {"degradation": "realistic"},
+            {"degradation": "realistic", "seed": 1},
+        )
+    )  # fmt: skip
+    for a, b, c, d in zip(paper, first, again, other, strict=True):
+        assert a.low.shape == b.low.shape
+        assert not np.array_equal(a.low, b.low)
+        np.testing.assert_array_equal(a.high, b.high)
+        assert b.low.tobytes() == c.low.tobytes()
+        assert b.degradation == c.degradation != d.degradation
+        record = json.loads(b.degradation)
+        assert record.pop("kind") == "realistic"
+        assert Recipe(**record).camera in range(6, 13)
+        assert json.loads(a.degradation) == {"kind": "paper", "blur_sigma": 2.4}
+    assert len({clip.degradation for clip in first}) == len(first)
+    (bicubic, *_) = read(tmp_path / "v.mp4", Account(), blur_sigma=None)
+    assert json.loads(bicubic.degradation) == {"kind": "bicubic"}
+
+
+def test_blurred_clips_are_left_out_and_counted(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(61), codec="h264")
+    scores = [clip.sharpness for clip in read(tmp_path / "v.mp4", Account())]
+    between = (min(scores) + max(scores)) / 2
+    account = Account()
+    kept = read(tmp_path / "v.mp4", account, min_sharpness=between)
+    assert [clip.sharpness for clip in kept] == [score for score in scores if score >= between]
+    assert (account.clips, account.blurred) == (len(kept), len(scores) - len(kept))
+    assert 0 < account.clips < len(scores)
+    assert not account.rejected  # the track gave something
+
+    account = Account()
+    assert read(tmp_path / "v.mp4", account, min_sharpness=1000.0) == []
+    assert account.rejected == {"sharpness under 1000": 1}
+    assert account.reason() == "no clip from 61 frames: sharpness under 1000 (1)"
+
+
+@pytest.mark.parametrize(
+    ("spans", "reason"),
+    [
+        ([(20, "square")], ""),
+        ([(20, "square"), (40, "nothing")], ", face lost"),
+        ([(20, "square"), (40, "dark")], ", cut"),
+    ],
+)
+def test_a_short_track_says_what_ended_it(
+    tmp_path: Path, spans: list[tuple[int, str]], reason: str
+) -> None:
+    darker = square_frame(20, 20, 32)
+    darker[20:52, 20:52, 0] = 190  # no face to the detector, and no cut
+    kinds = {
+        "square": square_frame(20, 20, 32),
+        "nothing": darker,
+        "dark": np.full((72, 96, 3), 10, np.uint8),
+    }
+    frames = [kinds[kind] for count, kind in spans for _ in range(count)]
+    write_images(tmp_path / "v", [f"{i}.png" for i in range(len(frames))], frames)
+    account = Account()
+    assert read(tmp_path / "v", account, "images") == []
+    assert account.rejected == {f"track shorter than 25 frames{reason}": 1}
+    assert account.tracks == 1
+
+
+def test_boxes_lie_on_the_faces_of_a_real_video(faces: Path) -> None:
+    """A detector that sees each frame for itself finds the face within the stored box, about as
+    large as the box without its context, in the frames between the keys as well."""
+    path = faces / "videos/id000/clip_01.mp4"
+    detect = haar_detector(48)
+    (clip, *_) = clips_of(source(path), detect, seed=0, min_face=48)
+    with open_source(source(path)) as footage:
+        frames = list(footage.frames())
+    seen = 0
+    for i in (1, 3, 7, 9, 12, 14, 18, 23):
+        x, y, side, _ = clip.boxes[i].tolist()
+        for fx, fy, width, _ in detect(frames[clip.frame - 12 + i]).tolist():
+            apart = np.hypot(fx + width / 2 - x - side / 2, fy + width / 2 - y - side / 2)
+            seen += bool(apart < 0.15 * side and 0.8 < side / 1.3 / width < 1.25)
+    assert seen >= 6

@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import fsspec
@@ -11,6 +12,7 @@ from datasets import shards
 from datasets.clips import Clip
 from datasets.shards import (
     COLUMNS,
+    SCHEMA_VERSION,
     ShardError,
     identities,
     read_rows,
@@ -40,6 +42,8 @@ def clip(number: int, video: str = "a/v.mp4", size: int = 16) -> Clip:
         boxes=chance.random((5, 4), np.float32),
         motion=chance.random((5, 64, 2), np.float32),
         order=int(chance.integers(2**63 - 1)),
+        sharpness=12.5,
+        degradation='{"kind": "bicubic"}',
     )
 
 
@@ -129,3 +133,10 @@ def test_identities_are_sorted_over_all_files(tmp_path: Path) -> None:
     for path, name in zip(paths, ("b", "Ž", "a"), strict=True):
         write_clips(path, [clip(i, f"{name}/v") for i in range(2)])
     assert identities(paths) == ["a", "b", "Ž"]
+
+
+def test_the_page_about_data_describes_every_column() -> None:
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    assert f"Schema version {SCHEMA_VERSION}" in page
+    told = re.findall(r"^\| `(\w+)` \| (?:string|u?int\d+|float\d+)", page, re.MULTILINE)
+    assert told == list(COLUMNS)

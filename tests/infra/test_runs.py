@@ -1,11 +1,13 @@
 """Completion records: done, skipped, refused by field, cut off, forced."""
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra import storage
+from infra import runs, storage
 from infra.errors import RunError
 from infra.runs import Run
 
@@ -91,3 +93,31 @@ def test_a_stage_of_parts(tmp_path: Path) -> None:
     work(run, {}, folder="train/f5")
     run.summarise("train", "train", {"variants": ["f1", "f5"]}, ["train/f1", "train/f5"], {})
     assert run.record("train").digest != first.digest
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_is_that_of_the_code_and_of_no_repository_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "outer" / "code"
+    (root / "infra").mkdir(parents=True)
+    (root / "infra" / "runs.py").write_text("")
+    monkeypatch.setattr(runs, "__file__", str(root / "infra" / "runs.py"))
+
+    def git(folder: Path, *words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+        done = subprocess.run(
+            ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    assert runs.commit() is None
+    git(tmp_path / "outer", "init")
+    git(tmp_path / "outer", "commit", "--allow-empty", "-m", "of something else")
+    assert runs.commit() is None
+    git(root, "init")
+    git(root, "add", ".")
+    git(root, "commit", "-m", "the code")
+    assert runs.commit() == git(root, "rev-parse", "HEAD")
+    (root / "infra" / "runs.py").write_text("changed")
+    assert runs.commit() == git(root, "rev-parse", "HEAD") + "-dirty"

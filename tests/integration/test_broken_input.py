@@ -13,6 +13,7 @@ import pytest
 from datasets.encode import write_video
 from datasets.synthetic import write_person
 from tests.integration.conftest import run
+from workflows.card import unbalanced
 
 GOOD = "Zoë O'Brien & son/erste Aufnahme.mp4"
 
@@ -83,6 +84,18 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     ]
     assert set(found) == {"person_0/good.mp4", "person_1/good.mp4", GOOD}
     assert len(found) == counts["clips"]
+
+    card = json.loads((folder / "clips/dataset.json").read_text())
+    assert unbalanced(card) == []
+    inputs = card["inputs"]
+    assert (inputs["found"], inputs["accepted"]) == (9, 3)
+    assert inputs["rejected"] == {"no face": 1, "track shorter than 25 frames": 1}
+    assert sum(inputs["errors"].values()) == 4
+    assert card["clips"]["accepted"] == len(found)
+    seen = run("preprocess.py", "inspect", folder, "--clips", 3)
+    assert seen.status == 0
+    assert "9 found = 3 accepted + 2 rejected + 4 errors" in seen.output
+    assert (folder / "clips/contact_sheet.png").stat().st_size > 10_000
 
 
 def test_a_share_of_errors_that_is_allowed_ends_with_0(collection: Path, tmp_path: Path) -> None:

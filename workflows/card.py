@@ -1,0 +1,168 @@
+"""The card of a data set, `clips/dataset.json`: what the clips were made from, by what, and what
+became of every input. `docs/data.md` describes its fields."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import realistic
+from datasets.assembly import ShardPlan
+from datasets.clips import NO_FACE
+from datasets.shards import SCHEMA_VERSION
+from datasets.split import SPLITS
+from datasets.tracks import TOO_SMALL
+from infra.runs import commit, versions
+from infra.settings import Settings
+
+CARD = "dataset.json"
+Row = dict[str, Any]
+
+
+@dataclass
+class _Balance:
+    """What was found, and where it went: `found` = `accepted` + all `rejected` + all `errors`."""
+
+    found: int = 0
+    accepted: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def row(self, **more: int) -> Row:
+        both = {"rejected": self.rejected, "errors": self.errors}
+        counts = {name: dict(sorted(count.items())) for name, count in both.items()}
+        return {"found": self.found, "accepted": self.accepted, **counts, **more}
+
+
+def make_card(
+    settings: Settings, outcomes: list[Row], plans: list[ShardPlan], sizes: dict[str, int]
+) -> Row:
+    """Describe the data set that `plans` make of the parts in `outcomes` (one row an input).
+
+    What was accepted is counted in the rows of the shards, what was found in the accounts of the
+    inputs, so that `unbalanced` compares two things. `sizes` are bytes by path below the folder of
+    clips.
+    """
+    clips = [row.clip_id for plan in plans for row in plan.rows]
+    whole = [outcome for outcome in outcomes if not outcome["failed"]]
+    people = _identities(outcomes, plans)
+    splits = {split: _split(split, plans, people, sizes) for split in SPLITS}
+    return {
+        "schema": SCHEMA_VERSION,
+        "commit": commit(),
+        "versions": versions(),
+        "source": settings.source or "drawn faces",
+        "seed": settings.seed,
+        "clip": settings.clip.model_dump(),
+        "preprocess": settings.preprocess.model_dump(exclude={"workers"}),
+        "degradation": _degradation(settings),
+        "frames": sum(outcome["frames"] for outcome in outcomes),
+        "inputs": _inputs(outcomes, Counter(map(_video, clips))).row(),
+        "tracks": _tracks(whole, clips).row(),
+        "clips": _clips(settings, whole, clips).row(),
+        "splits": splits,
+        "shards": sum(split["shards"] for split in splits.values()),
+        "bytes": sum(split["bytes"] for split in splits.values()),
+        "identities": people,
+        "sources": _sources(outcomes, Counter(map(_video, clips))),
+    }
+
+
+def unbalanced(card: Row) -> list[str]:
+    """Name every account of a card that does not add up; [] where nothing was lost or doubled."""
+    wrong = []
+    for name in ("inputs", "tracks", "clips"):
+        account = card[name]
+        parts = (account["accepted"], *(sum(account[k].values()) for k in ("rejected", "errors")))
+        if account["found"] != sum(parts):
+            text = " + ".join(map(str, parts))
+            wrong.append(f"{account['found']} {name} found, {text} accepted + rejected + errors")
+    return wrong
+
+
+def kind(name: str, reason: str) -> str:
+    """What an error's text says of any file: without the file's name, numbers, detail or remedy."""
+    text = reason.removeprefix(name).lstrip(": ")
+    text = re.split(r" \(|[:;,] ", text, maxsplit=1)[0]
+    return re.sub(r"\d+(\.\d+)?", "N", text)
+
+
+def _inputs(outcomes: Iterable[Row], clips: Counter[str]) -> _Balance:
+    balance = _Balance()
+    for outcome in outcomes:
+        balance.found += 1
+        if outcome["failed"]:
+            balance.errors[kind(outcome["name"], outcome["reason"])] += 1
+        elif clips[outcome["name"]]:
+            balance.accepted += 1
+        elif not outcome["clips"]:
+            # The commonest reason of its tracks stands for the input; of equals the first by name.
+            reasons = sorted(outcome["rejected"].items(), key=lambda pair: (-pair[1], pair[0]))
+            balance.rejected[reasons[0][0] if reasons else NO_FACE] += 1
+    return balance
+
+
+def _tracks(whole: Iterable[Row], clips: list[str]) -> _Balance:
+    balance = _Balance(accepted=len({clip_id.rsplit("@", 1)[0] for clip_id in clips}))
+    for outcome in whole:
+        rejected: Counter[str] = Counter(outcome["rejected"])
+        small = sum(n for reason, n in rejected.items() if reason.startswith(TOO_SMALL))
+        balance.found += outcome["tracks"] + small
+        balance.rejected += rejected
+    return balance
+
+
+def _clips(settings: Settings, whole: Iterable[Row], clips: list[str]) -> _Balance:
+    balance = _Balance(accepted=len(clips))
+    for outcome in whole:
+        balance.found += outcome["clips"] + outcome["blurred"]
+        if outcome["blurred"]:
+            limit = f"sharpness under {settings.preprocess.min_sharpness:g}"
+            balance.rejected[limit] += outcome["blurred"]
+    return balance
+
+
+def _split(split: str, plans: list[ShardPlan], people: Row, sizes: dict[str, int]) -> Row:
+    mine = [plan for plan in plans if plan.split == split]
+    return {
+        "identities": sum(split in where for where in people.values()),
+        "clips": sum(len(plan.rows) for plan in mine),
+        "shards": len(mine),
+        "bytes": sum(sizes[plan.name] for plan in mine),
+    }
+
+
+def _identities(outcomes: Iterable[Row], plans: list[ShardPlan]) -> Row:
+    """Clips of every person in each split; a person of two splits would show here."""
+    identity = {outcome["name"]: outcome["identity"] for outcome in outcomes}
+    found: dict[str, Counter[str]] = {}
+    for plan in plans:
+        for row in plan.rows:
+            found.setdefault(identity[_video(row.clip_id)], Counter())[plan.split] += 1
+    return {name: dict(found[name]) for name in sorted(found)}
+
+
+def _sources(outcomes: Iterable[Row], clips: Counter[str]) -> Row:
+    """The account of every folder or file directly under the source root."""
+    by_top: dict[str, list[Row]] = {}
+    for outcome in outcomes:
+        by_top.setdefault(outcome["name"].split("/")[0], []).append(outcome)
+    return {
+        top: _inputs(mine, clips).row(clips=sum(clips[outcome["name"]] for outcome in mine))
+        for top, mine in sorted(by_top.items())
+    }
+
+
+def _degradation(settings: Settings) -> Row:
+    clip = settings.clip
+    if clip.degradation == "realistic":
+        return {"kind": "realistic", **realistic.RANGES}
+    if clip.blur_sigma is None:
+        return {"kind": "bicubic"}
+    return {"kind": "paper", "blur_sigma": clip.blur_sigma}
+
+
+def _video(clip_id: str) -> str:
+    """The video of "video#track@frame"."""
+    return clip_id.rsplit("#", 1)[0]
