@@ -22,7 +22,7 @@ from infra.loop import Plan
 from infra.settings_training import OptimiserSettings
 from model.network import Network, build
 from model.objectives import Restoration
-from workflows.training import Job, Work
+from workflows.jobs import Job, Work
 
 STEPS, GLOBAL_BATCH, EVERY = 8, 4, 4
 Fault = Callable[[int], None]
