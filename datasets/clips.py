@@ -56,16 +56,9 @@ class Account:
     tracks: int = 0
     clips: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    error: str = ""
-
-    def fail(self, reason: str) -> None:
-        """Records that the source cannot be read whole: its clips do not count."""
-        self.error, self.clips = reason, 0
 
     def reason(self) -> str:
         """Says in one line why the source gave no clip; empty where it gave one."""
-        if self.error:
-            return self.error
         if self.clips:
             return ""
         reasons = ", ".join(f"{reason} ({n})" for reason, n in self.rejected.most_common())

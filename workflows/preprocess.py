@@ -6,14 +6,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hashlib
-import json
 import pickle
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
 
 import ray
 import ray.data
@@ -25,8 +22,8 @@ from datasets.assembly import (
     part_rows,
     plan_shards,
 )
-from datasets.clips import Account, Clip, clips_of
-from datasets.faces import Detector, DetectorError, build_detector
+from datasets.clips import Account
+from datasets.faces import DetectorError, build_detector
 from datasets.layouts import Source
 from datasets.protocols import Protocol
 from datasets.shards import write_clips
@@ -38,12 +35,10 @@ from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
-from workflows import splits
+from workflows import splits, stills
 from workflows.command import main
+from workflows.extraction import Row, clips_by, outcome_of
 from workflows.tables import write_errors
-
-Row = dict[str, Any]
-STILLS = 64  # in one part: a file for each would drown an object store in requests
 
 
 def preprocess(settings: Settings, run: Run) -> None:
@@ -67,7 +62,7 @@ def preprocess(settings: Settings, run: Run) -> None:
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
         found = find(settings.source or _draw(settings, run), settings.preprocess.layout)
         say(stage.name, found.seen)
-        outcomes = _extract(settings, stage, found.sources)
+        outcomes = _outcomes(settings, stage, found.sources)
         plans = _plan(settings, stage, outcomes, protocol)
         _assemble(settings, stage, plans)
         stage.counts["people"] = dict(splits.refuse_leaks(stage.uri, settings, protocol))
@@ -92,8 +87,8 @@ def check(settings: Settings) -> None:
     if settings.source is not None:
         sources = find(settings.source, options.layout).sources
         splits.check(settings, sources)
-        stills = all(source.kind == "image" for source in sources)
-        if stills and not options.bursts and settings.clip.num_frames > 1:
+        photographs = all(source.kind == "image" for source in sources)
+        if photographs and not options.bursts and settings.clip.num_frames > 1:
             raise SettingsError(
                 f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; set "
                 "preprocess.bursts true, or clip.num_frames 1"
@@ -133,9 +128,18 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
+def _outcomes(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
+    """Phase 1: what became of every source, by name."""
+    photographs = [source for source in sources if source.kind == "image"]
+    footage = [source for source in sources if source.kind != "image"]
+    outcomes = stills.extract(settings, stage, photographs) if photographs else []
+    outcomes += _extract(settings, stage, footage) if footage else []
+    return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
+
+
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
-    """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
-    items = [{"sources": json.dumps([asdict(each) for each in one])} for one in bundles(sources)]
+    """Every source that has no outcome yet becomes one; returns all, by name."""
+    items = [asdict(source) for source in sources]
     workers = settings.preprocess.workers or cluster.cpu_count()
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
@@ -145,97 +149,36 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     )
     outcomes: list[Row] = []
     spoken = time.monotonic()
-    for row in data.iter_rows():
-        outcomes += json.loads(row["outcomes"])
+    for outcome in data.iter_rows():
+        outcomes.append(outcome)
         if time.monotonic() - spoken > 10:
             say(stage.name, f"{len(outcomes)} of {len(sources)} sources")
             spoken = time.monotonic()
     return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
 
 
-def bundles(sources: list[Source]) -> list[list[Source]]:
-    """The sources that make a part together: many stills, or one of any other kind."""
-    stills = [source for source in sources if source.kind == "image"]
-    alone = [[source] for source in sources if source.kind != "image"]
-    return alone + [stills[i : i + STILLS] for i in range(0, len(stills), STILLS)]
-
-
 def _part(settings: Settings, folder: str, row: Row) -> Row:
-    """Extract a bundle to a part; its outcomes are written last and say that the part is whole."""
-    sources = [Source(**each) for each in json.loads(row["sources"])]
-    names = "\0".join(source.name for source in sources)
-    key = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    """Extract one source to a part; its outcome is written last and says that the part is whole."""
+    source = Source(**row)
+    key = hashlib.sha256(source.name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     part = storage.join(folder, "parts", f"{key}.parquet")
-    outcomes_uri = storage.join(folder, "parts", f"{key}.json")
-    if storage.exists(outcomes_uri):
-        return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
-    accounts = [Account() for _ in sources]
+    outcome_uri = storage.join(folder, "parts", f"{key}.json")
+    if storage.exists(outcome_uri):
+        return dict(storage.read_json(outcome_uri))
+    account = Account()
+    reason = ""
     try:
-        write_clips(part, bundle_clips(settings, sources, accounts))
+        write_clips(part, clips_by(settings, source, account))
+        reason = account.reason()
+    except DecodeError as error:
+        reason = str(error)
     except Exception as error:  # whatever one input does to us, the others go on
-        for source, account in zip(sources, accounts, strict=True):
-            account.fail(_reason(source, error))
-    outcomes = [
-        {
-            "name": source.name,
-            "uri": source.uri,
-            "identity": source.identity,
-            "part": part if account.clips else "",
-            "clips": account.clips,
-            "frames": account.frames,
-            "tracks": account.tracks,
-            "rejected": dict(account.rejected),
-            "reason": " ".join(account.reason().split()),
-        }
-        for source, account in zip(sources, accounts, strict=True)
-    ]
-    storage.write_json(outcomes_uri, outcomes)
-    return {"outcomes": json.dumps(outcomes)}
-
-
-def bundle_clips(
-    settings: Settings, sources: list[Source], accounts: list[Account]
-) -> Iterator[Clip]:
-    """The clips of all sources; a still that fails says so in its account, and the next follows."""
-    for source, account in zip(sources, accounts, strict=True):
-        if source.kind != "image":
-            yield from _clips(settings, source, account)
-            continue
-        try:
-            made = list(_clips(settings, source, account))
-        except Exception as error:  # as in _part
-            account.fail(_reason(source, error))
-        else:
-            yield from made
-
-
-def _reason(source: Source, error: Exception) -> str:
-    if isinstance(error, DecodeError):
-        return str(error)
-    return f"{source.name}: {type(error).__name__}: {error}"
-
-
-def _clips(settings: Settings, source: Source, account: Account) -> Iterator[Clip]:
-    options, clip = settings.preprocess, settings.clip
-    detect = None
-    if options.faces == "detect":
-        detect = face_detector(options.detector_model, options.min_face)
-    return clips_of(
-        source, detect, seed=settings.seed, size=clip.size, scale=clip.scale,
-        blur_sigma=clip.blur_sigma, num_frames=clip.num_frames, clip_stride=options.clip_stride,
-        context=options.context, stride=options.detection_stride, min_face=options.min_face,
-        centre=options.centre, bursts=options.bursts, max_pixels=options.max_pixels,
-        account=account,
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=4)
-def face_detector(model: str | None, min_face: int) -> Detector:
-    """A detector a process and setting; a model in object storage is fetched once."""
-    if model is None:
-        return build_detector(None, min_face)
-    with storage.local_file(model) as path:
-        return build_detector(str(path), min_face)
+        reason = f"{source.name}: {type(error).__name__}: {error}"
+    if reason and "no clip" not in reason:
+        account.clips = 0
+    outcome = outcome_of(source, account, part, reason)
+    storage.write_json(outcome_uri, outcome)
+    return outcome
 
 
 def _plan(
