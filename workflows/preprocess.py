@@ -90,8 +90,8 @@ def check(settings: Settings) -> None:
         photographs = all(source.kind == "image" for source in sources)
         if photographs and not options.bursts and settings.clip.num_frames > 1:
             raise SettingsError(
-                f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; set "
-                "preprocess.bursts true, or clip.num_frames 1"
+                f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; give "
+                "--preprocess.bursts, or --clip.num-frames 1"
             )
     elif options.layout not in ("auto", "videos") or options.protocol is not None:
         raise SettingsError(
