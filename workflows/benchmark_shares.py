@@ -16,7 +16,7 @@ from datasets.assembly import assemble_shard, part_rows, plan_shards
 from datasets.faces import Detector
 from datasets.video import Footage
 from infra.settings import Settings
-from workflows import preprocess
+from workflows import extraction, preprocess
 
 Item = TypeVar("Item")
 Call = Callable[..., Any]
@@ -28,9 +28,9 @@ def in_process(root: Path, settings: Settings) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         outcomes = [
             outcome
-            for bundle in preprocess.bundles(preprocess.find(str(root)).sources)
+            for bundle in extraction.bundles(preprocess.find(str(root)).sources)
             for outcome in json.loads(
-                preprocess.make_part(settings, folder, preprocess.item(bundle))["outcomes"]
+                extraction.make_part(settings, folder, extraction.item(bundle))["outcomes"]
             )
         ]
         parts = sorted({outcome["part"] for outcome in outcomes if outcome["part"]})
@@ -73,11 +73,11 @@ def watched() -> Iterator[Spent]:
             footage: Footage = _call(spent, "read", stack.enter_context)(open_source(*given))
             yield replace(footage, frames=lambda: _items(spent, "read", footage.frames()))
 
-    find_detector, open_source = preprocess.face_detector, clips.open_source
+    find_detector, open_source = extraction.face_detector, clips.open_source
     places: list[tuple[object, str, Call]] = [
-        (preprocess, "face_detector", detector),
+        (extraction, "face_detector", detector),
         (clips, "open_source", opened),
-        (preprocess, "clips_of", lambda *a, **k: _items(spent, "clips", clips.clips_of(*a, **k))),
+        (extraction, "clips_of", lambda *a, **k: _items(spent, "clips", clips.clips_of(*a, **k))),
         (crops, "crop", _call(spent, "crop", crops.crop)),
         (clips, "degrade", _call(spent, "degrade", clips.degrade)),
     ]

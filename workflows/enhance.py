@@ -33,8 +33,9 @@ from infra.settings import Settings
 from model.network import parse_variant
 from model.streaming import restore
 from workflows.command import main
+from workflows.extraction import face_detector
 from workflows.methods import networks
-from workflows.preprocess import face_detector, find
+from workflows.preprocess import find
 from workflows.scoring import to_bytes
 from workflows.tables import write_errors, write_rows
 

@@ -6,17 +6,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import hashlib
-import json
 import pickle
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
 
-import cv2
 import ray
 import ray.data
 
@@ -27,15 +21,12 @@ from datasets.assembly import (
     part_rows,
     plan_shards,
 )
-from datasets.clips import Account, Clip, clips_of
-from datasets.faces import Detector, DetectorError, build_detector
+from datasets.faces import DetectorError, build_detector
 from datasets.layouts import Source
 from datasets.protocols import Protocol
-from datasets.shards import write_clips
 from datasets.sources import Collection, SourceError, survey
 from datasets.split import SPLITS
 from datasets.synthetic import write_person
-from datasets.video import DecodeError
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
@@ -43,10 +34,8 @@ from infra.settings import Settings
 from workflows import splits
 from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main
+from workflows.extraction import Row, bundles, item, make_part
 from workflows.tables import write_errors
-
-Row = dict[str, Any]
-STILLS = 64  # in one part: a file for each would drown an object store in requests
 
 
 def preprocess(settings: Settings, run: Run) -> None:
@@ -96,11 +85,11 @@ def check(settings: Settings) -> None:
     if settings.source is not None:
         sources = find(settings.source, options.layout).sources
         splits.check(settings, sources)
-        stills = all(source.kind == "image" for source in sources)
-        if stills and not options.bursts and settings.clip.num_frames > 1:
+        photographs = all(source.kind == "image" for source in sources)
+        if photographs and not options.bursts and settings.clip.num_frames > 1:
             raise SettingsError(
-                f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; set "
-                "preprocess.bursts true, or clip.num_frames 1"
+                f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; give "
+                "--preprocess.bursts, or --clip.num-frames 1"
             )
     elif options.layout not in ("auto", "videos") or options.protocol is not None:
         raise SettingsError(
@@ -149,8 +138,8 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     )
     outcomes: list[Row] = []
     spoken = time.monotonic()
-    for row in data.iter_rows():
-        outcomes += json.loads(row["outcomes"])
+    for outcome in data.iter_rows():
+        outcomes.append(outcome)
         if time.monotonic() - spoken > 10:
             say(stage.name, f"{len(outcomes)} of {len(sources)} sources")
             spoken = time.monotonic()
@@ -159,100 +148,6 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
 
 def _workers(settings: Settings) -> int:
     return settings.preprocess.workers or cluster.cpu_count()
-
-
-def bundles(sources: list[Source]) -> list[list[Source]]:
-    """The sources that make a part together: many stills, or one of any other kind."""
-    stills = [source for source in sources if source.kind == "image"]
-    alone = [[source] for source in sources if source.kind != "image"]
-    return alone + [stills[i : i + STILLS] for i in range(0, len(stills), STILLS)]
-
-
-def item(bundle: list[Source]) -> Row:
-    """The row of Ray Data that `make_part` takes."""
-    return {"sources": json.dumps([asdict(source) for source in bundle])}
-
-
-def make_part(settings: Settings, folder: str, row: Row) -> Row:
-    """Extract a bundle to a part; its outcomes are written last and say that the part is whole."""
-    sources = [Source(**each) for each in json.loads(row["sources"])]
-    names = "\0".join(source.name for source in sources)
-    key = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    part = storage.join(folder, "parts", f"{key}.parquet")
-    outcomes_uri = storage.join(folder, "parts", f"{key}.json")
-    if storage.exists(outcomes_uri):
-        return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
-    cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
-    accounts = [Account() for _ in sources]
-    try:
-        write_clips(part, bundle_clips(settings, sources, accounts), packed=True)
-    except Exception as error:  # whatever one input does to us, the others go on
-        for source, account in zip(sources, accounts, strict=True):
-            account.fail(_reason(source, error))
-    outcomes = [
-        {
-            "name": source.name,
-            "uri": source.uri,
-            "identity": source.identity,
-            "part": part if account.clips else "",
-            "clips": account.clips,
-            "frames": account.frames,
-            "tracks": account.tracks,
-            "rejected": dict(account.rejected),
-            "blurred": account.blurred,
-            "failed": bool(account.error),
-            "reason": " ".join(account.reason().split()),
-        }
-        for source, account in zip(sources, accounts, strict=True)
-    ]
-    storage.write_json(outcomes_uri, outcomes)
-    return {"outcomes": json.dumps(outcomes)}
-
-
-def bundle_clips(
-    settings: Settings, sources: list[Source], accounts: list[Account]
-) -> Iterator[Clip]:
-    """The clips of all sources; a still that fails says so in its account, and the next follows."""
-    for source, account in zip(sources, accounts, strict=True):
-        if source.kind != "image":
-            yield from _clips(settings, source, account)
-            continue
-        try:
-            made = list(_clips(settings, source, account))
-        except Exception as error:  # as in _part
-            account.fail(_reason(source, error))
-        else:
-            yield from made
-
-
-def _reason(source: Source, error: Exception) -> str:
-    if isinstance(error, DecodeError):
-        return str(error)
-    return f"{source.name}: {type(error).__name__}: {error}"
-
-
-def _clips(settings: Settings, source: Source, account: Account) -> Iterator[Clip]:
-    options, clip = settings.preprocess, settings.clip
-    detect = None
-    if options.faces == "detect":
-        detect = face_detector(options.detector_model, options.min_face)
-    return clips_of(
-        source, detect, seed=settings.seed, size=clip.size, scale=clip.scale,
-        blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
-        clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
-        context=options.context, stride=options.detection_stride, min_face=options.min_face,
-        centre=options.centre, bursts=options.bursts, max_pixels=options.max_pixels,
-        account=account,
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=4)
-def face_detector(model: str | None, min_face: int) -> Detector:
-    """A detector a process and setting; a model in object storage is fetched once."""
-    if model is None:
-        return build_detector(None, min_face)
-    with storage.local_file(model) as path:
-        return build_detector(str(path), min_face)
 
 
 def _plan(

@@ -1,30 +1,28 @@
 """The configurations of the paper's two collections read them as they are distributed."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from datasets.clips import Account, Clip
+from datasets.clips import Account
+from datasets.layouts import Source
+from datasets.shards import read_rows
 from infra import command_line
 from infra.settings import Settings
 from tests.datasets.media import moving_square, write_images
-from workflows.preprocess import bundle_clips, bundles, find
+from workflows.extraction import bundles, clips_by, item, make_part
+from workflows.preprocess import find
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def read(config: str, source: Path) -> tuple[Settings, list[Clip], list[Account]]:
-    """All clips of a source by a configuration, in this process."""
+def settings_of(config: str, source: Path) -> tuple[Settings, list[Source]]:
+    """A configuration, and the sources that it finds."""
     file = ROOT / "workflows/configs" / config
     settings = command_line.load(["--config", str(file), "--source", str(source)], "x", "")
-    sources = find(str(source), settings.preprocess.layout).sources
-    accounts = [Account() for _ in sources]
-    clips: list[Clip] = []
-    for bundle in bundles(sources):
-        mine = [accounts[sources.index(one)] for one in bundle]
-        clips += bundle_clips(settings, bundle, mine)
-    return settings, clips, accounts
+    return settings, find(str(source), settings.preprocess.layout).sources
 
 
 def labelled(root: Path) -> None:
@@ -44,11 +42,13 @@ def aligned(root: Path) -> None:
 @pytest.mark.parametrize(("lay", "side"), [(labelled, 50 * 1.3), (aligned, 72 * 0.6)])
 def test_youtube_faces(tmp_path: Path, lay, side: float) -> None:
     lay(tmp_path)
-    _, clips, accounts = read("ytf.yaml", tmp_path)
-    assert [clip.identity for clip in clips] == ["Ann"]
-    assert clips[0].low.shape == (25, 16, 16, 3) and clips[0].high.shape == (128, 128, 3)
-    assert clips[0].boxes[12, 2] == pytest.approx(side, abs=0.1)
-    assert (accounts[0].frames, accounts[0].clips) == (30, 1)
+    settings, (source,) = settings_of("ytf.yaml", tmp_path)
+    account = Account()
+    (clip,) = clips_by(settings, source, account)
+    assert clip.identity == "Ann"
+    assert clip.low.shape == (25, 16, 16, 3) and clip.high.shape == (128, 128, 3)
+    assert clip.boxes[12, 2] == pytest.approx(side, abs=0.1)
+    assert (account.frames, account.clips) == (30, 1)
 
 
 def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
@@ -56,8 +56,14 @@ def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
     for person in ("Ann", "Bob"):
         write_images(tmp_path / person, [f"{person}_000{n}.jpg" for n in (1, 2, 3)], stills)
     (tmp_path / "Ann/Ann_0002.jpg").write_bytes(b"")
-    _, clips, accounts = read("lfw.yaml", tmp_path)
-    assert [account.clips for account in accounts] == [1, 0, 1, 1, 1, 1]
-    assert accounts[1].reason() == "Ann/Ann_0002.jpg: the file is empty"
-    assert [clip.video for clip in clips][:2] == ["Ann/Ann_0001.jpg", "Ann/Ann_0003.jpg"]
-    assert clips[0].boxes[0] == pytest.approx([50, 50, 150, 150])
+    settings, sources = settings_of("lfw.yaml", tmp_path)
+    (bundle,) = bundles(sources)
+    outcomes = json.loads(make_part(settings, str(tmp_path / "run"), item(bundle))["outcomes"])
+    part = outcomes[0]["part"]
+    clips = read_rows(part)
+    assert [outcome["clips"] for outcome in outcomes] == [1, 0, 1, 1, 1, 1]
+    assert [outcome["part"] for outcome in outcomes[:2]] == [part, ""]
+    assert outcomes[1]["reason"] == "Ann/Ann_0002.jpg: the file is empty"
+    assert clips["video"].to_pylist()[:2] == ["Ann/Ann_0001.jpg", "Ann/Ann_0003.jpg"]
+    boxes = clips["boxes"].combine_chunks().to_numpy_ndarray()
+    assert boxes[0, 0] == pytest.approx([50, 50, 150, 150])

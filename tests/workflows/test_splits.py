@@ -126,7 +126,7 @@ def test_a_leak_ends_the_stage(tmp_path: Path, people: dict[str, list[str]], mes
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": "lfw"}, "the source holds stills only; set preprocess.bursts true"),
+        ({"layout": "lfw"}, "the source holds stills only; give --preprocess.bursts"),
         ({"layout": "videos"}, "but no video"),
     ],
 )
