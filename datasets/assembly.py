@@ -92,7 +92,7 @@ def assemble_shard(plan: ShardPlan, uri: str, row_group_size: int = SHARD_ROWS) 
         plan.rows[begin : begin + row_group_size]
         for begin in range(0, len(plan.rows), row_group_size)
     )
-    with OpenShards() as parts:
+    with OpenShards(kept=256) as parts:
         return write_tables(uri, (_gather(rows, parts) for rows in groups), row_group_size)
 
 

@@ -16,6 +16,7 @@ Frame = NDArray[np.uint8]
 
 CERTAIN = 28.0  # a cut whatever was before
 LEAST, RATIO, REMEMBERED = 8.0, 5.0, 3
+SAMPLED = 128  # pixels of the shorter side that thumbnails are made of, or up to twice that
 STILL = 1.5  # less than this between two frames is noise, and no measure of motion
 
 
@@ -51,5 +52,9 @@ def _is_cut(difference: float, recent: Iterable[float]) -> bool:
 
 
 def _thumbnail(frame: Frame) -> NDArray[np.int16]:
-    small = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA)
+    # The mean of every pixel of a large frame costs more than decoding it; some of them do.
+    height, width = frame.shape[:2]
+    step = max(1, min(height, width) // SAMPLED)
+    some = cv2.resize(frame, (width // step, height // step), interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(some, (32, 32), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.int16)

@@ -165,9 +165,10 @@ def open_shard(uri: str) -> pq.ParquetFile:
     """
     filesystem, path = fsspec.core.url_to_fs(uri)
     try:
-        # Of an object, what is asked for is fetched; fsspec would read 50 MB ahead each time.
+        # Of an object, a row group is one request, for its own bytes alone; fsspec would by itself
+        # read 50 MB ahead each time.
         stream = filesystem.open(path, "rb", cache_type="none")
-        file = pq.ParquetFile(stream, pre_buffer=False)
+        file = pq.ParquetFile(stream, pre_buffer=not isinstance(filesystem, LocalFileSystem))
     except (OSError, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())[:160]
         raise ShardError(

@@ -18,6 +18,7 @@ import cv2
 import fsspec
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -106,13 +107,14 @@ def _decoded(
     """Streams the frames of `stream` upright, and raises where its data ends or breaks early."""
     _check_pixels(name, stream.width, stream.height, max_pixels)
     count, end = 0, 0.0
+    convert = VideoReformatter()  # a frame's own would be set up anew for each of them
     shape: tuple[int, ...] = ()
     try:
         for frame in container.decode(stream):
             if frame.is_corrupt:
                 raise DecodeError(f"{name}: damaged at frame {count}")
             _check_pixels(name, frame.width, frame.height, max_pixels)
-            image = _upright(frame)
+            image = _upright(frame, convert)
             if shape and image.shape != shape:
                 raise DecodeError(
                     f"{name}: frame {count} is {_size(image.shape)}, not "
@@ -126,8 +128,9 @@ def _decoded(
     _check_whole(container, stream, name, count, end)
 
 
-def _upright(frame: av.VideoFrame) -> Frame:
-    image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+def _upright(frame: av.VideoFrame, convert: VideoReformatter) -> Frame:
+    image = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
+    image = image.astype(np.uint8, copy=False)
     return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
 
 
