@@ -16,9 +16,18 @@ from torch import Tensor, nn
 
 from infra.averaging import Average
 from infra.errors import TrainingError
-from infra.precision import lowered, set_float32_products
+from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
-from infra.updates import Batch, Terms, adam, judge, mean, split, spoilt_if_not_finite
+from infra.updates import (
+    Batch,
+    Terms,
+    adam,
+    judge,
+    mean,
+    prepared,
+    split,
+    spoilt_if_not_finite,
+)
 
 DEFAULTS = OptimiserSettings(steps=1)
 
@@ -60,7 +69,7 @@ class TorchEngine:
     ) -> None:
         self.device = torch.device(device)
         self.options = options
-        self.objective = _prepared(objective, options).to(self.device)
+        self.objective = prepared(objective, options).to(self.device)
         self.network = objective.get_submodule("network")
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.optimiser = adam(self.parameters, options)
@@ -143,7 +152,7 @@ class DeepSpeedEngine:
         self.average = Average(self.network, options.ema) if options.ema else None
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.engine, *_ = deepspeed.initialize(
-            model=_prepared(objective, options),
+            model=prepared(objective, options),
             model_parameters=self.parameters,
             optimizer=adam(self.parameters, options),
             config=_deepspeed_config(options, cuda),
@@ -152,6 +161,9 @@ class DeepSpeedEngine:
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
         self.device = torch.device(self.engine.device)
+        if self.world_size == 1 and not _judges(options):
+            # DeepSpeed would copy all gradients to one block and back, to share them with nobody.
+            self.engine.enable_backward_allreduce = False
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update; gradients are averaged over the workers."""
@@ -204,15 +216,6 @@ class DeepSpeedEngine:
         shared = list(self.network.parameters()) if self.options.zero_stage == 3 else []
         with deepspeed.zero.GatheredParameters(shared) if shared else nullcontext():
             return _on_cpu(self.network, self.average)
-
-
-def _prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
-    set_float32_products(options.precision)
-    if options.channels_last:
-        objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if options.compile:
-        objective.compile()
-    return objective
 
 
 def _judges(options: OptimiserSettings) -> bool:
