@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from infra.averaging import Average
+from infra.averaging import Average, on_cpu
 from infra.errors import TrainingError
 from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
@@ -126,7 +126,7 @@ class TorchEngine:
 
     def network_state(self) -> dict[str, Tensor]:
         """The trained network's weights on the CPU."""
-        return _on_cpu(self.network, self.average)
+        return on_cpu(self.network, self.average)
 
 
 class DeepSpeedEngine:
@@ -215,7 +215,7 @@ class DeepSpeedEngine:
 
         shared = list(self.network.parameters()) if self.options.zero_stage == 3 else []
         with deepspeed.zero.GatheredParameters(shared) if shared else nullcontext():
-            return _on_cpu(self.network, self.average)
+            return on_cpu(self.network, self.average)
 
 
 def _judges(options: OptimiserSettings) -> bool:
@@ -244,8 +244,3 @@ def _deepspeed_config(options: OptimiserSettings, cuda: bool) -> dict[str, Any]:
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,
     }
-
-
-def _on_cpu(network: nn.Module, average: Average | None) -> dict[str, Tensor]:
-    state = network.state_dict() | (average.values if average is not None else {})
-    return {name: value.detach().float().cpu().clone() for name, value in state.items()}
