@@ -40,6 +40,12 @@ class Average:
             _copy(kept, self.parameters)
 
 
+def on_cpu(network: nn.Module, average: Average | None) -> dict[str, Tensor]:
+    """A network's state in float32 on the CPU, with the average of its weights if there is one."""
+    state = network.state_dict() | (average.values if average is not None else {})
+    return {name: value.detach().float().cpu().clone() for name, value in state.items()}
+
+
 @torch.no_grad()
 def _copy(source: dict[str, Tensor], target: dict[str, nn.Parameter]) -> None:
     for name, value in target.items():

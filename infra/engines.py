@@ -14,12 +14,21 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from infra.averaging import Average
+from infra.averaging import Average, on_cpu
 from infra.errors import TrainingError
-from infra.precision import lowered, set_float32_products
+from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
 from infra.universal import universal_checkpoint
-from infra.updates import Batch, Terms, adam, judge, mean, split, spoilt_if_not_finite
+from infra.updates import (
+    Batch,
+    Terms,
+    adam,
+    judge,
+    mean,
+    prepared,
+    split,
+    spoilt_if_not_finite,
+)
 
 DEFAULTS = OptimiserSettings(steps=1)
 
@@ -61,7 +70,7 @@ class TorchEngine:
     ) -> None:
         self.device = torch.device(device)
         self.options = options
-        self.objective = _prepared(objective, options).to(self.device)
+        self.objective = prepared(objective, options).to(self.device)
         self.network = objective.get_submodule("network")
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.optimiser = adam(self.parameters, options)
@@ -118,7 +127,7 @@ class TorchEngine:
 
     def network_state(self) -> dict[str, Tensor]:
         """The trained network's weights on the CPU."""
-        return _on_cpu(self.network, self.average)
+        return on_cpu(self.network, self.average)
 
 
 class DeepSpeedEngine:
@@ -152,7 +161,7 @@ class DeepSpeedEngine:
         self.average = Average(self.network, options.ema) if options.ema else None
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.engine, *_ = deepspeed.initialize(
-            model=_prepared(objective, options),
+            model=prepared(objective, options),
             model_parameters=self.parameters,
             optimizer=adam(self.parameters, options),
             config=_deepspeed_config(options, cuda)
@@ -162,6 +171,9 @@ class DeepSpeedEngine:
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
         self.device = torch.device(self.engine.device)
+        if self.world_size == 1 and not _judges(options):
+            # DeepSpeed would copy all gradients to one block and back, to share them with nobody.
+            self.engine.enable_backward_allreduce = False
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update; gradients are averaged over the workers."""
@@ -214,16 +226,7 @@ class DeepSpeedEngine:
 
         shared = list(self.network.parameters()) if self.options.zero_stage == 3 else []
         with deepspeed.zero.GatheredParameters(shared) if shared else nullcontext():
-            return _on_cpu(self.network, self.average)
-
-
-def _prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
-    set_float32_products(options.precision)
-    if options.channels_last:
-        objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if options.compile:
-        objective.compile()
-    return objective
+            return on_cpu(self.network, self.average)
 
 
 def _judges(options: OptimiserSettings) -> bool:
@@ -252,8 +255,3 @@ def _deepspeed_config(options: OptimiserSettings, cuda: bool) -> dict[str, Any]:
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,
     }
-
-
-def _on_cpu(network: nn.Module, average: Average | None) -> dict[str, Tensor]:
-    state = network.state_dict() | (average.values if average is not None else {})
-    return {name: value.detach().float().cpu().clone() for name, value in state.items()}

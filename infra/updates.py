@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from infra.precision import set_float32_products
 from infra.settings_training import OptimiserSettings
 
 Batch = dict[str, Tensor]
@@ -19,6 +20,16 @@ def on_device(arrays: Mapping[str, np.ndarray], device: torch.device) -> Batch:
     if device.type == "cpu":
         return tensors
     return {n: t.pin_memory().to(device, non_blocking=True) for n, t in tensors.items()}
+
+
+def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
+    """The objective laid out, and to be compiled, as the options say."""
+    set_float32_products(options.precision)
+    if options.channels_last:
+        objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.compile:
+        objective.compile()
+    return objective
 
 
 def adam(parameters: list[nn.Parameter], options: OptimiserSettings) -> torch.optim.Adam:

@@ -86,8 +86,16 @@ def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
     return field.view(-1, height, width, 2)
 
 
-@lru_cache(maxsize=16)
+@torch.compiler.assume_constant_result
 def _constants(
+    height: int, width: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    # torch.compile looks through a cache, and would solve the system in every step.
+    return _computed(height, width, dtype, device)
+
+
+@lru_cache(maxsize=16)
+def _computed(
     height: int, width: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     # Built outside inference mode: a tensor made inside it could not serve a later training step.

@@ -56,11 +56,16 @@ def measure(chosen: argparse.Namespace) -> Figures:
     figures |= {name: getattr(chosen, name) for name in ("steps", "rounds")}
     with TemporaryDirectory(prefix="facestack-benchmark-") as folder:
         write_shards(folder, chosen.size, chosen.scale)
-        figures["variants"] = {
-            variant: _variant(chosen, folder, variant) for variant in chosen.variants
-        }
+        settings = [
+            Setting(
+                folder, variant, chosen.size, chosen.scale, chosen.width, chosen.batch,
+                chosen.threads, chosen.steps, chosen.rounds,
+            )
+            for variant in chosen.variants
+        ]  # fmt: skip
+        figures["variants"] = {one.variant: _variant(one, chosen.workers) for one in settings}
     figures["cuda"] = (
-        {variant: benchmark_train_cuda.measure(chosen, variant) for variant in chosen.variants}
+        {one.variant: benchmark_train_cuda.measure(one) for one in settings}
         if torch.cuda.is_available()
         else None
     )
@@ -90,13 +95,9 @@ def write_shards(folder: str, size: int, scale: int) -> None:
         write_clips(f"{folder}/clips/{shard}.parquet", map(clip, numbers))
 
 
-def _variant(chosen: argparse.Namespace, folder: str, variant: str) -> Figures:
-    setting = Setting(
-        folder, variant, chosen.size, chosen.scale, chosen.width, chosen.batch, chosen.threads,
-        chosen.steps, chosen.rounds,
-    )  # fmt: skip
+def _variant(setting: Setting, on_ray: list[int]) -> Figures:
     gpus = torch.cuda.device_count()
-    ray = {f"ray-{n}": n for n in chosen.workers if not gpus or n <= gpus}
+    ray = {f"ray-{n}": n for n in on_ray if not gpus or n <= gpus}
     workers = {"plain": 1, "loop": 1, **ray}
     times: dict[str, list[list[float]]] = {way: [] for way in workers}
     try:
@@ -104,14 +105,14 @@ def _variant(chosen: argparse.Namespace, folder: str, variant: str) -> Figures:
             for way in workers:
                 for rank in range(workers[way]):
                     wait_for(place(setting, way, f"round-0-{rank}.json"), processes[way])
-            for number in range(1, chosen.rounds + 1):
+            for number in range(1, setting.rounds + 1):
                 for way in list(workers)[:: 1 if number % 2 else -1]:
                     place(setting, way, f"go-{number}").touch()
                     done = place(setting, way, f"round-{number}-0.json")
                     wait_for(done, processes[way])
                     times[way].append(json.loads(done.read_text()))
     except ValueError as error:
-        raise ValueError(f"{error}\n{_logs(Path(folder, variant))}") from error
+        raise ValueError(f"{error}\n{_logs(Path(setting.folder, setting.variant))}") from error
     return {way: _row(setting, way, times, workers[way]) for way in workers}
 
 

@@ -1,6 +1,5 @@
 """Speed of training steps on a GPU: fp32, TF32 and bf16, eager and compiled, beside its peak."""
 
-import argparse
 import statistics
 import time
 from typing import Any
@@ -10,9 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from infra.engines import TorchEngine
 from infra.settings_training import OptimiserSettings
-from model.network import Network, build
-from model.objectives import Restoration
-from model.perceptual import FaceRecogniser
+from workflows.benchmark_ways import Setting, objective
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 MATRIX = 8192
@@ -20,8 +17,7 @@ Figures = dict[str, Any]
 
 
 def measure(
-    chosen: argparse.Namespace,
-    variant: str,
+    setting: Setting,
     device: str = "cuda",
     compiled: tuple[bool, ...] = (False, True),
 ) -> list[Figures]:
@@ -30,36 +26,36 @@ def measure(
     for precision in PRECISIONS:
         for compile_it in compiled:
             row = {"precision": precision, "compiled": compile_it}
-            rows.append(row | _row(chosen, variant, device, precision, compile_it))
+            rows.append(row | _row(setting, device, precision, compile_it))
     return rows
 
 
-def _row(
-    chosen: argparse.Namespace, variant: str, device: str, precision: str, compile_it: bool
-) -> Figures:
+def _row(setting: Setting, device: str, precision: str, compile_it: bool) -> Figures:
     options = OptimiserSettings.model_validate(
-        {"steps": 1, "batch_size": chosen.batch, "precision": precision, "compile": compile_it,
+        {"steps": 1, "batch_size": setting.batch, "precision": precision, "compile": compile_it,
          "channels_last": True}
     )  # fmt: skip
-    engine = TorchEngine(_objective(chosen, variant), options, device)
-    low = chosen.size // chosen.scale
+    torch.manual_seed(0)
+    engine = TorchEngine(objective(setting), options, device)
+    low, size = setting.size // setting.scale, setting.size
+    shapes = {"low": (25, low, low, 3), "high": (size, size, 3)}
     batch = {
-        "low": torch.randint(256, (chosen.batch, 25, low, low, 3), dtype=torch.uint8).to(device),
-        "high": torch.randint(256, (chosen.batch, chosen.size, chosen.size, 3)).to(device).byte(),
+        name: torch.randint(256, (setting.batch, *shape), dtype=torch.uint8).to(device)
+        for name, shape in shapes.items()
     }
     # The first steps compile, choose algorithms and make the constants.
     losses = [float(engine.step(batch, 1e-4)["loss"]) for _ in range(3)]
     square = torch.rand(MATRIX, MATRIX, device=device)
     square = square.bfloat16() if precision == "bf16" else square
     steps, products = [], []
-    for _ in range(chosen.rounds):
-        steps.append(_seconds(device, lambda: _steps(engine, batch, chosen.steps)))
+    for _ in range(setting.rounds):
+        steps.append(_seconds(device, lambda: _steps(engine, batch, setting.steps)))
         products.append(_seconds(device, lambda: square @ square))
-    flops = _flops(chosen, variant, batch)
+    flops = _flops(setting, batch)
     peak = 2 * MATRIX**3 / min(products) / 1e12
-    found = flops * chosen.steps / statistics.median(steps) / 1e12
+    found = flops * setting.steps / statistics.median(steps) / 1e12
     return {
-        "clips_per_second": chosen.batch * chosen.steps / statistics.median(steps),
+        "clips_per_second": setting.batch * setting.steps / statistics.median(steps),
         "tflops": found,
         "matrix_peak_tflops": peak,
         "share_of_peak": found / peak,
@@ -67,19 +63,11 @@ def _row(
     }
 
 
-def _objective(chosen: argparse.Namespace, variant: str) -> Restoration:
-    torch.manual_seed(0)
-    network = build(variant, chosen.scale, chosen.size, chosen.width)
-    assert isinstance(network, Network)
-    judge = FaceRecogniser(identities=8, width=0.5 * chosen.width, input_size=64)
-    return Restoration(network, network.num_frames, judge, {"pool3": 10.0, "pool4": 10.0})
-
-
-def _flops(chosen: argparse.Namespace, variant: str, batch: dict[str, torch.Tensor]) -> int:
+def _flops(setting: Setting, batch: dict[str, torch.Tensor]) -> int:
     """What one step multiplies and adds, forward and backward, as it is written."""
-    objective = _objective(chosen, variant).to(batch["high"].device)
+    module = objective(setting).to(batch["high"].device)
     with FlopCounterMode(display=False) as counter:
-        objective(batch)["loss"].backward()
+        module(batch)["loss"].backward()
     return counter.get_total_flops()
 
 

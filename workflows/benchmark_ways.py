@@ -97,14 +97,19 @@ def wait_for(path: Path, alive: Any = None) -> None:
         time.sleep(0.002)
 
 
-def job(setting: Setting, way: str) -> Job:
-    """The restoration of eq. (6) with an untrained recogniser, behind a gate."""
+def objective(setting: Setting) -> Restoration:
+    """The restoration of eq. (6) with an untrained recogniser."""
     network = build(setting.variant, setting.scale, setting.size, setting.width)
     assert isinstance(network, Network)
     judge = FaceRecogniser(identities=8, width=0.5 * setting.width, input_size=64)
-    objective = Restoration(network, network.num_frames, judge, PERCEPTUAL)
-    objective.register_forward_pre_hook(Gate(setting, way))
-    return Job(objective, COLUMNS, network.description())
+    return Restoration(network, network.num_frames, judge, PERCEPTUAL)
+
+
+def job(setting: Setting, way: str) -> Job:
+    """What a way trains, behind a gate."""
+    made = objective(setting)
+    made.register_forward_pre_hook(Gate(setting, way))
+    return Job(made, COLUMNS, metadata={})
 
 
 def work(setting: Setting, way: str, workers: int = 1) -> Work:
@@ -133,11 +138,11 @@ def plain(setting: Setting) -> None:
     stored = islice(reader.batches(), 2 * setting.steps)
     batches = [{name: torch.from_numpy(v).to(device) for name, v in one.items()} for one in stored]
     torch.manual_seed(SEED)
-    objective = job(setting, "plain").objective.to(device)
-    optimiser = torch.optim.Adam(objective.parameters(), RATE, fused=True)
+    module = job(setting, "plain").objective.to(device)
+    optimiser = torch.optim.Adam(module.parameters(), RATE, fused=True)
     for step, batch in enumerate(islice(cycle(batches), setting.total), 1):
         optimiser.zero_grad()
-        loss = objective(batch)["loss"]
+        loss = module(batch)["loss"]
         loss.backward()
         optimiser.step()
         if step == setting.steps:

@@ -19,6 +19,7 @@ CASES = [
     *({**case, "offload": True} for case in PLAIN[1:]),
     *({**case, "precision": "bf16"} for case in PLAIN),
 ]
+MODULE = "tests.integration.test_deepspeed_engine"
 STEPS, POISONED = 5, 2
 
 
@@ -52,7 +53,7 @@ def compare() -> None:
 def test_deepspeed_updates_as_plain_pytorch_does() -> None:
     """In a process of its own: DeepSpeed keeps what it set up for one engine in globals."""
     done = subprocess.run(
-        [sys.executable, "-c", f"from {__name__} import compare; compare()"], cwd=ROOT,
+        [sys.executable, "-c", f"from {MODULE} import compare; compare()"], cwd=ROOT,
         capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1", "RANK": "0", "WORLD_SIZE": "1",
              "LOCAL_RANK": "0", "PYTHONPATH": str(ROOT)},

@@ -57,6 +57,15 @@ def test_frozen_recogniser_has_no_gradient_and_is_no_part_of_the_objective() -> 
     assert not frozen.training
 
 
+def test_frozen_recogniser_goes_where_the_objective_goes() -> None:
+    frozen = recogniser()
+    objective = Restoration(small("f1"), 1, frozen, {"pool4": 100.0})
+    objective.to(memory_format=torch.channels_last)
+    assert frozen.conv1_1.weight.is_contiguous(memory_format=torch.channels_last)
+    objective.to(torch.float64)
+    assert frozen.fc6.weight.dtype == torch.float64
+
+
 def test_weights_without_a_recogniser_are_refused() -> None:
     with pytest.raises(ValueError, match="pool3 need a recogniser"):
         Restoration(small("f1"), 1, None, {"pool3": 1.0})

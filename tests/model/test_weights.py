@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model.network import build
-from model.weights import load_network, load_weights, save_weights, start_from
+from model.weights import grow_from, load_network, load_weights, save_weights, start_from
 
 
 @pytest.mark.parametrize("variant", ["f5warp", "bicubic"])
@@ -69,6 +69,29 @@ def test_a_longer_window_starts_from_a_shorter_one() -> None:
     left = set(long.state_dict()) - set(copied)
     assert left == {"reconstruction.layers.0.weight"}
     assert torch.equal(long.central.upsample.weight, short.central.upsample.weight)
+
+
+@pytest.mark.parametrize(("short", "long"), [("f1", "f5"), ("f3", "f9")])
+def test_a_grown_network_restores_what_the_shorter_one_does(short: str, long: str) -> None:
+    """R's first layer reads the central frames as before and the new ones with zero weight."""
+    torch.manual_seed(0)
+    small, large = (build(name, 4, 16, 0.25, start="kaiming") for name in (short, long))
+    taken = grow_from(large, small.state_dict())
+    assert "reconstruction.layers.0.weight" in taken
+    frames, central = large.num_frames, small.num_frames
+    low, first = torch.rand(2, frames, 3, 4, 4), (frames - central) // 2
+    torch.testing.assert_close(large(low), small(low[:, first : first + central]))
+    # The new frames are not cut off: they learn.
+    large(low).sum().backward()
+    gradient = large.reconstruction.layers[0].weight.grad
+    assert gradient[:, : 4 * first].any() and gradient[:, 4 * (first + central) :].any()
+
+
+def test_a_shorter_window_cannot_grow_from_a_longer_one() -> None:
+    small, large = (build(name, 4, 16, 0.25) for name in ("f1", "f5"))
+    before = small.reconstruction.layers[0].weight.clone()
+    assert "reconstruction.layers.0.weight" not in grow_from(small, large.state_dict())
+    assert torch.equal(small.reconstruction.layers[0].weight, before)
 
 
 def test_a_predictor_starts_from_its_pretraining() -> None:

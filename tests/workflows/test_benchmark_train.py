@@ -1,0 +1,121 @@
+"""The benchmark of training: its gate, its figures, its table; no timing is judged."""
+
+import argparse
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from datasets.reader import ShardReader, list_shards
+from infra.engines import TorchEngine
+from infra.settings_training import OptimiserSettings
+from workflows import benchmark, benchmark_train, benchmark_train_cuda
+from workflows.benchmark_ways import Gate, Setting, job, objective, place, wait_for
+
+STEPS, ROUNDS = 2, 2
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    return Setting(str(tmp_path), "f3warp", 16, 4, 0.25, batch=2, threads=1, steps=STEPS,
+                   rounds=ROUNDS)  # fmt: skip
+
+
+def test_the_gate_opens_for_a_round_at_a_time(setting: Setting) -> None:
+    """The first STEPS calls warm up, then STEPS are a round; one more call ends the last round."""
+    gate = Gate(setting, "loop")
+    for number in range(1, ROUNDS + 1):
+        place(setting, "loop", f"go-{number}").parent.mkdir(parents=True, exist_ok=True)
+        place(setting, "loop", f"go-{number}").touch()
+    reported = []
+    for call in range(setting.total):
+        gate()
+        found = {path.name for path in place(setting, "loop", "").glob("round-*.json")}
+        reported.append(len(found))
+        assert call >= STEPS or not found
+    assert reported == [0, 0, 1, 1, 2, 2, 3]
+    clock, busy = json.loads(place(setting, "loop", "round-2-0.json").read_text())
+    assert clock > 0 and busy >= 0
+
+
+def test_what_never_comes_is_said(setting: Setting) -> None:
+    ended = argparse.Namespace(poll=lambda: 1)
+    with pytest.raises(ValueError, match="loop: ended or hangs"):
+        wait_for(place(setting, "loop", "round-0-0.json"), ended)
+
+
+def test_shards_feed_the_job(setting: Setting) -> None:
+    benchmark_train.write_shards(setting.folder, setting.size, setting.scale)
+    made = job(setting, "loop")
+    shards = list_shards(f"{setting.folder}/clips")
+    batch = next(ShardReader(shards, setting.batch, 0, made.columns, prefetch=0).batches())
+    terms = made.objective({name: torch.from_numpy(value) for name, value in batch.items()})
+    assert {"loss", "pixel", "pool3", "pool4"} <= terms.keys() and terms["loss"].isfinite()
+
+
+def figures(**ray: float) -> dict[str, Any]:
+    row = {"clips_per_second": 50.0, "clips_per_second_min": 40.0, "clips_per_second_max": 60.0,
+           "times_plain": 1.0, "times_plain_cpu": 1.0, "loss": 300.0}  # fmt: skip
+    rows = {
+        "plain": row,
+        "loop": {**row, "waiting": 0.01},
+        "ray-1": {**row, "waiting": 0.02, **ray},
+    }
+    return {"size": 16, "scale": 4, "width": 0.25, "batch": 2, "steps": 1, "rounds": 1,
+            "machine": benchmark_train.machine(1), "variants": {"f3warp": rows},
+            "cuda": None}  # fmt: skip
+
+
+def test_the_table_says_what_is_reached() -> None:
+    table = benchmark_train.table(figures())
+    assert "| ray-1 | 50.0 (40.0 – 60.0) | 1.00 | 1.00 | 2.0% |" in table
+    assert "(1.00, reached), loader waiting < 3% (2.0%, reached)" in table
+    assert "(0.90, not reached), loader waiting < 3% (5.0%, not reached)" in (
+        benchmark_train.table(figures(times_plain=0.9, waiting=0.05))
+    )
+
+
+def test_ways_that_learn_something_else_are_a_failure() -> None:
+    assert benchmark_train.problem(figures(loss=300.1)) == ""
+    assert "f3warp: the loss of ray-1 is 310" in benchmark_train.problem(figures(loss=310.0))
+
+
+def test_rows_of_a_gpu_on_whatever_there_is(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_train_cuda, "MATRIX", 64)
+    rows = benchmark_train_cuda.measure(setting, "cpu", compiled=(False,))
+    assert [row["precision"] for row in rows] == ["fp32", "tf32", "bf16"]
+    exact, same, rough = (row["first_losses"] for row in rows)
+    assert exact == same and rough == pytest.approx(exact, rel=0.02)
+    assert exact == sorted(exact, reverse=True)
+    assert "| bf16, eager |" in benchmark_train_cuda.table("f3warp", rows)
+
+
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["train", "--rounds", "0"]) == 2
+    assert "--rounds: expected at least 1, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_bf16_ends_where_fp32_does(setting: Setting) -> None:
+    """Within 2 % of the loss after 1,000 steps on the same batches."""
+    benchmark_train.write_shards(setting.folder, setting.size, setting.scale)
+    ends = []
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        options = OptimiserSettings(steps=1, batch_size=10, precision=precision)
+        engine = TorchEngine(objective(setting), options, "cuda")
+        reader = ShardReader(list_shards(f"{setting.folder}/clips"), 10, 0, ["low", "high"])
+        losses = [
+            engine.step({name: torch.from_numpy(v).cuda() for name, v in batch.items()}, 1e-4)[
+                "loss"
+            ]
+            for batch in islice(reader.batches(), 1000)
+        ]
+        ends.append(float(torch.stack(losses[-50:]).mean()))
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)
