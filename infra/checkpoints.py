@@ -73,8 +73,11 @@ class Checkpoints:
         return self._mark(_name(step))
 
     @contextmanager
-    def files(self, mark: Mark) -> Iterator[Path]:
-        """A local folder with all files of a checkpoint."""
+    def files(self, mark: Mark | None) -> Iterator[Path | None]:
+        """A local folder with all files of a checkpoint; None where there is none."""
+        if mark is None:
+            yield None
+            return
         uri = storage.join(self.uri, _name(mark.step))
         if storage.is_local(uri):
             yield Path(uri)

@@ -205,11 +205,8 @@ def _worker(work: Work) -> dict[str, float]:
             ray.train.report(last)
 
     try:
-        if found is None:
-            train(engine, batches, report, work.plan, None, job.evaluate)
-        else:
-            with checkpoints.files(found) as folder:
-                train(engine, batches, report, work.plan, folder, job.evaluate)
+        with checkpoints.files(found) as folder:
+            train(engine, batches, report, work.plan, folder, job.evaluate)
     finally:
         checkpoints.wait()
     state = engine.network_state()

@@ -206,6 +206,7 @@ def test_storage_that_stays_away(
         checkpoints.wait()
     store.back()
     with checkpoints.files(checkpoints.complete()[-1]) as folder:
+        assert folder is not None
         assert (folder / "engine/weights").read_bytes() == b"of step"
     assert checkpoints.newest() == 2
 
