@@ -22,7 +22,7 @@ from fsspec.core import url_to_fs
 
 from infra.errors import FaultError, RunError
 
-PATIENCE = float(os.environ.get("FACESTACK_STORAGE_PATIENCE", "120"))  # seconds
+PATIENCE = 120.0  # seconds
 Answer = TypeVar("Answer")
 
 

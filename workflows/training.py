@@ -72,11 +72,11 @@ class Restarts(UserCallback):
         self.name = name
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise the first of our own errors; of others Ray Train restarts the workers."""
+        """Raise the first of our own errors, as one that Ray Train does not retry."""
         for rank, failure in worker_exceptions.items():
             cause = _raised_in_worker(failure)
             if isinstance(cause, FacestackError | ShardError):
-                raise cause
+                raise ray.train.ControllerError(cause)
             print(f"[{self.name}] worker {rank} was lost ({_said(cause or failure)})")
         # Ray Train writes a page about each worker that is no longer there to be closed.
         logging.getLogger("ray.train.v2._internal.callbacks.backend_setup").setLevel("CRITICAL")

@@ -41,6 +41,8 @@ def steps(checkpoints: Checkpoints) -> list[int]:
 def test_none_at_first(checkpoints: Checkpoints) -> None:
     assert checkpoints.complete() == []
     assert checkpoints.newest() is None
+    with checkpoints.files(None) as folder:
+        assert folder is None
 
 
 def test_last_and_best_are_kept(checkpoints: Checkpoints) -> None:
@@ -56,6 +58,7 @@ def test_files_come_back_as_they_were_saved(checkpoints: Checkpoints) -> None:
     found = checkpoints.at(7)
     assert found == mark(7, 21.5)
     with checkpoints.files(found) as folder:
+        assert folder is not None
         assert (folder / "engine/weights-0").read_bytes() == bytes([7]) * 10
 
 

@@ -54,22 +54,23 @@ class Store:
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    """The server, and a local Ray whose workers know it."""
+    """The server, to which the environment points every client."""
     found = Store()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{found.port}")
         s3fs.S3FileSystem(skip_instance_cache=True).mkdir("archive")
-        cluster.connect(cpus=2)
         yield found
-        cluster.disconnect()
     found.away()
 
 
 @pytest.fixture(scope="module")
-def shards(store: Store, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return small_jobs.write_shards(tmp_path_factory.mktemp("shards"))
+def shards(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """What is trained on, and a local Ray whose workers know the server."""
+    cluster.connect(cpus=2)
+    yield small_jobs.write_shards(tmp_path_factory.mktemp("shards"))
+    cluster.disconnect()
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +207,7 @@ def test_storage_that_stays_away(
         checkpoints.wait()
     store.back()
     with checkpoints.files(checkpoints.complete()[-1]) as folder:
+        assert folder is not None
         assert (folder / "engine/weights").read_bytes() == b"of step"
     assert checkpoints.newest() == 2
 

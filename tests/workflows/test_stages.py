@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from datasets.sources import Source
-from infra.errors import SettingsError
+from infra.errors import RunError, SettingsError
+from infra.runs import Run
 from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
 from workflows.command import FOLDERS, forced
@@ -50,6 +51,22 @@ def test_twice_the_workers_with_half_the_clips_are_the_same_training() -> None:
         assert other.made_from() != one.made_from()
         assert plan_of(other, 100, "clips").fingerprint != plan_of(one, 100, "clips").fingerprint
     assert plan_of(one, 100, "others").fingerprint != plan_of(one, 100, "clips").fingerprint
+
+
+def test_another_batch_is_refused_by_name_where_a_training_was_begun(tmp_path: Path) -> None:
+    run = Run(str(tmp_path))
+    begun = OptimiserSettings(steps=7, batch_size=8)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        run.stage("train", "train", {"train": begun.made_from()}, []),
+    ):
+        raise KeyboardInterrupt
+    other = OptimiserSettings(steps=7, batch_size=8, workers=2)
+    with (
+        pytest.raises(RunError, match=r"train\.batch_size × workers was 8, now 16\. Give --force"),
+        run.stage("train", "train", {"train": other.made_from()}, []),
+    ):
+        pass
 
 
 def test_results_of_odd_names_stay_inside_the_folder_and_apart() -> None:
