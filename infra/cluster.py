@@ -55,7 +55,8 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     else:  # The workers of a local Ray inherit the driver's environment as it is.
         variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     ray.init(
-        address=address,
+        # "local", for without it Ray also joins what a cluster that is long dead has left behind.
+        address=address or "local",
         num_cpus=None if address else cpus,
         include_dashboard=None if address else True,
         runtime_env=None if in_job else {"env_vars": variables},

@@ -90,12 +90,12 @@ class Watch:
     def _say(self, step: int, shown: Mapping[str, float]) -> None:
         """A bar on a terminal, a line in a log; both say how long is left."""
         text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        if not self.bar.disable:
-            self.bar.n = step
-            self.bar.set_postfix_str(text)
-            return
         now = time.monotonic()
         self.began = self.began or (step, now)
+        if not self.bar.disable:
+            self.bar.initial, self.bar.n = self.began[0], step
+            self.bar.set_postfix_str(text)
+            return
         done, seconds = step - self.began[0], now - self.began[1]
         if done > 0 and step < self.steps:
             text += f"  left {tqdm.format_interval(seconds / done * (self.steps - step))}"

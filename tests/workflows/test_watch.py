@@ -1,6 +1,7 @@
 """What a training leaves for people: lines of text, TensorBoard events, history.json."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,21 @@ def test_terms_pictures_and_history(tmp_path: Path, capsys: pytest.CaptureFixtur
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "[train-f5] step 1/30  loss 4  pixel 3  learning_rate 0.0001"
     assert "left 00:0" in lines[1]
+
+
+def test_a_terminal_gets_one_bar_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    watch = Watch("train-f5", str(tmp_path), 30, {})
+    for step in (10, 20, 30):
+        watch.see({"step": step, "loss": 4.0}, milestone=False)
+    watch.close()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "30/30" in shown.err
+    assert "loss 4" in shown.err
+    assert shown.err.count("\n") == 1
 
 
 def test_a_resumed_training_strikes_out_what_came_after_its_checkpoint(tmp_path: Path) -> None:
