@@ -19,7 +19,7 @@ from workflows.exchange import check_restored, export_clips, frame_name
 from workflows.judging import load_judge
 from workflows.measuring import Measured, measure
 from workflows.methods import BASELINES, all_networks, is_weights, row_names
-from workflows.pairing import choose, read_protocol
+from workflows.pairing import NoPairError, choose, read_protocol
 from workflows.report import write_report
 from workflows.samples import stored_clips
 from workflows.summary import figures_of
@@ -47,8 +47,11 @@ def evaluate(settings: Settings, run: Run) -> None:
         }
         if "train" in settings.evaluate.splits:
             limit = None if settings.evaluate.protocol != "drawn" else len(test.measured.clip_ids)
-            train = _Split(settings, run, "train", limit)
-            metrics |= {"train": train.figures, "train_pairs": train.about}
+            try:
+                train = _Split(settings, run, "train", limit)
+                metrics |= {"train": train.figures, "train_pairs": train.about}
+            except NoPairError as error:
+                say(stage.name, f"no row of training people: {error}")
         storage.write_json(stage.path("metrics.json"), metrics)
         if test.pairing.missing:
             names = "\n".join(test.pairing.missing) + "\n"

@@ -20,6 +20,10 @@ from infra.settings import Settings
 from infra.settings_results import EvaluateSettings
 
 
+class NoPairError(RunError):
+    """Not one pair of the protocol has both sides among the clips."""
+
+
 def read_protocol(options: EvaluateSettings) -> tuple[list[NamedPair], list[NamedPair]]:
     """The pairs of the held-out split and those of all others; raises SettingsError where the file
     cannot be read or has no such split."""
@@ -51,7 +55,7 @@ def choose(
 ) -> tuple[list[Key], Pairing]:
     """The clips of a split that are measured, `limit` at most, and the pairs among them.
 
-    With a published protocol these are the clips that it names. Raises RunError where none is.
+    With a published protocol these are the clips that it names. Raises NoPairError where none is.
     """
     options = settings.evaluate
     keys = keys_of(shards)
@@ -65,7 +69,7 @@ def choose(
     named = read_protocol(options)[split == "train"]
     pairing = named_pairing(named, items, options.pairs, settings.seed)
     if not pairing.pairs:
-        raise RunError(
+        raise NoPairError(
             f"evaluate: not one pair of {options.protocol_file} has both sides among the "
             f"{len(keys)} {split} clips; missing are {len(pairing.missing)} names, the first "
             f"{pairing.missing[0]}; preprocess the collection with its published splits"

@@ -9,10 +9,10 @@ import pytest
 from datasets.clips import Clip
 from datasets.shards import write_clips
 from infra.command_line import load
-from infra.errors import RunError, SettingsError
+from infra.errors import SettingsError
 from infra.settings import Settings
 from workflows.evaluate import check
-from workflows.pairing import choose, keys_of
+from workflows.pairing import NoPairError, choose, keys_of
 
 PAIRS = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t3\nCat\t1\t2\nCat\t1\tDan\t1\n"
 
@@ -58,9 +58,9 @@ def test_clips_of_the_held_out_split_are_measured(tmp_path: Path, shard: str) ->
 def test_clips_without_the_people_of_a_split_are_refused_with_a_name(
     tmp_path: Path, shard: str
 ) -> None:
-    with pytest.raises(RunError, match=r"not one pair.*missing are 3 names, the first Cat_0001"):
+    with pytest.raises(NoPairError, match=r"not one pair.*missing are 3 names, the first Cat_0001"):
         choose(settings(tmp_path, protocol_split=2), "test", [shard], None)
-    with pytest.raises(RunError, match="among the 4 train clips"):
+    with pytest.raises(NoPairError, match="among the 4 train clips"):
         choose(settings(tmp_path), "train", [shard], None)
 
 
