@@ -27,7 +27,7 @@ class Mark(BaseModel):
 
     step: int
     world_size: int
-    score: float | None  # validation PSNR [dB], where this step was validated
+    score: float | None  # of the validation by which the best is told, where there was one
     scalars: dict[str, float]
     fingerprint: str  # of the settings and the clips
     seed: int  # with `shards` it decides the order of the rows
@@ -67,6 +67,11 @@ class Checkpoints:
         marks = self.complete()
         self._keep({_name(mark.step) for mark in marks})
         return marks[-1].step if marks else None
+
+    def best(self) -> int | None:
+        """The step of the checkpoint with the best validation, the later one of equals."""
+        found = best_of(self.complete())
+        return None if found is None else found.step
 
     def at(self, step: int) -> Mark:
         """What the checkpoint of a step is of."""
@@ -123,9 +128,8 @@ class Checkpoints:
             rmtree(taken, ignore_errors=True)
         if self.rank == 0:
             marks = self.complete()
-            scored = [found for found in marks if found.score is not None]
-            best = max(scored, key=lambda found: found.score or 0.0, default=None)
-            self._keep({_name(found.step) for found in (*marks[-1:], best) if found}, mark.step)
+            kept = (*marks[-1:], best_of(marks))
+            self._keep({_name(found.step) for found in kept if found}, mark.step)
 
     def _keep(self, names: set[str], before: int | None = None) -> None:
         """Remove all other checkpoints, or only those of steps before one."""
@@ -142,6 +146,12 @@ class Checkpoints:
         """The first folder below the URI that holds a file, and the file's place in it."""
         folder, _, name = file.removeprefix(self.uri + "/").partition("/")
         return folder, name
+
+
+def best_of(marks: list[Mark]) -> Mark | None:
+    """The one with the highest score, the last of equals; None where none was validated."""
+    scored = [(mark.score, mark.step, mark) for mark in marks if mark.score is not None]
+    return max(scored, key=lambda item: item[:2])[2] if scored else None
 
 
 def _name(step: int) -> str:

@@ -4,6 +4,7 @@ It serves every objective (recogniser, warp predictor, restoration) and every en
 neither Ray nor DeepSpeed: what `report` does with scalars and checkpoints is the caller's affair.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from infra.engines import Engine
 from infra.errors import FaultError, TrainingError
-from infra.plan import Plan, due, learning_rate
+from infra.plan import Plan, due, judged, learning_rate
 from infra.skipping import Keep, SkippedUpdates
 from infra.updates import on_device
 
@@ -32,7 +33,7 @@ def train(
     evaluate: Callable[[], dict[str, float]] | None = None,
     keep: Keep | None = None,
 ) -> None:
-    """Train for `plan.steps` optimiser steps or `plan.seconds`, from a checkpoint if one is given.
+    """Train for `plan.steps`, `plan.seconds` or while `plan.patience` lasts; may go on from a file.
 
     `batches(row)` iterates over batches of this rank from global row `row` on, so that a resumed
     training goes on with the clip after the last one seen. `report(scalars, folder)` is called
@@ -41,8 +42,8 @@ def train(
     TrainingError where the checkpoint is of other settings, or too many updates in a row were not
     finite: `keep(name, batch)` then stores the batch.
     """
-    state: dict[str, Any] = {"step": 0, "rows_seen": 0, "seconds": 0.0, "skipped": 0}
-    state["fingerprint"] = plan.fingerprint
+    state: dict[str, Any] = {"step": 0, "rows_seen": 0, "seconds": 0.0, "skipped": 0, "worse": 0}
+    state |= {"best": -math.inf, "fingerprint": plan.fingerprint}
     if resume_from is not None:
         state |= _resume(engine, resume_from, plan.fingerprint)
     skipped = SkippedUpdates(plan.max_skipped, engine.rank, keep, state["skipped"])
@@ -82,6 +83,7 @@ def train(
         if evaluated and evaluate is not None:
             with engine.result():
                 scalars |= {f"validation_{name}": value for name, value in evaluate().items()}
+            last |= judged(plan, state, scalars)
         state.update(skipped=skipped.count)
         _hand_over(engine, report, scalars, state if saved and plan.checkpoint_every else None)
         mark, rows_at_mark, waited = time.perf_counter(), state["rows_seen"], 0.0

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Plan:
     fingerprint: str = ""
     seconds: float | None = None  # of training in all, with what came before a resume
     max_skipped: int = 25  # updates in a row
+    score: str = "psnr"  # the validation that says which checkpoint is the best
+    patience: int | None = None  # validations without a better one before training stops
 
 
 def learning_rate(plan: Plan, step: int) -> float:
@@ -33,6 +35,14 @@ def learning_rate(plan: Plan, step: int) -> float:
         return rate
     share = (step - 1) / max(1, plan.steps - 1)
     return rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def judged(plan: Plan, state: dict[str, Any], scalars: dict[str, float]) -> bool:
+    """Note a validation in the training's state; whether `patience` of them were not the best."""
+    score = scalars.get(f"validation_{plan.score}", -math.inf)
+    state["worse"] = 0 if score >= state["best"] else state["worse"] + 1
+    state["best"] = max(score, state["best"])
+    return plan.patience is not None and state["worse"] >= plan.patience
 
 
 def due(step: int, every: int | None) -> bool:

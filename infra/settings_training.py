@@ -98,6 +98,11 @@ class RecogniserSettings(OptimiserSettings):
     )
     width: float = Field(0.125, gt=0, le=1, description="channels per channel of VGG-16")
     input_size: Positive = Field(64, description="side of its input [px]; 224 as published")
+    balanced: bool = Field(True, description="draw every person's clips equally often")
+    evaluate_every: Positive = Field(50, description="steps from one validation to the next")
+    patience: Positive | None = Field(
+        4, description="stop after so many validations in a row that were not the best; none = off"
+    )
     steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
     batch_size: Positive = 32
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")

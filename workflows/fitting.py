@@ -34,5 +34,6 @@ def ended(work: Work, last: dict[str, Any], names: tuple[str, ...] = ()) -> dict
     if last.get("skipped"):
         counts["skipped_updates"] = int(last["skipped"])
     if counts["step"] < work.plan.steps:
-        counts["stopped"] = f"after {work.options.minutes:g} min of {work.plan.steps} steps"
+        why = "no better validation" if work.plan.patience else f"{work.options.minutes:g} min"
+        counts["stopped"] = f"after {why} of {work.plan.steps} steps"
     return counts

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from datasets.reader import ShardReader
 from infra import storage
-from infra.checkpoints import Mark
+from infra.checkpoints import Checkpoints, Mark
 from infra.engines import Engine
 from infra.plan import Plan
 from infra.profiling import traced
@@ -40,6 +40,7 @@ class Job:
     columns: list[str]
     metadata: dict[str, str]
     labels: dict[str, int] | None = None  # identity → class, where the objective wants "label"
+    balanced: bool = False  # every identity equally often
     evaluate: Callable[[], dict[str, float]] | None = None
     panels: dict[str, Panel] = field(default_factory=dict)  # pictures for TensorBoard
     notes: list[str] = field(default_factory=list)  # what it starts from
@@ -105,7 +106,7 @@ def batches_of(
     options = work.options
     reader = ShardReader(
         work.shards, options.batch_size, seed=work.seed, columns=job.columns,
-        rank=rank, world_size=world_size,
+        rank=rank, world_size=world_size, balanced=job.balanced,
     )  # fmt: skip
 
     def labelled(row: int) -> Iterator[Arrays]:
@@ -145,13 +146,21 @@ def mark_of(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
     return Mark(
         step=int(scalars["step"]),
         world_size=world_size,
-        score=scalars.get("validation_psnr"),
+        score=scalars.get(f"validation_{work.plan.score}"),
         scalars=scalars,
         fingerprint=work.plan.fingerprint,
         seed=work.seed,
         shards=[uri.rsplit("/", 1)[-1] for uri in work.shards],
         versions=versions(),
     )
+
+
+def take_best(checkpoints: Checkpoints, engine: Engine, step: int | None) -> None:
+    """Go back to the checkpoint of a step: where training stops early, its end is not the best."""
+    if step is not None:
+        with checkpoints.files(checkpoints.at(step)) as folder:
+            assert folder is not None
+            engine.load(folder)
 
 
 def write_weights(work: Work, job: Job, engine: Engine) -> None:

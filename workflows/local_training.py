@@ -8,7 +8,16 @@ from infra import storage
 from infra.checkpoints import Checkpoints
 from infra.engines import TorchEngine
 from infra.loop import train
-from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, watch_of, write_weights
+from workflows.jobs import (
+    Work,
+    batches_of,
+    keeper,
+    mark_of,
+    open_job,
+    take_best,
+    watch_of,
+    write_weights,
+)
 
 
 def fit(work: Work) -> dict[str, float]:
@@ -38,6 +47,8 @@ def fit(work: Work) -> dict[str, float]:
             )
     finally:
         checkpoints.wait()
+    if work.plan.patience is not None:
+        take_best(checkpoints, engine, checkpoints.best())
     write_weights(work, job, engine)
     watch.close()
     return last

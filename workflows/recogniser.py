@@ -1,6 +1,8 @@
 """Stage recogniser: VGG-Face from the user's file, or a VGG-16 trained on the training people."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from workflows.fitting import ended, fit
 from workflows.jobs import Job, Work, plan_of
 from workflows.panels import augmented_panel
 from workflows.scoring import describe, pairs_of, pictures, validation_clips, verification
+
+HELD_OUT = 600  # validation clips, and half as many pairs of each kind
 
 
 def recogniser(settings: Settings, run: Run) -> None:
@@ -72,47 +76,68 @@ def _train(settings: Settings, run: Run, stage: Stage) -> None:
     shards = clips.shards(run, "train")
     people = identities(shards)
     stage.counts["training_identities"] = len(people)
-    plan = plan_of(settings.recogniser, clips.rows(shards), run.record("clips").digest)
+    options = settings.recogniser
+    digest = run.record("clips").digest
+    plan = plan_of(options, clips.rows(shards), digest, options.evaluate_every)
+    plan = replace(plan, score="verification", patience=options.patience)
     work = Work(
         name="recogniser",
         folder=stage.uri,
         shards=shards,
-        options=settings.recogniser,
+        options=options,
         plan=plan,
         seed=settings.seed,
-        build=partial(_build, settings, shards, people),
+        build=partial(_build, settings, run, people),
     )
     stage.counts |= ended(work, fit(settings, work), ("accuracy",))
 
 
-def _build(settings: Settings, shards: list[str], people: list[str]) -> Job:
+def _build(settings: Settings, run: Run, people: list[str]) -> Job:
     options = settings.recogniser
     network = FaceRecogniser(
         identities=len(people), width=options.width, input_size=options.input_size
     )
     objective = Recognition(network)
-    some = validation_clips(shards, limit=8)
+    some = validation_clips(clips.shards(run, "train"), limit=8)
     assert some is not None, "there are training people, so there are clips"
     return Job(
         objective=objective,
         columns=["high", "identity"],
         metadata=network.description(),
         labels={name: index for index, name in enumerate(people)},
+        balanced=options.balanced,
+        evaluate=_held_out(settings, run, network),
         panels={"faces": partial(augmented_panel, some["high"], objective.degrade)},
     )
 
 
+def _held_out(
+    settings: Settings, run: Run, network: FaceRecogniser
+) -> Callable[[], dict[str, float]] | None:
+    """What verifies validation people; None where they give no pairs."""
+    some = validation_clips(clips.shards(run, "validation"), limit=HELD_OUT)
+    pairs = pairs_of(some, settings.seed, HELD_OUT // 2) if some is not None else None
+    if some is None or pairs is None:
+        return None
+
+    def evaluate() -> dict[str, float]:
+        training = network.training
+        percent = verification(describe(network, pictures(some["high"])), pairs)
+        network.train(training)
+        return {"verification": percent}
+
+    return evaluate
+
+
 def _judge(settings: Settings, run: Run, stage: Stage) -> None:
     """Every verification figure rests on the recogniser: say what it reaches on real pictures."""
-    held_out = validation_clips(clips.shards(run, "validation"), limit=600)
-    pairs = pairs_of(held_out, settings.seed, 300) if held_out is not None else None
-    if held_out is None or pairs is None:
-        stage.counts["held_out_verification"] = "not measured: no pairs of validation people"
-        return
     with storage.local_file(stage.path("weights.safetensors")) as path:
-        network = load_vgg_face(path).eval()
-    percent = verification(describe(network, pictures(held_out["high"])), pairs)
-    stage.counts["held_out_verification"] = f"{percent:.1f} %"
+        held_out = _held_out(settings, run, load_vgg_face(path).eval())
+    stage.counts["held_out_verification"] = (
+        f"{held_out()['verification']:.1f} %"
+        if held_out is not None
+        else "not measured: no pairs of validation people"
+    )
 
 
 if __name__ == "__main__":

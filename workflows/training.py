@@ -10,7 +10,7 @@ import numpy as np
 import ray.train
 import torch
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.collective import broadcast_from_rank_zero
+from ray.train.collective import barrier, broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from datasets.shards import ShardError
@@ -19,7 +19,16 @@ from infra.checkpoints import Checkpoints
 from infra.engines import DeepSpeedEngine
 from infra.errors import FacestackError, FaultError
 from infra.loop import train
-from workflows.jobs import Work, batches_of, keeper, mark_of, open_job, watch_of, write_weights
+from workflows.jobs import (
+    Work,
+    batches_of,
+    keeper,
+    mark_of,
+    open_job,
+    take_best,
+    watch_of,
+    write_weights,
+)
 
 
 def fit(work: Work) -> dict[str, float]:
@@ -132,6 +141,10 @@ def _worker(work: Work) -> dict[str, float]:
             train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
     finally:
         checkpoints.wait()
+    if work.plan.patience is not None:
+        barrier()  # the files of all workers are there
+        best = broadcast_from_rank_zero(checkpoints.best() if rank == 0 else None)
+        take_best(checkpoints, engine, best)
     write_weights(work, job, engine)
     if watch is not None:
         watch.close()

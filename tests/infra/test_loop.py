@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,40 @@ def test_evaluation_joins_the_report() -> None:
     assert [(row["step"], row.get("validation_psnr")) for row in seen] == [
         (1, None), (2, 20.0), (4, 20.0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "stops"),
+    [
+        ([1, 2, 2, 1, 0, 3, 4, 5], None, 8),
+        ([1, 2, 2, 1, 0, 3, 4, 5], 2, 5),  # as good as the best starts the count anew
+        ([5, 1, 1, 1, 6, 1, 1, 1], 3, 4),
+        ([5, 1, 1, 6, 1, 1, 7, 8], 3, 8),
+    ],
+)
+def test_patience_counts_validations_that_were_not_the_best(
+    scores: list[float], patience: int | None, stops: int, tmp_path: Path
+) -> None:
+    """Stops at the first step with `patience` validations behind the last best; so does a resumed
+    training, which has the count from its checkpoint."""
+    plan = replace(PLAN, evaluate_every=1, score="quality", patience=patience)
+
+    def train_on(left: list[float], resume: Path | None = None) -> list[int]:
+        steps = []
+
+        def report(scalars: dict[str, float], folder: Path | None) -> None:
+            steps.append(int(scalars["step"]))
+            assert folder is not None  # what is validated is saved
+            if scalars["step"] == 3 and resume is None:
+                shutil.copytree(folder, tmp_path / "third")
+
+        given = iter(left)
+        evaluate = lambda: {"quality": next(given)}  # noqa: E731
+        train(TorchEngine(Squares()), batches, report, plan, resume, evaluate)
+        return steps
+
+    assert train_on(scores)[-1] == stops
+    assert train_on(scores[3:], tmp_path / "third") == list(range(4, stops + 1))
 
 
 def test_warm_up_rises_linearly() -> None:
