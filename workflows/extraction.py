@@ -59,6 +59,11 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
     return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
 
 
+def outcomes_in(row: Row) -> list[Row]:
+    """The outcomes in the row that `make_part` gave."""
+    return list(json.loads(row["outcomes"]))
+
+
 def outcome_of(source: Source, account: Account, part: str) -> Row:
     """What became of a source whose clips, if any, are in the file `part`."""
     return {

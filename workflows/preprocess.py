@@ -34,7 +34,7 @@ from infra.settings import Settings
 from workflows import splits
 from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main
-from workflows.extraction import Row, bundles, item, make_part
+from workflows.extraction import Row, bundles, item, make_part, outcomes_in
 from workflows.tables import write_errors
 
 
@@ -138,8 +138,8 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     )
     outcomes: list[Row] = []
     spoken = time.monotonic()
-    for outcome in data.iter_rows():
-        outcomes.append(outcome)
+    for row in data.iter_rows():
+        outcomes += outcomes_in(row)
         if time.monotonic() - spoken > 10:
             say(stage.name, f"{len(outcomes)} of {len(sources)} sources")
             spoken = time.monotonic()

@@ -1,6 +1,6 @@
 """The configurations of the paper's two collections read them as they are distributed."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,11 @@ from datasets.clips import Account
 from datasets.layouts import Source
 from datasets.shards import read_rows
 from infra import command_line
+from infra.runs import Stage
 from infra.settings import Settings
 from tests.datasets.media import moving_square, write_images
-from workflows.extraction import bundles, clips_by, item, make_part
+from workflows import preprocess
+from workflows.extraction import Row, bundles, clips_by, item, make_part, outcomes_in
 from workflows.preprocess import find
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +60,7 @@ def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
     (tmp_path / "Ann/Ann_0002.jpg").write_bytes(b"")
     settings, sources = settings_of("lfw.yaml", tmp_path)
     (bundle,) = bundles(sources)
-    outcomes = json.loads(make_part(settings, str(tmp_path / "run"), item(bundle))["outcomes"])
+    outcomes = outcomes_in(make_part(settings, str(tmp_path / "run"), item(bundle)))
     part = outcomes[0]["part"]
     clips = read_rows(part)
     assert [outcome["clips"] for outcome in outcomes] == [1, 0, 1, 1, 1, 1]
@@ -67,3 +69,36 @@ def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
     assert clips["video"].to_pylist()[:2] == ["Ann/Ann_0001.jpg", "Ann/Ann_0003.jpg"]
     boxes = clips["boxes"].combine_chunks().to_numpy_ndarray()
     assert boxes[0, 0] == pytest.approx([50, 50, 150, 150])
+
+
+def test_the_stage_takes_every_outcome_out_of_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With Ray Data replaced by a loop: more stills than one part holds."""
+    still = np.full((64, 64, 3), 90, np.uint8)
+    for number in range(66):
+        write_images(tmp_path / f"P{number:02d}", [f"P{number:02d}_0001.png"], [still])
+    rows: list[Row] = []
+
+    class Loop:
+        def map(self, function: Callable[[Row], Row], **_: object) -> "Loop":
+            rows[:] = [function(row) for row in rows]
+            return self
+
+        def iter_rows(self) -> list[Row]:
+            return rows
+
+    def from_items(items: list[Row], **_: object) -> Loop:
+        rows[:] = items
+        return Loop()
+
+    monkeypatch.setattr(preprocess.ray.data, "from_items", from_items)
+    options = {"clip": {"num_frames": 1}, "preprocess": {"workers": 1}}
+    settings = Settings.model_validate(options)
+    stage = Stage("preprocess", str(tmp_path / "run"))
+    outcomes = preprocess._extract(settings, stage, find(str(tmp_path)).sources)
+    assert len(rows) == 2
+    assert [outcome["name"] for outcome in outcomes] == [
+        f"P{number:02d}/P{number:02d}_0001.png" for number in range(66)
+    ]
+    assert {outcome["clips"] for outcome in outcomes} == {1}
