@@ -15,10 +15,11 @@ from datasets.bursts import CONTROL_POINTS, make_burst
 from datasets.crops import CONTEXT, TrackCrop, face_tracks
 from datasets.degrade import degrade
 from datasets.faces import Detector, Frame
+from datasets.footage import Footage, Limits
 from datasets.realistic import degrade_clip
 from datasets.sharpness import sharpness
 from datasets.sources import Source
-from datasets.video import MAX_PIXELS, Footage, open_source
+from datasets.video import open_source
 
 NUM_FRAMES = 25
 UNKNOWN = np.full((CONTROL_POINTS, 2), np.nan, np.float32)  # the motion of real footage
@@ -64,7 +65,8 @@ class Account:
     """What became of one source. It grows while the clips are read and is complete when they end.
 
     `tracks` counts those of faces large enough, and `rejected` by reason both the smaller ones and
-    those of `tracks` that gave no clip; `blurred` counts the clips left out as too blurred.
+    those of `tracks` that gave no clip; `blurred` counts the clips left out as too blurred,
+    `treated` the frames that needed a treatment on decoding, by which.
     """
 
     frames: int = 0
@@ -72,6 +74,7 @@ class Account:
     clips: int = 0
     blurred: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    treated: Counter[str] = field(default_factory=Counter)
     error: str = ""
 
     def fail(self, reason: str) -> None:
@@ -108,22 +111,22 @@ def clips_of(
     max_missed: int = 1,
     centre: float = 1.0,
     bursts: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    limits: Limits | None = None,
     account: Account | None = None,
 ) -> Iterator[Clip]:
     """Yields the clips of `source`, with memory bounded for any length of it.
 
     `detect` finds faces (None: the frames are crops already); `clip_stride` is the distance in
     frames between the centres of two clips of a track; the arguments from `context` to `centre`
-    are those of `crops.face_tracks`, `scale` and `blur_sigma` those of `degrade.degrade`;
-    `degradation` "realistic" draws one a clip in its place (`realistic.degrade_clip`); clips under
-    `min_sharpness` are left out. With `bursts` each face of a still becomes a clip of its own by
-    `bursts.make_burst`. Everything random comes from (`seed`, clip id). `account` is filled on the
-    way. Raises `video.DecodeError` for a source that cannot be read whole, possibly after some
-    clips: these must then be thrown away.
+    are those of `crops.face_tracks`, `scale` and `blur_sigma` those of `degrade.degrade`, `limits`
+    that of `video.open_source`; `degradation` "realistic" draws one a clip in its place
+    (`realistic.degrade_clip`); clips under `min_sharpness` are left out. With `bursts` each face of
+    a still becomes a clip of its own by `bursts.make_burst`. Everything random comes from (`seed`,
+    clip id). `account` is filled on the way. Raises `footage.DecodeError` for a source that cannot
+    be read whole, possibly after some clips: these must then be thrown away.
     """
     account = Account() if account is None else account
-    with open_source(source, max_pixels) as footage:
+    with open_source(source, limits) as footage:
         fps = float(footage.rate)
         footage = _counted(footage, account)
         still = None
@@ -273,5 +276,6 @@ def _counted(footage: Footage, account: Account) -> Footage:
         for frame in footage.frames():
             account.frames += 1
             yield frame
+        account.treated.update(footage.counts)
 
     return replace(footage, frames=frames)

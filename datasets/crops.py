@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from datasets.boxes import Square, widen
 from datasets.faces import Detector, Frame
+from datasets.footage import Footage
 from datasets.tracks import follow, follow_whole
-from datasets.video import Footage
 
 # Side of the crop over that of the detector's box: whole head from hair line to chin.
 CONTEXT = 1.3

@@ -53,7 +53,10 @@ def list_shards(folder: str) -> list[str]:
     """
     filesystem, path = fsspec.core.url_to_fs(folder)
     names = filesystem.ls(path, detail=False) if filesystem.isdir(path) else []
-    names = sorted(name for name in names if name.endswith(".parquet"))
+    names = sorted(
+        name for name in names
+        if name.endswith(".parquet") and not name.rsplit("/", 1)[-1].startswith(".")
+    )  # fmt: skip
     if not names:
         raise ShardError(f"{folder}: holds no shard (*.parquet); run the preprocess stage first")
     return [filesystem.unstrip_protocol(name) for name in names]

@@ -1,143 +1,207 @@
 """Opens a video file or a folder of images as a stream of RGB frames, or says what is wrong.
 
 A damaged file is refused as a whole: what is missing after the damage cannot be known. So iterate
-to the end before believing any frame. Codecs that carry no redundancy (WMV, VP8) can hide a flipped
-byte from the decoder; H.264 and MPEG-1 seldom do.
+to the end before believing any frame. Only the decoder can tell damage, and only where the codec
+has redundancy: H.264, MPEG-1, -2, -4 and WMV seldom hide a flipped bit; HEVC, VP8, VP9 and AV1
+mostly do.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from pathlib import PurePosixPath
 
 import av
-import cv2
-import fsspec
 import numpy as np
 from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
-from datasets.faces import Boxes
-from datasets.frame_files import LabelError, faces_of, missing_before
-from datasets.layouts import Source, is_image
+from datasets.footage import Bounds, DecodeError, Footage, Frame, Limits
+from datasets.images import open_images, short
+from datasets.layouts import Source
 from datasets.sources import locate
 
-MAX_PIXELS = 4096 * 4096
 IMAGE_RATE = Fraction(25)
 # A container's count may include frames that an edit list hides; more than this is missing data.
 MISSING_SHARE, MISSING_FRAMES, MISSING_SECONDS = 0.02, 2, 1.0
+# Playlists and scripts are formats to FFmpeg too, and would have it open other files and addresses;
+# and an image with the name of a video is decoded in full to learn its size.
+FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg"
+# Without it flipped bits decode to grey smears, and many without any error.
+DETECTION = "+crccheck+bitstream+buffer+explode"
 
-Frame = NDArray[np.uint8]
 
+@dataclass
+class _Tally:
+    """What has been decoded: sound frames, broken ones, and the time of the last [s]."""
 
-class DecodeError(ValueError):
-    """A source that cannot be read whole; the message names the file and what is wrong."""
-
-
-@dataclass(frozen=True)
-class Footage:
-    """An open source: `rate` in frames/s, `width` and `height` in pixels as shown (rotation
-    applied), and `frames()`, which streams H×W×3 uint8 RGB once from the first to the last.
-
-    `breaks` are the indices of frames before which others are missing. `faces` holds the boxes
-    N×4 (x, y, width, height) of each frame where the source tells them."""
-
-    name: str
-    rate: Fraction
-    width: int
-    height: int
-    frames: Callable[[], Iterator[Frame]]
-    breaks: frozenset[int] = frozenset()
-    faces: tuple[Boxes, ...] | None = None
+    frames: int = 0
+    broken: int = 0
+    end: float = 0.0
 
 
 def open_source(
-    source: Source, max_pixels: int = MAX_PIXELS, image_rate: Fraction = IMAGE_RATE
+    source: Source, limits: Limits | None = None, image_rate: Fraction = IMAGE_RATE
 ) -> AbstractContextManager[Footage]:
     """Opens `source` for reading, as a context manager that gives a `Footage`.
 
-    `max_pixels` bounds width·height of a frame; `image_rate` is the rate of images.
-    Opening and iterating raise `DecodeError` for what is empty, not a video, without a video
-    stream, damaged, truncated, too large, or of differing image sizes.
+    `image_rate` is the rate of images. Opening and iterating raise `DecodeError` for
+    what is empty, not a video, without a video stream, damaged, truncated, beyond `limits`, or of
+    differing image sizes.
     """
+    limits = limits or Limits()
+    if not _is_text(source.name):
+        raise DecodeError(f"{source.name!a}: the name is not UTF-8; rename the file")
     if source.kind == "video":
-        return _open_video(source, max_pixels)
-    return _open_images(source, max_pixels, image_rate)
+        return _open_video(source, limits)
+    return open_images(source, limits, image_rate)
 
 
 @contextmanager
-def _open_video(source: Source, max_pixels: int) -> Iterator[Footage]:
+def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
+    bounds = Bounds(source.name, limits)
     filesystem, path = locate(source.uri)
     with ExitStack() as stack:
         try:
             if filesystem.size(path) == 0:
                 raise DecodeError(f"{source.name}: the file is empty")
             file = stack.enter_context(filesystem.open(path, "rb"))
-            container = stack.enter_context(av.open(file, mode="r", metadata_errors="replace"))
+            # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
+            options = {"format_whitelist": FORMATS, "max_pixels": str(limits.max_pixels)}
+            container = stack.enter_context(
+                av.open(file, "r", options=options, metadata_errors="replace")
+            )
         except (av.FFmpegError, OSError) as error:
-            raise DecodeError(f"{source.name}: not a readable video ({_short(error)})") from error
+            raise DecodeError(f"{source.name}: not a readable video ({short(error)})") from error
         if not container.streams.video:
             raise DecodeError(f"{source.name}: has no video stream")
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise DecodeError(f"{source.name}: its codec is not known here")
+        if not stream.width:
+            raise DecodeError(
+                f"{source.name}: its frames are of more than {limits.max_pixels} pixels, or "
+                "damaged; scale it down or raise max_pixels"
+            )
         # One thread: Ray gives a task one core, and runs as many tasks as there are cores.
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
-        # Without it flipped bytes decode to grey smears and no error.
-        stream.codec_context.options = {"err_detect": "explode"}
-        decoder = _decoded(container, stream, source.name, max_pixels)
+        stream.codec_context.options = {
+            "err_detect": DETECTION,
+            "max_pixels": str(limits.max_pixels),  # the stream may declare more than its container
+        }
+        counts: Counter[str] = Counter()
+        decoder = _decoded(container, stream, bounds, counts)
         first = next(decoder, None)
         if first is None:
             raise DecodeError(f"{source.name}: no frame could be decoded")
         height, width = first.shape[:2]
         frames = chain([first], decoder)
         rate = stream.average_rate or stream.guessed_rate or IMAGE_RATE
-        yield Footage(source.name, Fraction(rate), width, height, lambda: frames)
+        yield Footage(source.name, Fraction(rate), width, height, lambda: frames, counts=counts)
 
 
 def _decoded(
-    container: InputContainer, stream: VideoStream, name: str, max_pixels: int
+    container: InputContainer, stream: VideoStream, bounds: Bounds, counts: Counter[str]
 ) -> Iterator[Frame]:
     """Streams the frames of `stream` upright, and raises where its data ends or breaks early."""
-    _check_pixels(name, stream.width, stream.height, max_pixels)
-    count, end = 0, 0.0
+    bounds.check_size(stream.width, stream.height)
+    promised = _promised_seconds(container, stream)
+    bounds.check_length(promised or 0.0)
+    tally = _Tally()
     convert = VideoReformatter()  # a frame's own would be set up anew for each of them
-    shape: tuple[int, ...] = ()
     try:
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise DecodeError(f"{name}: damaged at frame {count}")
-            _check_pixels(name, frame.width, frame.height, max_pixels)
-            image = _upright(frame, convert)
-            if shape and image.shape != shape:
-                raise DecodeError(
-                    f"{name}: frame {count} is {_size(image.shape)}, not "
-                    f"{_size(shape)} as those before it"
-                )
-            shape, count = image.shape, count + 1
-            end = frame.time if frame.time is not None else end
-            yield image
+        for frame in _progressive(_sound(container, stream, bounds, tally), counts):
+            image = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            image = image.astype(np.uint8, copy=False)
+            yield np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
     except (av.FFmpegError, OSError) as error:
-        raise DecodeError(f"{name}: damaged after frame {count} ({_short(error)})") from error
-    _check_whole(container, stream, name, count, end)
+        what = "damaged" if isinstance(error, av.FFmpegError) else "not readable to its end,"
+        raise DecodeError(
+            f"{bounds.name}: {what} after frame {tally.frames} ({short(error)})"
+        ) from error
+    _check_whole(stream, bounds.name, tally, promised)
 
 
-def _upright(frame: av.VideoFrame, convert: VideoReformatter) -> Frame:
-    image = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
-    image = image.astype(np.uint8, copy=False)
-    return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+def _sound(
+    container: InputContainer, stream: VideoStream, bounds: Bounds, tally: _Tally
+) -> Iterator[av.VideoFrame]:
+    """Streams the frames up to the first broken or concealed one; those behind it are decoded
+    only to count them, for the error that is then raised."""
+    first: tuple[int, int, int] | None = None
+    start = float((stream.start_time or 0) * (stream.time_base or 0))
+    for packet in container.demux(stream):
+        bounds.check_time()
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            tally.broken += 1
+            continue
+        for frame in frames:
+            bounds.check_size(frame.width, frame.height)
+            tally.broken += frame.is_corrupt
+            tally.end = frame.time if frame.time is not None else tally.end
+            bounds.check_length(tally.end - start)
+            if tally.broken:
+                continue
+            shape = frame.width, frame.height, frame.rotation
+            first = first or shape
+            if shape != first:
+                raise DecodeError(
+                    f"{bounds.name}: frame {tally.frames} is {_shown(*shape)}, not "
+                    f"{_shown(*first)} as those before it"
+                )
+            tally.frames += 1
+            yield frame
+    if tally.broken:
+        raise DecodeError(
+            f"{bounds.name}: damaged after frame {tally.frames}: broken or "
+            f"concealed by the decoder: {tally.broken}; get a sound copy"
+        )
 
 
-def _check_whole(
-    container: InputContainer, stream: VideoStream, name: str, count: int, end: float
-) -> None:
+def _progressive(frames: Iterator[av.VideoFrame], counts: Counter[str]) -> Iterator[av.VideoFrame]:
+    """Passes frames on, one for one; from the first interlaced one on through FFmpeg's bwdif,
+    which rebuilds the lines of the later field and leaves progressive frames as they are."""
+    graph: av.filter.Graph | None = None
+    for frame in frames:
+        if frame.interlaced_frame:
+            counts["deinterlaced frames"] += 1
+        if graph is None and frame.interlaced_frame:
+            graph = av.filter.Graph()
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format,
+                time_base=frame.time_base,
+            )  # fmt: skip
+            bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+            graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+        if graph is None:
+            yield frame
+            continue
+        graph.push(frame)
+        yield from _ready(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _ready(graph)
+
+
+def _ready(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+        assert isinstance(frame, av.VideoFrame)
+        yield frame
+
+
+def _check_whole(stream: VideoStream, name: str, tally: _Tally, promised: float | None) -> None:
     """Compares what was decoded with what the container promised: a truncated file ends early."""
+    count = tally.frames
     if stream.frames and count < stream.frames * (1 - MISSING_SHARE) - MISSING_FRAMES:
         raise DecodeError(
             f"{name}: truncated or damaged: {count} of the {stream.frames} frames that its header "
@@ -145,11 +209,10 @@ def _check_whole(
         )
     if count == 0 or stream.frames:
         return
-    promised = _promised_seconds(container, stream)
-    start = float((stream.start_time or 0) * (stream.time_base or 0))
-    if promised is not None and end - start < promised * (1 - MISSING_SHARE) - MISSING_SECONDS:
+    length = tally.end - float((stream.start_time or 0) * (stream.time_base or 0))
+    if promised is not None and length < promised * (1 - MISSING_SHARE) - MISSING_SECONDS:
         raise DecodeError(
-            f"{name}: truncated or damaged: the video ends at {end - start:.1f} s of the "
+            f"{name}: truncated or damaged: the video ends at {length:.1f} s of the "
             f"{promised:.1f} s that its header promises"
         )
 
@@ -164,81 +227,10 @@ def _promised_seconds(container: InputContainer, stream: VideoStream) -> float |
     return None  # the container's length may be that of its sound
 
 
-@contextmanager
-def _open_images(source: Source, max_pixels: int, rate: Fraction) -> Iterator[Footage]:
-    filesystem, path = locate(source.uri)
-    paths = [path] if source.kind == "image" else _images_in(filesystem, path, source.name)
-    names = [PurePosixPath(path).name for path in paths]
-    try:
-        faces = faces_of(source.labels, names) if source.labels else None
-    except LabelError as error:
-        raise DecodeError(f"{source.name}: {error}") from error
-    first = _read_image(filesystem, paths[0], source.name, max_pixels)
-
-    def frames() -> Iterator[Frame]:
-        yield first
-        for path in paths[1:]:
-            image = _read_image(filesystem, path, source.name, max_pixels)
-            if image.shape != first.shape and source.kind != "crops":
-                raise DecodeError(
-                    f"{source.name}: {PurePosixPath(path).name} is {_size(image.shape)}, but "
-                    f"{PurePosixPath(paths[0]).name} is {_size(first.shape)}; the images of one "
-                    "folder must have one size"
-                )
-            yield image
-
-    height, width = first.shape[:2]
-    yield Footage(source.name, rate, width, height, frames, missing_before(names), faces)
+def _is_text(name: str) -> bool:
+    """Whether a name can be stored; Linux allows any bytes, which Python keeps as surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
-def _images_in(filesystem: fsspec.AbstractFileSystem, folder: str, name: str) -> list[str]:
-    try:
-        paths = sorted(filter(is_image, filesystem.ls(folder, detail=False)), key=_natural)
-    except OSError as error:
-        raise DecodeError(f"{name}: not a readable folder ({_short(error)})") from error
-    if not paths:
-        raise DecodeError(f"{name}: the folder holds no image")
-    return paths
-
-
-def _read_image(
-    filesystem: fsspec.AbstractFileSystem, path: str, name: str, max_pixels: int
-) -> Frame:
-    file = PurePosixPath(path).name
-    label = name if PurePosixPath(name).name == file else f"{name}/{file}"
-    try:
-        data = filesystem.cat_file(path)
-    except OSError as error:
-        raise DecodeError(f"{label}: cannot be read ({_short(error)})") from error
-    if not data:
-        raise DecodeError(f"{label}: the file is empty")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise DecodeError(f"{label}: not a readable image ({_short(error)})") from error
-    if image is None:
-        raise DecodeError(f"{label}: not a readable image")
-    _check_pixels(label, image.shape[1], image.shape[0], max_pixels)
-    return image
-
-
-def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise DecodeError(
-            f"{name}: a frame of {width}×{height} is more than {max_pixels} pixels; scale the "
-            "video down or raise max_pixels"
-        )
-
-
-def _natural(path: str) -> list[tuple[int, str]]:
-    """Key that puts img2 before img10: runs of digits compare as numbers."""
-    parts = re.split(r"(\d+)", PurePosixPath(path).name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}×{shape[0]}"
-
-
-def _short(error: Exception) -> str:
-    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:120]
+def _shown(width: int, height: int, rotation: int) -> str:
+    return f"{width}×{height}" + (f" turned by {rotation}°" if rotation else "")

@@ -149,7 +149,13 @@ class Stage:
 
 def say(stage: str, text: str) -> None:
     """One line of progress."""
-    print(f"[{stage}] {text}", flush=True)
+    print(printable(f"[{stage}] {text}"), flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with line breaks, control characters and what is no character at all escaped:
+    names of files may hold any of them."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def versions() -> dict[str, str]:

@@ -90,6 +90,8 @@ class PreprocessSettings(Section):
     train_share: Fraction = Field(0.7, description="share of identities for training")
     validation_share: Fraction = Field(0.15, description="share of identities for validation")
     max_pixels: Positive = Field(3840 * 2160, description="larger frames are refused [px]")
+    max_seconds: float = Field(14400, gt=0, description="longer videos are refused [s of play]")
+    time_limit: float = Field(7200, gt=0, description="longest work on one video [s by the clock]")
     shard_megabytes: Positive = Field(128, description="size a shard is filled to [MB]")
     workers: int | None = Field(None, gt=0, description="videos at once; none = one a CPU")
     max_error_share: Fraction = Field(

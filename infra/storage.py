@@ -3,12 +3,15 @@
 Local paths and `s3://` go through fsspec; credentials come from the environment alone
 (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, …). A write is whole or absent: local
 files are written under a temporary name and renamed, and an object appears when its put ends.
-A storage that does not answer is asked again for PATIENCE seconds; then, and where a disk is full,
+A storage that does not answer is asked again for PATIENCE seconds, and by its client as often as
+AWS_MAX_ATTEMPTS says where files are streamed; then, and where a disk is full,
 FaultError names the file.
 """
 
+import errno
 import json
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -17,12 +20,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from fsspec.core import url_to_fs
 
 from infra.errors import FaultError, RunError
 
-PATIENCE = 120.0  # seconds
+PATIENCE = float(os.environ.get("FACESTACK_PATIENCE", "120"))  # seconds
+# For every client in this process: s3fs, and pyarrow under Ray.
+os.environ.setdefault("AWS_RETRY_MODE", "standard")
+os.environ.setdefault("AWS_MAX_ATTEMPTS", "8")
+# Files being written, here and by datasets.shards; a killed process leaves them behind.
+TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp|\.tmp-[0-9a-f]{32}-.*", re.DOTALL)
+OUT_OF_REACH = (
+    ConnectionError, HTTPClientError, aiohttp.ClientError, NoCredentialsError,
+    PartialCredentialsError,
+)  # fmt: skip
 Answer = TypeVar("Answer")
 
 
@@ -53,10 +73,11 @@ def files(uri: str, suffix: str = "") -> list[str]:
     fs, path = url_to_fs(uri)
     fs.invalidate_cache()
     found = _patiently(uri, lambda: fs.find(path) if fs.exists(path) else [])
+    fs.invalidate_cache()  # or a file that another process writes would stay unseen by this one
     return sorted(
         str(fs.unstrip_protocol(f)) if not is_local(uri) else f
         for f in found
-        if f.endswith(suffix) and ".tmp-" not in f
+        if f.endswith(suffix) and not TEMPORARY.fullmatch(f.rsplit("/", 1)[-1])
     )
 
 
@@ -150,6 +171,47 @@ def remove(uri: str) -> None:
     fs, path = url_to_fs(uri)
     fs.invalidate_cache()
     _patiently(uri, lambda: fs.rm(path, recursive=True) if fs.exists(path) else None)
+
+
+def sweep(uri: str) -> None:
+    """Remove what killed writers left below a local folder; call it when none is at work."""
+    if is_local(uri):
+        for path in Path(absolute(uri)).rglob(".*"):
+            if TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def failure(error: BaseException) -> str:
+    """Why disk or object storage as a whole cannot be used, in one line; "" for any other error.
+
+    A missing or forbidden object is no such failure: that concerns one input.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, FaultError):
+            return str(seen)
+        if isinstance(seen, ClientError):
+            status = seen.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if status >= 500 or status == 429:
+                return f"the object storage keeps answering {status}; run again when it is back"
+        elif isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"no space is left ({seen}); make some and run again"
+        elif isinstance(seen, OUT_OF_REACH):
+            text = re.sub(r"//[^/@\s]*@", "//", " ".join(str(seen).split()))
+            return f"the object storage cannot be used: {text}"
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn an error that `failure` knows into a FaultError."""
+    try:
+        yield
+    except Exception as error:
+        if reason := failure(error):
+            raise FaultError(reason) from error
+        raise
 
 
 def upload(local: Path, uri: str) -> None:

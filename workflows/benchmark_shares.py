@@ -14,7 +14,7 @@ from unittest.mock import patch
 from datasets import clips, crops
 from datasets.assembly import assemble_shard, part_rows, plan_shards
 from datasets.faces import Detector
-from datasets.video import Footage
+from datasets.footage import Footage
 from infra.settings import Settings
 from workflows import extraction, preprocess
 

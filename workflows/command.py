@@ -10,9 +10,9 @@ import sys
 import traceback
 
 from datasets.shards import ShardError
-from infra import cluster, command_line
+from infra import cluster, command_line, storage
 from infra.errors import FacestackError, SettingsError
-from infra.runs import Run
+from infra.runs import Run, printable
 from infra.settings import Settings
 
 # Stage → folder of the run with its completion record; full.py runs them in this order.
@@ -36,15 +36,16 @@ def main(names: list[str], about: str) -> int:
         run = Run(chosen.run, force=forced(chosen.force))
         # Imported by its full name, not as __main__, so that workers find what the stage sends.
         modules = {name: importlib.import_module(f"workflows.{name}") for name in names}
-        for module in modules.values():
-            # What can be refused is refused before hours of work, and before anything is written.
-            getattr(module, "check", _nothing)(chosen)
-        for name, module in modules.items():
-            at_work = f"stage {name}"
-            getattr(module, name)(chosen, run)
-        return max(_status(run, FOLDERS[name]) for name in names)
+        with storage.reporting():
+            for module in modules.values():
+                # What can be refused is refused before hours of work and before a file is written.
+                getattr(module, "check", _nothing)(chosen)
+            for name, module in modules.items():
+                at_work = f"stage {name}"
+                getattr(module, name)(chosen, run)
+            return max(_status(run, FOLDERS[name]) for name in names)
     except FacestackError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return error.status
     except ShardError as error:
         print(f"error: {error}", file=sys.stderr)

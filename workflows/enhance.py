@@ -8,9 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,23 +22,25 @@ from datasets.crops import crop, widen
 from datasets.degrade import degrade
 from datasets.encode import write_video
 from datasets.faces import Boxes, Detector
+from datasets.footage import DecodeError, Footage
 from datasets.layouts import Source
 from datasets.tracks import follow, follow_whole
-from datasets.video import DecodeError, Footage, open_source
+from datasets.video import open_source
 from infra import cluster, storage
-from infra.errors import SettingsError
+from infra.attempts import SUFFIX, attempt, forget
+from infra.errors import FacestackError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
 from model.network import parse_variant
 from model.streaming import restore
 from workflows.command import main
-from workflows.extraction import face_detector
+from workflows.extraction import face_detector, item, limits, sources_of
 from workflows.methods import networks
 from workflows.preprocess import find
 from workflows.scoring import to_bytes
 from workflows.tables import write_errors, write_rows
+from workflows.tasks import Row, as_text, faults_as_rows, rows
 
-Row = dict[str, Any]
 # A crop of at most this many times the network's input side is taken as it is.
 NATIVE = 1.5
 CRF = 14
@@ -127,7 +128,7 @@ def check(settings: Settings) -> None:
 def _restore_all(settings: Settings, run: Run, stage: Stage, sources: list[Source]) -> list[Row]:
     gpus = settings.enhance.gpus_per_worker
     workers = settings.enhance.workers or cluster.gpu_count() or cluster.cpu_count()
-    items = [asdict(source) for source in sources]
+    items = [item([source]) for source in sources]
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
         Enhancer,
         fn_constructor_args=(settings, run, stage.uri),
@@ -135,8 +136,9 @@ def _restore_all(settings: Settings, run: Run, stage: Stage, sources: list[Sourc
         num_cpus=1,
         num_gpus=gpus or None,
     )
+    forget(stage.uri)
     outcomes: list[Row] = []
-    for outcome in data.iter_rows():
+    for outcome in rows(data):
         outcomes.append(outcome)
         found = outcome["reason"] or f"{len(outcome['tracks'])} tracks"
         say(stage.name, f"{len(outcomes)} of {len(sources)}: {outcome['name']}: {found}")
@@ -158,30 +160,36 @@ class Enhancer:
 
     def __call__(self, row: Row) -> Row:
         """Restore one source; whatever is wrong with it becomes its outcome's reason."""
-        source = Source(**row)
+        (source,) = sources_of(row)
+        return faults_as_rows(self._outcome, source)
+
+    def _outcome(self, source: Source) -> Row:
         record = storage.join(self.folder, safe_name(source), "outcome.json")
         if storage.exists(record):
             return dict(storage.read_json(record))
         tracks: list[Row] = []
         reason = ""
         try:
-            tracks = self._restore(source)
+            with storage.reporting(), attempt(record + SUFFIX):
+                tracks = self._restore(source)
             reason = "" if tracks else f"{source.name}: no face was found"
+        except FacestackError:  # the run folder's fault, not the input's
+            raise
         except DecodeError as error:
             reason = str(error)
         except Exception as error:  # whatever one input does to us, the others go on
             reason = f"{source.name}: {type(error).__name__}: {error}"
         outcome = {
-            "name": source.name,
-            "uri": source.uri,
+            "name": as_text(source.name),
+            "uri": as_text(source.uri),
             "tracks": tracks,
-            "reason": " ".join(reason.split()),
+            "reason": as_text(" ".join(reason.split())),
         }
         storage.write_json(record, outcome)
         return outcome
 
     def _restore(self, source: Source) -> list[Row]:
-        with open_source(source, self.settings.preprocess.max_pixels) as footage:
+        with open_source(source, limits(self.settings)) as footage:
             rate = footage.rate
             tracks = self._low_tracks(footage)
         return [
@@ -253,10 +261,13 @@ class Enhancer:
 def safe_name(source: Source) -> str:
     """The folder of a source's results: its name, made unique and safe for any file system."""
     plain = "".join(c if c.isalnum() or c in "-_./" else "_" for c in source.name)
-    plain = "/".join(part for part in plain.split("/") if part not in ("", ".", ".."))
+    parts = (part for part in plain.split("/") if part not in ("", ".", ".."))
+    # File systems take 255 bytes a part; what is added below and to files needs some of them.
+    plain = "/".join(part.encode()[:200].decode(errors="ignore") for part in parts)
     if plain == source.name:
         return plain
-    return f"{plain}-{hashlib.sha256(source.name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    digest = hashlib.sha256(source.name.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{plain}-{digest[:8]}"
 
 
 if __name__ == "__main__":

@@ -5,19 +5,20 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
 
 import cv2
 
 from datasets.clips import Account, Clip, clips_of
 from datasets.faces import Detector, build_detector
+from datasets.footage import DecodeError, Limits
 from datasets.layouts import Source
 from datasets.shards import write_clips
-from datasets.video import DecodeError
 from infra import storage
+from infra.attempts import SUFFIX, AttemptsError, attempt
+from infra.errors import FacestackError
 from infra.settings import Settings
+from workflows.tasks import Row, as_text
 
-Row = dict[str, Any]
 STILLS = 64  # in one part: two files for each would drown an object store in requests
 
 
@@ -33,12 +34,17 @@ def item(bundle: list[Source]) -> Row:
     return {"sources": json.dumps([asdict(source) for source in bundle])}
 
 
+def sources_of(row: Row) -> list[Source]:
+    """The bundle of such a row."""
+    return [Source(**each) for each in json.loads(row["sources"])]
+
+
 def make_part(settings: Settings, folder: str, row: Row) -> Row:
     """Extract a bundle to a part; its outcomes are written last and say that the part is whole.
 
     They are given as text: rows of a table would have to agree on the reasons of rejections.
     """
-    sources = [Source(**each) for each in json.loads(row["sources"])]
+    sources = sources_of(row)
     names = "\0".join(source.name for source in sources)
     key = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     part = storage.join(folder, "parts", f"{key}.parquet")
@@ -47,7 +53,12 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
         cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
         accounts = [Account() for _ in sources]
         try:
-            write_clips(part, _clips(settings, sources, accounts), packed=True)
+            # Twice the time, as a source that is slow but not stuck ends itself, and says so.
+            seconds = 2 * settings.preprocess.time_limit * len(sources)
+            with storage.reporting(), attempt(outcomes_uri + SUFFIX, seconds):
+                write_clips(part, _clips(settings, sources, accounts), packed=True)
+        except FacestackError:  # the run folder's fault, not the input's
+            raise
         except Exception as error:  # whatever one input does to us, the others go on
             for source, account in zip(sources, accounts, strict=True):
                 account.fail(_reason(source, error))
@@ -67,17 +78,18 @@ def outcomes_in(row: Row) -> list[Row]:
 def outcome_of(source: Source, account: Account, part: str) -> Row:
     """What became of a source whose clips, if any, are in the file `part`."""
     return {
-        "name": source.name,
-        "uri": source.uri,
-        "identity": source.identity,
+        "name": as_text(source.name),
+        "uri": as_text(source.uri),
+        "identity": as_text(source.identity),
         "part": part if account.clips else "",
         "clips": account.clips,
         "frames": account.frames,
         "tracks": account.tracks,
         "rejected": dict(account.rejected),
+        "treated": dict(account.treated),
         "blurred": account.blurred,
         "failed": bool(account.error),
-        "reason": " ".join(account.reason().split()),
+        "reason": as_text(" ".join(account.reason().split())),
     }
 
 
@@ -88,7 +100,10 @@ def _clips(settings: Settings, sources: list[Source], accounts: list[Account]) -
             yield from clips_by(settings, source, account)
             continue
         try:
-            made = list(clips_by(settings, source, account))
+            with storage.reporting():
+                made = list(clips_by(settings, source, account))
+        except FacestackError:
+            raise
         except Exception as error:  # as in make_part
             account.fail(_reason(source, error))
         else:
@@ -106,9 +121,14 @@ def clips_by(settings: Settings, source: Source, account: Account) -> Iterator[C
         blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
         clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
         context=options.context, stride=options.detection_stride, min_face=options.min_face,
-        centre=options.centre, bursts=options.bursts, max_pixels=options.max_pixels,
-        account=account,
+        centre=options.centre, bursts=options.bursts, limits=limits(settings), account=account,
     )  # fmt: skip
+
+
+def limits(settings: Settings) -> Limits:
+    """The bounds on one source."""
+    options = settings.preprocess
+    return Limits(options.max_pixels, options.max_seconds, options.time_limit)
 
 
 @lru_cache(maxsize=4)
@@ -123,4 +143,6 @@ def face_detector(model: str | None, min_face: int) -> Detector:
 def _reason(source: Source, error: Exception) -> str:
     if isinstance(error, DecodeError):
         return str(error)
+    if isinstance(error, AttemptsError):
+        return f"{source.name}: {error}"
     return f"{source.name}: {type(error).__name__}: {error}"

@@ -28,14 +28,16 @@ from datasets.sources import Collection, SourceError, survey
 from datasets.split import SPLITS
 from datasets.synthetic import write_person
 from infra import cluster, storage
+from infra.attempts import forget
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
 from infra.settings import Settings
 from workflows import splits
 from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main
-from workflows.extraction import Row, bundles, item, make_part, outcomes_in
+from workflows.extraction import bundles, item, make_part, outcomes_in
 from workflows.tables import write_errors
+from workflows.tasks import Row, faults_as_rows, rows
 
 
 def preprocess(settings: Settings, run: Run) -> None:
@@ -69,6 +71,7 @@ def preprocess(settings: Settings, run: Run) -> None:
             stage.counts["protocol"] = missing
         _account(settings, stage, outcomes, plans)
     storage.remove(run.path("clips", "parts"))
+    storage.sweep(run.path("clips"))  # every writer of this stage has ended
 
 
 def find(root: str, layout: str = "auto") -> Collection:
@@ -129,16 +132,17 @@ def _even(size: int) -> int:
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
     items = [item(bundle) for bundle in bundles(sources)]
+    forget(stage.path("parts"))
     workers = _workers(settings)
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
-        partial(make_part, settings, stage.uri),
+        partial(faults_as_rows, make_part, settings, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=workers),
     )
     outcomes: list[Row] = []
     spoken = time.monotonic()
-    for row in data.iter_rows():
+    for row in rows(data):
         outcomes += outcomes_in(row)
         if time.monotonic() - spoken > 10:
             say(stage.name, f"{len(outcomes)} of {len(sources)} sources")
@@ -173,11 +177,12 @@ def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
     data = ray.data.from_items(
         [{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans)
     )
-    written = data.map(
-        partial(_shard, stage.uri),
+    made = data.map(
+        partial(faults_as_rows, _shard, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=_workers(settings)),
-    ).take_all()
+    )
+    written = list(rows(made))
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
 
 
@@ -210,6 +215,9 @@ def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[
         "exit_status": int(len(errors) > allowed),
         "rejected_tracks": card["tracks"]["rejected"],
     }
+    for outcome in outcomes:
+        for treatment, frames in outcome["treated"].items():
+            stage.counts[treatment] = stage.counts.get(treatment, 0) + frames
     for split in SPLITS:
         stage.counts[split] = card["splits"][split]["clips"]
     for uri, _, reason in errors[:20]:

@@ -8,9 +8,10 @@ from datasets.clips import Account, Clip, clips_of, windows
 from datasets.crops import crop
 from datasets.degrade import degrade
 from datasets.faces import haar_detector
+from datasets.footage import DecodeError
 from datasets.realistic import Recipe
 from datasets.sources import Source, find_sources
-from datasets.video import DecodeError, open_source
+from datasets.video import open_source
 from tests.datasets.media import (
     Frame,
     bright_detector,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datasets.clips import Account, Window, windows
 from datasets.crops import TrackCrop, face_tracks
-from datasets.video import Footage
+from datasets.footage import Footage
 from tests.datasets.media import Frame
 
 FACES = np.array([[2, 2, 12, 12], [20, 2, 12, 12]], np.float32)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datasets.crops import crop, face_tracks
-from datasets.video import Footage
+from datasets.footage import Footage
 from tests.datasets.media import bright_detector, moving_square
 
 PICTURE = cv2.GaussianBlur(

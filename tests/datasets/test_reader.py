@@ -175,3 +175,9 @@ def test_balanced_epochs_hold_every_person_equally_often(tmp_path: Path) -> None
         seen.update(f for f in epoch if people[f] == "a")
     assert len(seen) > 5  # other clips of a in other epochs
     assert frames(reader(tmp_path, 5, balanced=True).batches(20), 8) == rows[20:]
+
+
+def test_what_a_killed_writer_left_is_no_shard(tmp_path: Path) -> None:
+    for name in (".0123456789abcdef0123456789abcdef.tmp", ".tmp-a-0.parquet", "0.parquet"):
+        (tmp_path / name).write_bytes(b"half a file")
+    assert [uri.rsplit("/", 1)[-1] for uri in list_shards(str(tmp_path))] == ["0.parquet"]

@@ -7,8 +7,9 @@ import av
 import numpy as np
 import pytest
 
+from datasets.footage import DecodeError, Limits
 from datasets.sources import Source, find_sources
-from datasets.video import DecodeError, open_source
+from datasets.video import open_source
 from tests.datasets.media import moving_square, square_frame, write_images, write_video
 
 
@@ -16,8 +17,8 @@ def source(path: Path, kind: str = "video") -> Source:
     return Source(f"file://{path}", f"a/{path.name}", "a", kind)  # type: ignore[arg-type]
 
 
-def read(path: Path, kind: str = "video", **options: int) -> list[np.ndarray]:
-    with open_source(source(path, kind), **options) as footage:
+def read(path: Path, kind: str = "video", **limits: int) -> list[np.ndarray]:
+    with open_source(source(path, kind), Limits(**limits)) as footage:
         return list(footage.frames())
 
 
@@ -165,7 +166,7 @@ def test_footage_of_a_turned_telephone_is_upright(
 
 def test_too_large_a_frame_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     write_video(tmp_path / "v.mp4", moving_square(3))
-    with pytest.raises(DecodeError, match=r"96×72 is more than 6000 pixels"):
+    with pytest.raises(DecodeError, match="more than 6000 pixels"):
         read(tmp_path / "v.mp4", max_pixels=6000)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from infra import runs, storage
 from infra.errors import RunError
-from infra.runs import Run
+from infra.runs import Run, say
 
 
 def work(
@@ -121,3 +121,10 @@ def test_the_commit_is_that_of_the_code_and_of_no_repository_around_it(
     assert runs.commit() == git(root, "rev-parse", "HEAD")
     (root / "infra" / "runs.py").write_text("changed")
     assert runs.commit() == git(root, "rev-parse", "HEAD") + "-dirty"
+
+
+def test_a_line_of_progress_stays_one_line_whatever_a_file_is_called(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("preprocess", "a\nb\x1b[31m \udcff é 🙂.mp4")
+    assert capsys.readouterr().out == "[preprocess] a\\nb\\x1b[31m \\udcff é 🙂.mp4\n"

@@ -1,10 +1,18 @@
 """Storage: whole writes, the same functions on local files and object storage (fsspec memory)."""
 
+import errno
 import os
 import uuid
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
 from fsspec.implementations.memory import MemoryFileSystem
 
 from infra import storage
@@ -113,3 +121,53 @@ def test_a_disk_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("where a folder should be")
     with pytest.raises(FaultError, match=r"file/a: cannot be written: (Not a dir|File exists)"):
         storage.write_bytes(str(tmp_path / "file/a"), b"1")
+
+
+def test_what_killed_writers_leave_is_no_file_and_is_swept(tmp_path: Path) -> None:
+    hexes = uuid.uuid4().hex
+    left = [f"train/.{hexes}.tmp", f"parts/.tmp-{hexes}-a.parquet", f".tmp-{hexes}-b\nc.json"]
+    kept = ["train/0.parquet", ".tmp-mine.parquet", f"train/{hexes}.tmp", ".hidden", ".x.tmp"]
+    for name in left + kept:
+        storage.write_bytes(str(tmp_path / name), b"x")
+    assert [uri for uri in storage.files(str(tmp_path)) if hexes in uri and "/." in uri] == []
+    storage.sweep(str(tmp_path))
+    storage.sweep(str(tmp_path / "absent"))
+    assert sorted(
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    ) == sorted(kept)
+
+
+def refusal(status: int, code: str) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (refusal(503, "SlowDown"), "keeps answering 503"),
+        (EndpointConnectionError(endpoint_url="http://me:secret@h:1"), "Could not connect .*//h:1"),
+        (ReadTimeoutError(endpoint_url="http://h:1"), "Read timeout"),
+        (NoCredentialsError(), "credentials"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no space is left"),
+    ],
+)
+def test_storage_out_of_reach_is_told_in_one_line(cause: Exception, said: str) -> None:
+    """However deep in other errors it lies."""
+    with pytest.raises(FaultError, match=said) as found, storage.reporting():
+        try:
+            raise cause
+        except Exception as error:
+            raise ValueError("v.mp4: not readable") from error
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [refusal(403, "AccessDenied"), refusal(404, "NoSuchKey"), FileNotFoundError("a"),
+     ParamValidationError(report="name"), ValueError("a")],
+)  # fmt: skip
+def test_an_error_of_one_object_stays_what_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)), storage.reporting():
+        raise error

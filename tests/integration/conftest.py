@@ -1,15 +1,22 @@
 """Runs the commands of the README in processes of their own, as a user does."""
 
+import hashlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from datasets.shards import read_rows
+from infra import storage
+from workflows.command import FOLDERS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests/integration/tiny.yaml"
@@ -47,6 +54,20 @@ def run(script: str, *arguments: object, cwd: Path = ROOT) -> Ended:
     return Ended(done.returncode, done.stdout, time.monotonic() - started)
 
 
+def run_here(*arguments: object) -> Ended:
+    """What full.py does, in this process, for what starts nothing: importing everything anew takes
+    a process ten seconds."""
+    started, shown = time.monotonic(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(shown),
+        redirect_stderr(shown),
+    ):
+        patch.setattr(sys, "argv", ["full.py", *map(str, arguments)])
+        status = main(list(FOLDERS), "")
+    return Ended(status, shown.getvalue(), time.monotonic() - started)
+
+
 def run_and_kill(when: Callable[[], bool], script: str, *arguments: object) -> None:
     """Start a workflow script and SIGKILL it, with all its processes, as soon as `when()`."""
     process = subprocess.Popen(
@@ -62,6 +83,19 @@ def run_and_kill(when: Callable[[], bool], script: str, *arguments: object) -> N
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def content_of(folder: Path | str) -> dict[str, str]:
+    """Clip id → hash of its split and of all its columns; fails where an id comes twice, and for
+    any file beside the shards."""
+    found: dict[str, str] = {}
+    for split in ("train", "validation", "test"):
+        for uri in storage.files(f"{folder}/clips/{split}"):
+            for row in read_rows(uri).to_pylist():
+                assert row["clip_id"] not in found
+                content = repr((split, sorted(row.items()))).encode("utf-8", "surrogateescape")
+                found[row["clip_id"]] = hashlib.sha256(content).hexdigest()
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Every broken input is found as an error row with its reason; what is good goes through."""
 
 import json
+import os
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from datasets.synthetic import write_person
 from tests.integration.conftest import run
 from workflows.card import unbalanced
 
-GOOD = "Zoë O'Brien & son/erste Aufnahme.mp4"
+GOOD = 'Zoë O\'Brien & son/erste "Aufnahme"\n..🙂.mp4'
 
 
 def pictures(count: int, size: int = 160) -> list[np.ndarray]:
@@ -47,6 +48,9 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (broken / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
     write_video(broken / "one frame.mp4", pictures(1), Fraction(25), 20)
     write_video(broken / "no face.mp4", pictures(40), Fraction(25), 20)
+    write_video(broken / "long.mp4", pictures(130), Fraction(25), 20)
+    write_video(broken / "large.mp4", pictures(2, 400), Fraction(25), 20)
+    shutil.copy(root / "person_0/good.mp4", os.fsencode(broken) + b"/not \xff text.mp4")
     sizes = broken / "differing sizes"
     sizes.mkdir()
     for number, size in enumerate([64] * 20 + [80] * 20):
@@ -58,9 +62,10 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ended = run(
         "preprocess.py", "--source", collection, "--run", folder, "--preprocess.faces", "detect",
-        "--clip.size", 32, "--preprocess.min-face", 40,
+        "--clip.size", 32, "--preprocess.min-face", 40, "--preprocess.max-pixels", 300 * 300,
+        "--preprocess.max-seconds", 5,
     )  # fmt: skip
-    # Six of nine inputs are bad, far more than the share allowed.
+    # Nine of twelve inputs are bad, far more than the share allowed.
     assert ended.status == 1
     errors = {
         row["uri"].rsplit("/", 1)[-1]: row["reason"]
@@ -68,14 +73,18 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     }
     assert set(errors) == {
         "empty.mp4", "text.mp4", "truncated.mp4", "one frame.mp4", "no face.mp4",
-        "differing sizes",
+        "differing sizes", "long.mp4", "large.mp4", r"not \udcff text.mp4",
     }  # fmt: skip
     assert "empty" in errors["empty.mp4"]
     assert "no face" in errors["no face.mp4"]
     assert "1 frame" in errors["one frame.mp4"]
     assert "0020.png" in errors["differing sizes"]
+    assert "raise max_seconds" in errors["long.mp4"]
+    assert "raise max_pixels" in errors["large.mp4"]
+    assert "rename the file" in errors[r"not \udcff text.mp4"]
+    assert len([line for line in ended.output.splitlines() if "error row" in line]) == 9
     counts = json.loads((folder / "clips/stage.json").read_text())["counts"]
-    assert (counts["sources"], counts["errors"]) == (9, 6)
+    assert (counts["sources"], counts["errors"]) == (12, 9)
     found = [
         name
         for split in ("train", "validation", "test")
@@ -88,24 +97,14 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     card = json.loads((folder / "clips/dataset.json").read_text())
     assert unbalanced(card) == []
     inputs = card["inputs"]
-    assert (inputs["found"], inputs["accepted"]) == (9, 3)
-    assert inputs["rejected"] == {"no face": 1, "track shorter than 25 frames": 1}
-    assert sum(inputs["errors"].values()) == 4
+    assert (inputs["found"], inputs["accepted"]) == (12, 3)
+    assert inputs["rejected"] == {"no face": 2}
+    assert sum(inputs["errors"].values()) == 7
     assert card["clips"]["accepted"] == len(found)
     seen = run("preprocess.py", "inspect", folder, "--clips", 3)
     assert seen.status == 0
-    assert "9 found = 3 accepted + 2 rejected + 4 errors" in seen.output
+    assert "12 found = 3 accepted + 2 rejected + 7 errors" in seen.output
     assert (folder / "clips/contact_sheet.png").stat().st_size > 10_000
-
-
-def test_a_share_of_errors_that_is_allowed_ends_with_0(collection: Path, tmp_path: Path) -> None:
-    ended = run(
-        "preprocess.py", "--source", collection, "--run", tmp_path / "run", "--clip.size", 32,
-        "--preprocess.max-error-share", 0.9,
-    )  # fmt: skip
-    assert ended.status == 0
-    # Taken as aligned crops, the video without a face is a crop like any other.
-    assert "errors 5" in ended.output
 
 
 def test_nothing_usable_ends_with_2_and_the_reasons(collection: Path, tmp_path: Path) -> None:

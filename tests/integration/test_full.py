@@ -10,7 +10,7 @@ import torch
 
 from datasets.reader import ShardReader
 from model.weights import load_network
-from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, Ended, run
+from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, Ended, run_here
 from workflows.command import FOLDERS
 
 Tiny = tuple[Path, Ended]
@@ -90,7 +90,7 @@ def test_enhanced_videos_have_the_frames_and_rate_of_their_sources(tiny: Tiny) -
 def test_a_second_run_does_nothing_and_says_so(tiny: Tiny) -> None:
     folder, _ = tiny
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    again = run("full.py", "--config", TINY, "--run", folder)
+    again = run_here("--config", TINY, "--run", folder)
     assert again.status == 0
     for stage in ("preprocess", "recogniser", "pretrain", "tune", "evaluate", "enhance"):
         assert f"[{stage}] complete since" in again.output
@@ -100,7 +100,7 @@ def test_a_second_run_does_nothing_and_says_so(tiny: Tiny) -> None:
 
 def test_changed_settings_are_refused_in_one_line(tiny: Tiny) -> None:
     folder, _ = tiny
-    refused = run("full.py", "--config", TINY, "--run", folder, "--clip.blur-sigma", "2")
+    refused = run_here("--config", TINY, "--run", folder, "--clip.blur-sigma", "2")
     assert refused.status == 2
     lines = refused.output.strip().splitlines()
     assert len(lines) == 1

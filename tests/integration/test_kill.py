@@ -1,39 +1,66 @@
 """SIGKILL of a command with all its processes: the same command goes on, and nothing is lost."""
 
-import hashlib
 import json
+import os
 import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import psutil
 
 from infra.checkpoints import Checkpoints
-from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, Ended, run, run_and_kill
+from tests.integration.conftest import (
+    CLIPS_A_VIDEO,
+    TINY,
+    VIDEOS,
+    Ended,
+    content_of,
+    run,
+    run_and_kill,
+)
 
 
-def clips(folder: Path) -> dict[str, str]:
-    """Clip id → hash of its pixels; fails where an id comes twice."""
-    found: dict[str, str] = {}
-    for path in sorted((folder / "clips").glob("*/*.parquet")):
-        for row in pq.read_table(path).to_pylist():
-            assert row["clip_id"] not in found
-            content = bytes(row["low"]) + bytes(row["high"]) + path.parent.name.encode()
-            found[row["clip_id"]] = hashlib.sha256(content).hexdigest()
-    return found
+def busy_worker(folder: Path) -> int | None:
+    """The process of a worker that is reading a video for the run in `folder`."""
+    for process in psutil.process_iter(["cmdline"]):
+        if (process.info["cmdline"] or [""])[0].startswith("ray::Map("):
+            try:
+                parents = [part for parent in process.parents() for part in parent.cmdline()]
+            except psutil.Error:
+                continue
+            if str(folder) in parents:
+                return process.pid
+    return None
 
 
 def test_preprocess_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
+    """First all of it, then a worker of the rerun: that one ends well, redoes only what is missing,
+    and gives the clips of an undisturbed run."""
     folder = tmp_path / "killed"
     arguments = ("preprocess.py", "--config", TINY, "--run", folder)
     parts = folder / "clips/parts"
     run_and_kill(lambda: len(list(parts.glob("*.json"))) >= 5, *arguments)
-    assert 5 <= len(list(parts.glob("*.json"))) < VIDEOS, "killed too late to show anything"
+    done = {path: path.stat().st_mtime_ns for path in parts.glob("*.json")}
+    assert 5 <= len(done) < VIDEOS, "killed too late to show anything"
     assert not (folder / "clips/stage.json").exists()
+    left = folder / "clips/train/.0123456789abcdef0123456789abcdef.tmp"  # as a kill may leave it
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"half a shard")
 
-    assert run(*arguments).status == 0
-    whole = clips(folder)
-    assert len(whole) == VIDEOS * CLIPS_A_VIDEO
-    assert whole == clips(tiny[0]), "the clips differ from those of an uninterrupted run"
+    with ThreadPoolExecutor(1) as pool:
+        rerun = pool.submit(run, *arguments)
+        while not rerun.done() and (worker := busy_worker(folder)) is None:
+            time.sleep(0.02)
+        assert not rerun.done(), "no worker was seen at work"
+        assert {path: path.stat().st_mtime_ns for path in done} == done, "made again"
+        os.kill(worker, signal.SIGKILL)
+        assert rerun.result().status == 0
+    content = content_of(folder)
+    assert len(content) == VIDEOS * CLIPS_A_VIDEO
+    assert content == content_of(tiny[0]), "the clips differ from those of an undisturbed run"
+    assert list((folder / "clips").rglob(".*")) == []
 
 
 def test_train_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:

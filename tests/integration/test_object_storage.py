@@ -1,79 +1,206 @@
-"""Source and run folder in object storage, against a server that speaks S3 on loopback."""
+"""Source and run in object storage, on servers that speak S3 on loopback: rclone and moto.
 
-import os
+They stand behind a proxy that fails on purpose, the way real object storage does.
+"""
+
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import s3fs
 
 from datasets.synthetic import write_dataset
-from tests.integration.conftest import run
+from tests.integration.conftest import Ended, content_of, run
+from tests.integration.faulty_proxy import Faults, free_port, proxy
 
+USER, SECRET = "tester-of-facestack", "only-for-this-test-0123"
 CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "tester",
-    "AWS_SECRET_ACCESS_KEY": "only-for-this-test",
+    "AWS_ACCESS_KEY_ID": USER,
+    "AWS_SECRET_ACCESS_KEY": SECRET,
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
 }
+AWKWARD = 'person_000/two\nlines, "quoted" \'é 🙂..mp4'
+ARGUMENTS = ("preprocess.py", "--source", "s3://archive/films", "--clip.size", 32, "--run")
+VIDEOS, BINARIES = 6, Path(sys.executable).parent
+
+
+@contextmanager
+def server(kind: str, folder: Path, port: int) -> Iterator[None]:
+    """A server with the bucket `archive`."""
+    (folder / "archive").mkdir(parents=True, exist_ok=True)
+    command: list[object] = {
+        "rclone": [BINARIES / "rclone", "serve", "s3", "--auth-key", f"{USER},{SECRET}",
+                   "--addr", f"127.0.0.1:{port}", folder],
+        "moto": [BINARIES / "moto_server", "-H", "127.0.0.1", "-p", port],
+    }[kind]  # fmt: skip
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the S3 server did not start"
+                time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[s3fs.S3FileSystem]:
-    """A server with an empty bucket `archive`; the environment points every client at it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in CREDENTIALS.items():
-                patch.setenv(name, value)
-            patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-            _wait_for(port)
-            files = s3fs.S3FileSystem(skip_instance_cache=True)
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    write_dataset(folder, identities=VIDEOS, clips=1, frames=29, size=32)
+    return folder
+
+
+def no_fault(method: str, path: str, number: int) -> str:
+    """Every request is passed on."""
+    return ""
+
+
+@contextmanager
+def archive(kind: str, films: Path, folder: Path) -> Iterator[tuple[s3fs.S3FileSystem, Faults]]:
+    """A bucket with the films behind a proxy; the environment points every client at it."""
+    port, faults = free_port(), Faults()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        server(kind, folder, port),
+        proxy(port, faults) as entrance,
+    ):
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{entrance}")
+        # s3fs keeps clients, and with them the address of the server of the test before.
+        s3fs.S3FileSystem.clear_instance_cache()
+        files = s3fs.S3FileSystem(use_listings_cache=False)
+        if kind == "moto":
             files.mkdir("archive")
-            yield files
-    finally:
-        server.terminate()
-        server.wait()
+        files.put(str(films), "archive/films", recursive=True)
+        yield files, faults
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline, "the S3 server did not start"
-            time.sleep(0.2)
+@pytest.fixture(scope="module")
+def ray_folder() -> Iterator[Path]:
+    """Where Ray keeps its logs; short, as the paths of its sockets may have 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(folder))
+        yield folder
+    shutil.rmtree(folder)
 
 
-def test_preprocess_from_bucket_to_bucket(bucket: s3fs.S3FileSystem, tmp_path: Path) -> None:
-    for path in write_dataset(tmp_path, identities=4, clips=1, frames=29, size=32):
-        bucket.put_file(str(path), f"archive/films/{path.relative_to(tmp_path)}")
-    bucket.pipe_file("archive/films/person_000/broken.mp4", b"no film")
-    arguments = ("preprocess.py", "--source", "s3://archive/films", "--run", "s3://archive/run",
-                 "--clip.size", 32, "--preprocess.max-error-share", 0.5)  # fmt: skip
-    ended = run(*arguments)
-    assert ended.status == 0
-    assert "sources 5" in ended.output
-    assert "errors 1" in ended.output
-    bucket.invalidate_cache()
-    found = bucket.find("archive/run/clips")
-    assert "archive/run/clips/stage.json" in found
-    assert "archive/run/clips/errors.parquet" in found
-    assert any(name.endswith(".parquet") and "/train/" in name for name in found)
-    assert not any("/parts/" in name for name in found)
-    again = run(*arguments)
-    assert again.status == 0
-    assert "[preprocess] complete since" in again.output
-    for secret in (os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["AWS_ACCESS_KEY_ID"]):
-        assert secret not in ended.output + again.output
+@dataclass(frozen=True)
+class Stumbled:
+    """A run against a server that failed now and then: how it and a second one ended, what failed,
+    the errors table (name → reason), and the content of the clips."""
+
+    first: Ended
+    second: Ended
+    faults: set[str]
+    errors: dict[str, str]
+    content: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def stumbled(films: Path, tmp_path_factory: pytest.TempPathFactory, ray_folder: Path) -> Stumbled:
+    """Every tenth request is refused, dropped or cut off; one object may not be read, one vanishes
+    between its listing and its reading, and one is no film."""
+
+    def choose(method: str, path: str, number: int) -> str:
+        if method == "GET" and "locked.mp4" in path:
+            return "403"
+        if method == "GET" and "gone.mp4" in path:
+            return "404"
+        return ("503", "drop", "cut")[number // 10 % 3] if number % 10 == 9 else ""
+
+    with archive("rclone", films, tmp_path_factory.mktemp("server")) as (files, faults):
+        for name in ("locked.mp4", "gone.mp4", AWKWARD):
+            files.copy("archive/films/person_000/clip_00.mp4", f"archive/films/{name}")
+        files.pipe_file("archive/films/broken.mp4", b"no film")
+        faults.choose, faults.requests = choose, 0
+        ended = [
+            run(*ARGUMENTS, "s3://archive/run", "--preprocess.max-error-share", 0.5)
+            for _ in range(2)
+        ]
+        faults.choose = no_fault
+        with files.open("archive/run/clips/errors.parquet") as stream:
+            rows = pq.read_table(stream).to_pylist()
+        errors = {row["uri"].rsplit("/", 1)[-1]: row["reason"] for row in rows}
+        assert not files.exists("archive/run/clips/parts")
+        content = content_of("s3://archive/run")
+    return Stumbled(*ended, set(faults.seen), errors, content)
+
+
+def test_a_server_that_stumbles_is_asked_again(stumbled: Stumbled, films: Path) -> None:
+    assert stumbled.faults == {"503", "drop", "cut", "403", "404"}
+    assert (stumbled.first.status, stumbled.second.status) == (0, 0)
+    assert "sources 10" in stumbled.first.output
+    assert "[preprocess] complete since" in stumbled.second.output
+    assert set(stumbled.errors) == {"locked.mp4", "gone.mp4", "broken.mp4"}
+    assert "Forbidden" in stumbled.errors["locked.mp4"] or "on purpose" in str(stumbled.errors)
+    assert {clip.rsplit("#", 1)[0] for clip in stumbled.content} == {
+        AWKWARD, *(path.relative_to(films).as_posix() for path in films.rglob("*.mp4")),
+    }  # fmt: skip
+
+
+def test_credentials_are_in_no_output_and_no_log(stumbled: Stumbled, ray_folder: Path) -> None:
+    logs = [path for path in ray_folder.rglob("*") if path.is_file()]
+    assert any(path.name.startswith("worker") for path in logs)
+    text = b"".join(path.read_bytes() for path in logs)
+    text += (stumbled.first.output + stumbled.second.output + str(stumbled.errors)).encode()
+    assert SECRET.encode() not in text
+    assert USER.encode() not in text
+
+
+def test_a_server_that_stays_away_and_comes_back(
+    stumbled: Stumbled, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end comes in one line; what is there by then is not made again."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    monkeypatch.setenv("FACESTACK_PATIENCE", "1")
+    written: list[str] = []
+
+    def away_after_two_outcomes(method: str, path: str, number: int) -> str:
+        if len(written) == 2:
+            return "500"
+        if method == "PUT" and path.endswith(".json") and "/parts/" in path:
+            written.append(path)
+        return ""
+
+    def watched(method: str, path: str, number: int) -> str:
+        if method == "PUT":
+            again.append(path)
+        return ""
+
+    again: list[str] = []
+    with archive("moto", films, tmp_path) as (_, faults):
+        faults.choose = away_after_two_outcomes
+        ended = run(*ARGUMENTS, "s3://archive/run")
+        faults.choose = watched
+        finished = run(*ARGUMENTS, "s3://archive/run")
+        content = content_of("s3://archive/run")
+    assert ended.status == 3
+    lines = ended.output.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert "storage" in lines[-1]
+    assert len([line for line in lines if "rror" in line or "Traceback" in line]) == 1
+    assert finished.status == 0
+    assert "[preprocess] was cut off, goes on" in finished.output
+    assert not set(written) & set(again)
+    of_others = {clip for clip in stumbled.content if clip.startswith(AWKWARD)}
+    assert content == {c: h for c, h in stumbled.content.items() if c not in of_others}

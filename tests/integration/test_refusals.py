@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import run
+from tests.integration.conftest import run, run_here
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tests.integration.conftest import run
     ],
 )
 def test_one_line_and_status_2(arguments: list[str], said: str, tmp_path: Path) -> None:
-    ended = run("full.py", "--run", tmp_path / "run", *arguments)
+    ended = run_here("--run", tmp_path / "run", *arguments)
     assert ended.status == 2
     lines = ended.output.strip().splitlines()
     assert len(lines) == 1

@@ -70,10 +70,14 @@ def test_another_batch_is_refused_by_name_where_a_training_was_begun(tmp_path: P
 
 
 def test_results_of_odd_names_stay_inside_the_folder_and_apart() -> None:
-    names = ["a/b.mp4", "../../etc/passwd", "a/b?.mp4", "a/b*.mp4", "Zoë/x y.mp4", "a/./b.mp4"]
+    names = [
+        "a/b.mp4", "../../etc/passwd", "a/b?.mp4", "a/b*.mp4", "Zoë/x y.mp4", "a/./b.mp4",
+        "a/\udcff.mp4", "a/\udcfe.mp4", "line\nbreak/'é' \"🙂\".mp4", "é" * 126 + ".mp4",
+    ]  # fmt: skip
     found = [safe_name(Source("u", name, "i", "video")) for name in names]
     assert found[0] == "a/b.mp4"
     assert len(set(found)) == len(names)
+    assert all(len(part.encode()) < 230 for name in found for part in Path(name).parts)
     assert all(".." not in Path(name).parts and not name.startswith("/") for name in found)
 
 

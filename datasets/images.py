@@ -1,0 +1,100 @@
+"""Opens a folder of numbered images, or a single one, as a stream of RGB frames."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import PurePosixPath
+
+import cv2
+import fsspec
+import numpy as np
+from PIL import Image
+
+from datasets.footage import Bounds, DecodeError, Footage, Frame, Limits
+from datasets.frame_files import LabelError, faces_of, missing_before
+from datasets.layouts import Source, is_image
+from datasets.sources import locate
+
+# Pillow reads nothing but headers here, and max_pixels is the limit, not Pillow's own.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@contextmanager
+def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Footage]:
+    """Opens the images of a folder, in the order of the numbers in their names, as `rate`
+    frames/s; raises `DecodeError` as `video.open_source` does."""
+    bounds = Bounds(source.name, limits)
+    filesystem, path = locate(source.uri)
+    paths = [path] if source.kind == "image" else _images_in(filesystem, path, source.name)
+    names = [PurePosixPath(path).name for path in paths]
+    bounds.check_length(float(len(paths) / rate))
+    try:
+        faces = faces_of(source.labels, names) if source.labels else None
+    except LabelError as error:
+        raise DecodeError(f"{source.name}: {error}") from error
+    first = _read_image(filesystem, paths[0], bounds)
+
+    def frames() -> Iterator[Frame]:
+        yield first
+        for path in paths[1:]:
+            bounds.check_time()
+            image = _read_image(filesystem, path, bounds)
+            if image.shape != first.shape and source.kind != "crops":
+                raise DecodeError(
+                    f"{source.name}: {PurePosixPath(path).name} is {size_of(image.shape)}, but "
+                    f"{PurePosixPath(paths[0]).name} is {size_of(first.shape)}; the images of one "
+                    "folder must have one size"
+                )
+            yield image
+
+    height, width = first.shape[:2]
+    yield Footage(source.name, rate, width, height, frames, missing_before(names), faces)
+
+
+def _images_in(filesystem: fsspec.AbstractFileSystem, folder: str, name: str) -> list[str]:
+    try:
+        paths = sorted(filter(is_image, filesystem.ls(folder, detail=False)), key=_natural)
+    except OSError as error:
+        raise DecodeError(f"{name}: not a readable folder ({short(error)})") from error
+    if not paths:
+        raise DecodeError(f"{name}: the folder holds no image")
+    return paths
+
+
+def _read_image(filesystem: fsspec.AbstractFileSystem, path: str, bounds: Bounds) -> Frame:
+    file = PurePosixPath(path).name
+    label = bounds.name if PurePosixPath(bounds.name).name == file else f"{bounds.name}/{file}"
+    try:
+        data = filesystem.cat_file(path)
+    except OSError as error:
+        raise DecodeError(f"{label}: cannot be read ({short(error)})") from error
+    if not data:
+        raise DecodeError(f"{label}: the file is empty")
+    try:
+        # The header alone: a few kilobytes may declare gigabytes of pixels.
+        with Image.open(io.BytesIO(data)) as header:
+            bounds.check_size(*header.size, label)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except (OSError, SyntaxError, cv2.error) as error:
+        raise DecodeError(f"{label}: not a readable image") from error
+    if image is None:
+        raise DecodeError(f"{label}: not a readable image")
+    return image
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    """Key that puts img2 before img10: runs of digits compare as numbers."""
+    parts = re.split(r"(\d+)", PurePosixPath(path).name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def size_of(shape: tuple[int, ...]) -> str:
+    """width×height of an H×W×3 shape, for messages."""
+    return f"{shape[1]}×{shape[0]}"
+
+
+def short(error: Exception) -> str:
+    """The text of an error in one line of at most 120 characters."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:120]

@@ -1,0 +1,386 @@
+"""Footage that is damaged, malicious or only unusual: each case is made here and read."""
+
+import os
+import struct
+import time
+import zipfile
+import zlib
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from datasets.clips import Account, clips_of
+from datasets.footage import DecodeError, Limits
+from datasets.sources import Source, find_sources
+from datasets.video import open_source
+from tests.datasets.media import (
+    Frame,
+    bright_detector,
+    moving_square,
+    square_frame,
+    write_images,
+    write_video,
+)
+
+
+def source(path: Path) -> Source:
+    kind = "images" if path.is_dir() else "video"
+    return Source(f"file://{path}", f"a/{path.name}", "a", kind)
+
+
+def read(path: Path, **limits: float) -> list[Frame]:
+    with open_source(source(path), Limits(**limits)) as footage:
+        return list(footage.frames())
+
+
+def noisy(count: int) -> list[Frame]:
+    """Frames that take some bits to encode, so that a flipped one is likely to matter."""
+    chance = np.random.default_rng(0)
+    noise = chance.integers(-8, 9, (count, 72, 96, 3))
+    return [
+        np.clip(frame + grain, 0, 255).astype(np.uint8)
+        for frame, grain in zip(moving_square(count), noise, strict=True)
+    ]
+
+
+def encode(
+    path: Path, frames: list[Frame], codec: str, pixels: str = "yuv420p", **options: str
+) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height = frames[0].shape[1], frames[0].shape[0]
+        stream.pix_fmt, stream.bit_rate = pixels, 4_000_000
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=pixels)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "hidden"),
+    [("v.mp4", "h264", 1), ("v.wmv", "wmv2", 0), ("v.mpg", "mpeg1video", 2), ("v.avi", "mpeg4", 2)],
+)
+def test_flipped_bits_are_damage(tmp_path: Path, name: str, codec: str, hidden: int) -> None:
+    """Three bits flipped at random, ten times: refused, but for at most `hidden` cases in which
+    the stream is another valid one, or nothing that is shown has changed."""
+    path = tmp_path / name
+    write_video(path, noisy(20), codec=codec)
+    whole, passed = path.read_bytes(), 0
+    assert len(read(path)) == 20
+    for seed in range(10):
+        chance, data = np.random.default_rng(seed), bytearray(whole)
+        for place in chance.integers(len(data) // 10, len(data) * 9 // 10, 3):
+            data[place] ^= 1 << int(chance.integers(8))
+        path.write_bytes(data)
+        with suppress(DecodeError):
+            read(path)
+            passed += 1
+    assert passed <= hidden
+
+
+def test_broken_frames_are_counted(tmp_path: Path) -> None:
+    """Every frame is a key frame, so that damage to two of them is seen in two of them."""
+    path = tmp_path / "v.mp4"
+    encode(path, noisy(30), "libx264", g="1")
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(path.read_bytes())
+    for position, size in (packets[10], packets[20]):
+        data[position + size // 2] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(DecodeError, match=r"damaged after frame 10: .* by the decoder: 2;"):
+        read(path)
+
+
+def test_a_varying_frame_rate_loses_and_doubles_no_frame(tmp_path: Path) -> None:
+    times = np.cumsum([0, *np.random.default_rng(0).integers(15, 120, 29)])
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time_ms, frame in zip(times, moving_square(30, 1), strict=True):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts, picture.time_base = int(time_ms), Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    with open_source(source(tmp_path / "v.mkv")) as footage:
+        found = list(footage.frames())
+    lefts = [bright_detector(frame)[0][0] for frame in found]
+    assert len(found) == 30
+    assert lefts == sorted(lefts) and len(set(lefts)) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels", "width", "height"),
+    [
+        ("v.mp4", "libx264", "yuv420p10le", 96, 72),
+        ("v.mp4", "libx264", "yuv444p", 97, 73),
+        ("v.mkv", "ffv1", "yuv444p10le", 97, 73),
+        ("v.mkv", "ffv1", "yuv420p", 97, 73),
+        ("v.mkv", "ffv1", "gray", 97, 73),
+        ("v.mkv", "ffv1", "gbrp16le", 96, 72),
+        ("v.mpg", "mpeg2video", "yuv422p", 96, 72),
+        ("v.webm", "libvpx-vp9", "yuva420p", 96, 72),
+        ("v.mov", "qtrle", "argb", 97, 73),
+        ("v.mov", "png", "rgba", 97, 73),
+    ],
+)
+def test_any_pixels_become_eight_bit_rgb(
+    tmp_path: Path, name: str, codec: str, pixels: str, width: int, height: int
+) -> None:
+    frames = [square_frame(10 + i, 20, 32, width, height) for i in range(3)]
+    encode(tmp_path / name, frames, codec, pixels)
+    found = read(tmp_path / name)
+    assert len(found) == 3
+    for frame, original in zip(found, frames, strict=True):
+        assert frame.dtype == np.uint8
+        assert frame.shape == (height, width, 3)
+        assert np.abs(frame.astype(int) - original).mean() < 5
+
+
+def test_images_with_alpha_sixteen_bits_or_one_channel(tmp_path: Path) -> None:
+    folder, frame = tmp_path / "b", square_frame(10, 20, 32)
+    folder.mkdir()
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(folder / "1.png"), np.dstack([bgr, np.full((72, 96), 9, np.uint8)]))
+    cv2.imwrite(str(folder / "2.png"), bgr.astype(np.uint16) * 257)
+    cv2.imwrite(str(folder / "3.png"), bgr[:, :, 1])
+    alpha, deep, grey = read(folder)
+    np.testing.assert_array_equal(alpha, frame)
+    np.testing.assert_array_equal(deep, frame)
+    np.testing.assert_array_equal(grey, np.repeat(frame[:, :, 1:2], 3, 2))
+
+
+def combing(frame: Frame) -> float:
+    """How much more neighbouring lines differ than every second one."""
+    lines = frame[:, :, 0].astype(int)
+    return float(np.abs(lines[1:] - lines[:-1]).mean() - np.abs(lines[2:] - lines[:-2]).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [("v.mp4", "libx264", {"x264-params": "tff=1"}),
+     ("v.mpg", "mpeg2video", {"flags": "+ildct+ilme"})],
+)  # fmt: skip
+def test_interlaced_footage_is_deinterlaced_and_counted(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str]
+) -> None:
+    fields = [square_frame(10 + 3 * i, 20, 32, width=160) for i in range(40)]
+    frames = [even.copy() for even in fields[::2]]
+    for frame, odd in zip(frames, fields[1::2], strict=True):
+        frame[1::2] = odd[1::2]
+    encode(tmp_path / name, frames, codec, **options)
+    with open_source(source(tmp_path / name)) as footage:
+        found = list(footage.frames())
+    assert len(found) == 20
+    assert footage.counts == {"deinterlaced frames": 20}
+    smooth = combing(fields[16])
+    assert combing(frames[8]) - smooth > 1.5
+    assert max(combing(frame) for frame in found) - smooth < 0.5
+    account = Account()
+    list(clips_of(source(tmp_path / name), None, seed=0, size=32, scale=4, account=account))
+    assert account.treated == {"deinterlaced frames": 20}
+
+
+def resident_megabytes() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path: Path) -> None:
+    """1800 frames of 128×128, one in two seconds, are 88 MB, were they kept."""
+    write_video(tmp_path / "one.mp4", [np.full((128, 128, 3), 90, np.uint8)])
+    with av.open(str(tmp_path / "one.mp4")) as container:
+        picture = bytes(next(container.demux(video=0)))
+        described = container.streams.video[0].codec_context.extradata
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(1, 2))
+        stream.width, stream.height, stream.codec_context.extradata = 128, 128, described
+        for number in range(1800):
+            packet = av.Packet(picture)
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base, packet.is_keyframe = Fraction(2), True
+            container.mux(packet)
+    account, used = Account(), []
+    for _ in clips_of(
+        source(tmp_path / "v.mp4"), None, seed=0, size=32, scale=4, clip_stride=60, account=account
+    ):
+        used.append(resident_megabytes())
+    assert account.frames == 1800
+    assert len(used) == 30
+    assert used[-1] - used[1] < 30
+
+
+def png(width: int, height: int) -> bytes:
+    """A black grey-level PNG, however large, in about a thousandth of its pixels."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width)
+    pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", pixels), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+BOMB = png(10_000, 10_000)
+
+
+def test_an_image_of_100_megapixels_is_refused_before_its_pixels_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(BOMB) < 200_000
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "1.png").write_bytes(BOMB)
+
+    def never(*_: object) -> NDArray[np.uint8]:
+        raise AssertionError("the pixels were decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", never)
+    with pytest.raises(DecodeError, match=r"a/b/1\.png: a frame of 10000×10000 is more than 8294"):
+        read(tmp_path / "b", max_pixels=3840 * 2160)
+
+
+@pytest.mark.parametrize("side", [64, 10_000])
+def test_a_video_of_100_megapixel_frames_is_refused(tmp_path: Path, side: int) -> None:
+    """The container says `side`, the frames say 10,000."""
+    with av.open(str(tmp_path / "v.mov"), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = side, side, "gray"
+        for number in range(3):
+            packet = av.Packet(BOMB)
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base = Fraction(1, 25)
+            container.mux(packet)
+    before = resident_megabytes()
+    with pytest.raises(DecodeError, match="more than 8294400 pixels"):
+        read(tmp_path / "v.mov", max_pixels=3840 * 2160)
+    assert resident_megabytes() - before < 90  # one frame alone is 95 MiB
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_a_bomb_with_the_name_of_a_video_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(BOMB)
+    with pytest.raises(DecodeError, match="not a readable video"):
+        read(tmp_path / name)
+
+
+def test_a_zipped_bomb_is_no_source_under_its_own_name_and_none_under_another(
+    tmp_path: Path,
+) -> None:
+    for name in ("a/bomb.zip", "a/bomb.mp4", "b/bomb.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("1.png", BOMB)
+    found = find_sources(str(tmp_path))
+    assert [item.name for item in found] == ["a/bomb.mp4", "b"]
+    for item, said in zip(found, ("not a readable video", "not a readable image"), strict=True):
+        with pytest.raises(DecodeError, match=said), open_source(item) as footage:
+            list(footage.frames())
+
+
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile other.mp4\n",
+             "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n"],
+)  # fmt: skip
+def test_a_playlist_does_not_open_other_files(tmp_path: Path, text: str) -> None:
+    write_video(tmp_path / "other.mp4", moving_square(5))
+    (tmp_path / "v.mp4").write_text(text)
+    with pytest.raises(DecodeError, match="not a readable video"):
+        read(tmp_path / "v.mp4")
+
+
+def test_too_long_a_video_is_refused_by_its_header_or_by_its_frames(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(50))
+    assert len(read(tmp_path / "v.mp4", max_seconds=2)) == 50
+    with pytest.raises(DecodeError, match=r"plays for 2 s or more, longer than 1 s; .* max_sec"):
+        read(tmp_path / "v.mp4", max_seconds=1)
+    # Without a length in its header, as a recording that was broken off.
+    write_video(tmp_path / "w.mkv", moving_square(50), options={"live": "1"})
+    with open_source(source(tmp_path / "w.mkv"), Limits(max_seconds=1)) as footage:
+        frames = footage.frames()
+        for _ in range(26):
+            next(frames)
+        with pytest.raises(DecodeError, match="longer than 1 s"):
+            next(frames)
+
+
+def test_too_many_images_are_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "b", [f"{i}.png" for i in range(30)], moving_square(30))
+    with pytest.raises(DecodeError, match="longer than 1 s"):
+        read(tmp_path / "b", max_seconds=1)
+
+
+@pytest.mark.parametrize("kind", ["video", "images"])
+def test_work_that_takes_too_long_is_ended(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("v.mp4" if kind == "video" else "v")
+    if kind == "video":
+        write_video(path, moving_square(60))
+    else:
+        write_images(path, [f"{i:02d}.png" for i in range(60)], moving_square(60))
+
+    def slow(frame: Frame) -> NDArray[np.float32]:
+        time.sleep(0.1)
+        return bright_detector(frame)
+
+    account = Account()
+    clips = clips_of(
+        source(path), slow, seed=0, size=32, scale=4, min_face=20, stride=1,
+        limits=Limits(time_limit=0.3), account=account,
+    )  # fmt: skip
+    with pytest.raises(DecodeError, match=r"took longer than 0\.3 s; .* raise time_limit"):
+        list(clips)
+    assert 0 < account.frames < 60
+
+
+def test_an_image_that_vanishes_while_its_folder_is_read(tmp_path: Path) -> None:
+    write_images(tmp_path / "b", [f"{i}.png" for i in range(3)], moving_square(3))
+    with open_source(source(tmp_path / "b")) as footage:
+        frames = footage.frames()
+        next(frames)
+        (tmp_path / "b" / "1.png").unlink()
+        with pytest.raises(DecodeError, match=r"a/b/1\.png: cannot be read \(No such file"):
+            next(frames)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_files_without_permission(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", moving_square(3))
+    write_images(tmp_path / "b", ["1.png"], moving_square(1))
+    for path in (tmp_path / "v.mp4", tmp_path / "b" / "1.png"):
+        path.chmod(0)
+    for path in (tmp_path / "v.mp4", tmp_path / "b"):
+        with pytest.raises(DecodeError, match="Permission denied"):
+            read(path)
+
+
+def test_pipes_and_links_to_nowhere_do_not_hang(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "pipe.mp4")
+    (tmp_path / "a" / "link.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    found = find_sources(str(tmp_path))
+    assert found
+    for item in found:
+        with pytest.raises(DecodeError), open_source(item):
+            pass
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x../v...mp4", "it's \"quoted\"/a b.mp4", "line\nbreak/tab\t.mp4", "🙂/👩‍👩.mp4",
+     "a%2e%2e/~.mp4", "-rf/--help.mp4", "back\\slash/c:d.mp4",
+     "x" * 120 + "/" + "é" * 100 + ".mp4"],
+)  # fmt: skip
+def test_names_reach_the_clips_as_they_are(tmp_path: Path, name: str) -> None:
+    write_video(tmp_path / name, moving_square(25))
+    (found,) = find_sources(str(tmp_path))
+    (clip,) = clips_of(found, bright_detector, seed=0, size=32, scale=4, min_face=20)
+    assert (clip.clip_id, clip.identity) == (f"{name}#0@12", name.split("/")[0])

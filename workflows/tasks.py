@@ -1,0 +1,34 @@
+"""What the Ray tasks that read sources share: names in tables, and storage that fails."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray.data
+
+from infra import storage
+from infra.errors import FacestackError, FaultError
+
+Row = dict[str, Any]
+
+
+def as_text(name: str) -> str:
+    """A name with what is not UTF-8 in it escaped, for the tables."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def faults_as_rows(task: Callable[..., Row], *arguments: Any) -> Row:
+    """Run a task; storage that is out of reach, full or forbidden becomes its row, for the driver
+    to end in one line: an exception Ray would print on pages."""
+    try:
+        with storage.reporting():
+            return task(*arguments)
+    except FacestackError as error:
+        return {"fault": str(error)}
+
+
+def rows(data: ray.data.Dataset) -> Iterator[Row]:
+    """The rows of such tasks; raises FaultError at the first that tells of a fault."""
+    for row in data.iter_rows():
+        if row.get("fault"):
+            raise FaultError(row["fault"])
+        yield row
