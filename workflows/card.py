@@ -83,8 +83,11 @@ def unbalanced(card: Row) -> list[str]:
 
 def kind(name: str, reason: str) -> str:
     """What an error's text says of any file: without the file's name, numbers, detail or remedy."""
-    text = reason.removeprefix(name).lstrip(": ")
-    text = re.split(r" \(|[:;,] ", text, maxsplit=1)[0]
+    text = reason.removeprefix(name)
+    if text.startswith("/"):  # an image in the folder of that name
+        text = text.partition(": ")[2]
+    text = re.split(r" \(|[:;] ", text.lstrip(": "), maxsplit=1)[0]
+    text = re.sub(r"\S+\.[a-zA-Z]\w{2,3}\b", "FILE", text)
     return re.sub(r"\d+(\.\d+)?", "N", text)
 
 

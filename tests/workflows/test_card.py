@@ -159,6 +159,11 @@ def test_an_input_whose_clips_are_lost_does_not_add_up(made: tuple) -> None:
         ("a/b.mp4: damaged after frame 17 (x)", "damaged after frame N"),
         ("a/b.mp4: a frame of 90×90 is too large; scale it", "a frame of N×N is too large"),
         ("a/b.mp4: RuntimeError: boom", "RuntimeError"),
+        ("a/b.mp4/0007.png: the file is empty", "the file is empty"),
+        (
+            "a/b.mp4: 0020.png is 80×80, but 0000.png is 64×64; the images must have one size",
+            "FILE is N×N, but FILE is N×N",
+        ),
     ],
 )  # fmt: skip
 def test_errors_of_one_kind_count_together(reason: str, found: str) -> None:
