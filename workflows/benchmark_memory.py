@@ -7,6 +7,10 @@ from pathlib import Path
 
 import psutil
 
+from workflows.benchmark_inputs import draw_videos
+
+SCRIPT = Path(__file__).with_name("preprocess.py")
+FRAMES = 200  # of the shorter films
 PERIOD = 0.25  # seconds between two looks at the memory
 
 
@@ -39,9 +43,22 @@ def peak_memory(command: list[str], log: Path) -> int:
     return largest
 
 
-def python(script: Path, *words: object) -> list[str]:
-    """The command that runs a script of this checkout."""
-    return [sys.executable, str(script), *map(str, words)]
+def stage_memory(folder: Path, min_face: int) -> dict[str, int]:
+    """Peak memory [bytes] of preprocess.py on two films, "1", and on two ten times as long, "10".
+
+    A clip is made at every frame, so that what is written grows as well.
+    """
+    peaks = {}
+    for name, frames in (("1", FRAMES), ("10", 10 * FRAMES)):
+        draw_videos(folder / f"films {name}", 2, frames)
+        command = [
+            sys.executable, SCRIPT, "--source", folder / f"films {name}",
+            "--run", folder / f"run {name}", "--preprocess.faces", "detect",
+            "--preprocess.min-face", min_face, "--preprocess.clip-stride", 1,
+            "--clip.size", 128, "--clip.scale", 8,
+        ]  # fmt: skip
+        peaks[name] = peak_memory([str(word) for word in command], folder / f"log {name}")
+    return peaks
 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:

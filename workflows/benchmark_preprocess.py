@@ -27,17 +27,15 @@ from infra.runs import Run
 from infra.settings import Settings
 from infra.settings_data import ClipSettings, PreprocessSettings
 from workflows.benchmark_inputs import draw_videos
-from workflows.benchmark_memory import busy_seconds, peak_memory, python
+from workflows.benchmark_memory import busy_seconds, stage_memory
 from workflows.benchmark_network import machine
 from workflows.benchmark_plain import decode_only, plain_loop
 from workflows.benchmark_shares import Spent, in_process, shares, watched
 from workflows.benchmark_tables import preprocess_table
 from workflows.preprocess import find, preprocess
 
-ROOT = Path(__file__).resolve().parents[1]
 ALONE = ("decode", "plain", "in process")
 WORKERS = (1, 2)
-MEMORY_FRAMES = 200
 Figures = dict[str, Any]
 Times = dict[str, list[tuple[float, float]]]  # way → seconds of clock and processors, by round
 
@@ -101,7 +99,7 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
         for name, call in calls.items():
             times[name].append(_timed(name, call))
     usual = statistics.median(clock for clock, _ in times[f"one video {max(WORKERS)}"])
-    memory = _memory(folder, chosen.min_face) if chosen.memory else None
+    memory = stage_memory(folder, chosen.min_face) if chosen.memory else None
     return {
         "benchmark": "preprocess",
         "source": "drawn, 640×480" if chosen.source is None else chosen.source.name,
@@ -220,23 +218,6 @@ def _a_frame(name: str, times: Times, counts: dict[str, Figures]) -> list[tuple[
 def _ratio(over: list[tuple[float, float]], under: list[tuple[float, float]], which: int) -> float:
     # Round by round, since the two of a round ran side by side.
     return statistics.median(a[which] / b[which] for a, b in zip(over, under, strict=True))
-
-
-def _memory(folder: Path, min_face: int) -> dict[str, int]:
-    """Peak of the command for two films and two ten times as long, with a clip at each frame."""
-    peaks = {}
-    for name, frames in (("1", MEMORY_FRAMES), ("10", 10 * MEMORY_FRAMES)):
-        draw_videos(folder / f"films {name}", 2, frames)
-        peaks[name] = peak_memory(
-            python(
-                ROOT / "workflows/preprocess.py", "--source", folder / f"films {name}",
-                "--run", folder / f"run {name}", "--preprocess.faces", "detect",
-                "--preprocess.min-face", min_face, "--preprocess.clip-stride", 1,
-                "--clip.size", 128, "--clip.scale", 8,
-            ),
-            folder / f"log {name}",
-        )  # fmt: skip
-    return peaks
 
 
 def problem(figures: Figures) -> str:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datasets.assembly import PlannedRow, assemble_shard, part_rows, plan_shards
@@ -43,6 +44,27 @@ def test_parts_become_shards_sorted_by_order_with_no_clip_lost_or_doubled(tmp_pa
     for original in originals:
         index = found[original.clip_id]
         assert same(original, rows_out[index], everything, index)
+
+
+def test_a_shard_is_assembled_with_few_row_groups_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [clip(i, "a/v", size=64) for i in range(96)]
+    write_clips(str(tmp_path / "a.parquet"), clips)
+    (plan,) = plan_shards(part_rows(str(tmp_path / "a.parquet"), split))
+    del clips
+    held: list[int] = []
+    before, write = pa.total_allocated_bytes(), pq.ParquetWriter.write_table
+
+    def watching(self: pq.ParquetWriter, table: pa.Table, rows: int) -> None:
+        held.append(pa.total_allocated_bytes() - before)
+        write(self, table, rows)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", watching)
+    assert assemble_shard(plan, str(tmp_path / "out.parquet"), 4) == 96
+    assert len(held) == 24
+    # A row group of four is 0.1 MB, read out of parts' groups of four: 0.4 MB; all are 2.4 MB.
+    assert max(held) < 800_000
 
 
 def test_a_plan_and_its_shards_are_the_same_each_time(tmp_path: Path) -> None:
