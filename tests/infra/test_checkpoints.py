@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from infra.checkpoints import Checkpoints, Mark
 from infra.engines import TorchEngine
 from infra.errors import FaultError
-from infra.loop import Plan, train
+from infra.loop import train
+from infra.plan import Plan
 
 
 def mark(step: int, score: float | None = None, world_size: int = 1) -> Mark:
