@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch import Tensor, nn
 
 from infra.checkpoints import Checkpoints, Mark
+from infra.engines import TorchEngine
 from infra.errors import FaultError
+from infra.loop import train
+from infra.plan import Plan
 
 
 def mark(step: int, score: float | None = None, world_size: int = 1) -> Mark:
@@ -98,6 +103,26 @@ def test_a_disk_that_refuses_is_named_and_the_one_before_stays(checkpoints: Chec
             checkpoints.wait()
     assert steps(checkpoints) == [2]
     assert not (Path(checkpoints.uri) / "step-00000004").exists()
+
+
+class Small(nn.Module):
+    """Something to train whose checkpoint is longer than a kilobyte."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Linear(1, 1000)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"loss": self.network(batch["x"]).square().mean()}
+
+
+def test_a_temporary_folder_without_room_is_named() -> None:
+    """Where the engine writes first, before the checkpoint is taken to its place."""
+    rows = iter([{"x": np.ones((1, 1), np.float32)}])
+    plan = Plan(steps=1, batch_size=1, learning_rate=0.1)
+    engine = TorchEngine(Small())
+    with largest_file(1000), pytest.raises(FaultError, match=r"tmp.*step 1 cannot be written"):
+        train(engine, lambda _: rows, lambda *_: None, plan)
 
 
 def test_a_failed_upload_is_told_at_the_next_look(checkpoints: Checkpoints) -> None:

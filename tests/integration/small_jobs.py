@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 
 from datasets.clips import Clip
@@ -114,9 +115,11 @@ def fill_disk(folder: Path, at: int, call: int) -> None:
 
 
 def announce(sign: Path, answer: Path, at: int, call: int) -> None:
-    """Leave a sign at a step, and wait for the answer before the step is made."""
+    """Leave a sign with this node's id at a step, and wait for the answer before it is made."""
     if call == at:
-        sign.touch()
+        unfinished = sign.with_suffix(".unfinished")
+        unfinished.write_text(ray.get_runtime_context().get_node_id())
+        unfinished.rename(sign)
         wait_for(answer)
 
 

@@ -1,4 +1,4 @@
-"""A worker's node is lost; training goes on from its last checkpoint on the node that comes."""
+"""A worker's node is lost; training goes on from its last checkpoint on another node."""
 
 import json
 import threading
@@ -21,11 +21,12 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture
-def two_nodes() -> Iterator[Cluster]:
-    """A head with 2 CPUs and a node with 3, joined as a user joins a running cluster."""
+def three_nodes() -> Iterator[Cluster]:
+    """A head with 2 CPUs and two nodes with 3, joined as a user joins a running cluster."""
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
-    found.add_node(num_cpus=3)
     try:
+        for _ in range(2):
+            found.add_node(num_cpus=3)
         cluster.connect(found.address)
         yield found
     finally:
@@ -33,15 +34,15 @@ def two_nodes() -> Iterator[Cluster]:
         found.shutdown()
 
 
-def test_node_is_lost_and_another_comes(two_nodes: Cluster, tmp_path: Path) -> None:
+def test_node_is_lost_and_another_takes_over(three_nodes: Cluster, tmp_path: Path) -> None:
     shards = small_jobs.write_shards(tmp_path)
     folder, asked, gone = tmp_path / "run", tmp_path / "asked", tmp_path / "gone"
 
     def lose() -> None:
         small_jobs.wait_for(asked)
         small_jobs.wait_for(folder / "checkpoints/step-00000004/mark-0.json")
-        two_nodes.remove_node(two_nodes.worker_nodes.copy().pop(), allow_graceful=False)
-        two_nodes.add_node(num_cpus=3)
+        (lost,) = (n for n in three_nodes.worker_nodes if n.node_id == asked.read_text())
+        three_nodes.remove_node(lost, allow_graceful=False)
 
     watcher = threading.Thread(target=lose)
     watcher.start()
