@@ -113,7 +113,8 @@ def _legend(figure: Figure, rows: list[Row]) -> None:
     for kind, colour in COLOURS.items():
         if any(_kind(row) == kind for row in rows):
             axes.scatter([], [], color=colour, s=70, label=kind)
-    axes.scatter([], [], color="0.5", s=25, label="small: stopped early")
+    if len({row["steps"] for row in rows}) > 1:
+        axes.scatter([], [], color="0.5", s=25, label="small: stopped early")
     axes.scatter([], [], s=190, facecolors="none", edgecolors="black", label="chosen")
     figure.legend(loc="outside upper center", ncols=5, frameon=False)
 

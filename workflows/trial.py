@@ -31,6 +31,8 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
         update={
             "steps": every * options.reports,
             "epochs": None,
+            "minutes": None,
+            "profile": 0,
             "learning_rate": config.get("learning_rate", settings.train.learning_rate),
             "warmup": min(settings.train.warmup, every),
             "schedule": "constant",

@@ -62,8 +62,8 @@ def check(settings: Settings) -> None:
 
 def _shared(settings: Settings) -> dict[str, Any]:
     """What every trial takes from the settings of train."""
-    own = {"variants", "steps", "epochs", "schedule", "perceptual", "use_search", "evaluate_every",
-           "workers"}  # fmt: skip
+    own = {"variants", "steps", "epochs", "minutes", "schedule", "perceptual", "use_search",
+           "evaluate_every", "workers", "init_from"}  # fmt: skip
     found = {name: value for name, value in settings.train.made_from().items() if name not in own}
     if settings.tune.learning_rate_min is not None:
         del found["learning_rate"]
