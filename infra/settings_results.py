@@ -13,8 +13,12 @@ class EvaluateSettings(Section):
     protocol: Literal["drawn", "lfw", "ytf"] = Field(
         "drawn", description="verification pairs: drawn from the seed, or those of a published file"
     )
-    protocol_file: str | None = Field(None, description="pairs.txt of LFW, split file of YTF")
-    protocol_split: Positive = Field(1, description="split held out for the test, from 1")
+    protocol_file: str | None = Field(
+        None, description="pairs.txt of LFW, split file of YTF; none = preprocess.protocol"
+    )
+    protocol_split: Positive | None = Field(
+        None, description="split held out for the test, from 1; none = preprocess.protocol_split"
+    )
     track_frames: Positive = Field(100, description="first frames of a track compared (ytf)")
     splits: list[Literal["test", "train"]] = Field(["test"], description="people measured")
     judge: str | None = Field(None, description="ONNX face recogniser, a second verification")
@@ -39,8 +43,6 @@ class EvaluateSettings(Section):
 
     @model_validator(mode="after")
     def _protocol(self) -> "EvaluateSettings":
-        if self.protocol != "drawn" and self.protocol_file is None:
-            raise ValueError(f"protocol {self.protocol} needs protocol_file, the published file")
         if self.protocol != "drawn" and self.max_clips is not None:
             raise ValueError(f"max_clips would break the pairs of {self.protocol}; lower pairs")
         if "test" not in self.splits:

@@ -29,7 +29,7 @@ OPERATION = {"workers", "gpus_per_worker", "batch_size", "export"}
 
 def evaluate(settings: Settings, run: Run) -> None:
     """Write `report/metrics.json`, tables, figures and `report/index.html`."""
-    settings = _absolute(settings)
+    settings = _resolved(settings)
     if settings.evaluate.export is not None:
         _export(settings, run, settings.evaluate.export)
     used = {"evaluate": settings.evaluate.model_dump(exclude=OPERATION), "seed": settings.seed}
@@ -62,19 +62,22 @@ def evaluate(settings: Settings, run: Run) -> None:
                          "variants": len(test.figures)}  # fmt: skip
 
 
-def _absolute(settings: Settings) -> Settings:
-    """The settings with the files of other methods and of the judge where actors find them."""
-    options = settings.evaluate
-    files = {
+def _resolved(settings: Settings) -> Settings:
+    """The settings with the protocol of preprocess where evaluate names no other, and with the
+    files of other methods and of the judge where actors find them."""
+    options, before = settings.evaluate, settings.preprocess
+    filled = {
+        "protocol_file": options.protocol_file or before.protocol,
+        "protocol_split": options.protocol_split or before.protocol_split,
         "external": {name: storage.absolute(uri) for name, uri in options.external.items()},
         "judge": options.judge and storage.absolute(options.judge),
     }
-    return settings.model_copy(update={"evaluate": options.model_copy(update=files)})
+    return settings.model_copy(update={"evaluate": options.model_copy(update=filled)})
 
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for a protocol, a judge or another method that cannot be used."""
-    options = settings.evaluate
+    options = _resolved(settings).evaluate
     if options.protocol != "drawn":
         read_protocol(options)
     load_judge(options)

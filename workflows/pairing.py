@@ -27,7 +27,11 @@ class NoPairError(RunError):
 def read_protocol(options: EvaluateSettings) -> tuple[list[NamedPair], list[NamedPair]]:
     """The pairs of the held-out split and those of all others; raises SettingsError where the file
     cannot be read or has no such split."""
-    assert options.protocol_file is not None
+    if options.protocol_file is None:
+        raise SettingsError(
+            f"evaluate.protocol {options.protocol} needs its published file: give "
+            "evaluate.protocol_file or preprocess.protocol"
+        )
     try:
         with storage.local_file(options.protocol_file) as path:
             if options.protocol == "lfw":

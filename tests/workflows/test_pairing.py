@@ -41,6 +41,7 @@ def settings(tmp_path: Path, **more: Any) -> Settings:
     file.write_text(PAIRS)
     chosen = Settings()
     chosen.evaluate.protocol, chosen.evaluate.protocol_file = "lfw", str(file)
+    chosen.evaluate.protocol_split = 1
     for name, value in more.items():
         setattr(chosen.evaluate, name, value)
     return chosen
@@ -92,6 +93,17 @@ def test_what_cannot_be_used_is_refused_before_the_work(
         check(settings(tmp_path, **more))
 
 
+def test_the_protocol_of_preprocess_serves_where_no_other_is_named(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, protocol_file=None, protocol_split=None)
+    with pytest.raises(SettingsError, match=r"protocol lfw needs its published file"):
+        check(chosen)
+    chosen.preprocess.protocol = str(tmp_path / "pairs.txt")
+    check(chosen)
+    chosen.preprocess.protocol_split = 5
+    with pytest.raises(SettingsError, match="has the splits 1 to 2, not 5"):
+        check(chosen)
+
+
 def test_the_command_line_spells_methods_and_protocols() -> None:
     chosen = load(
         ["--evaluate.external", "one=s3://b/a=b", "--evaluate.external", "two=/x",
@@ -100,7 +112,5 @@ def test_the_command_line_spells_methods_and_protocols() -> None:
     ).evaluate  # fmt: skip
     assert chosen.external == {"one": "s3://b/a=b", "two": "/x"}
     assert (chosen.judge_mean, chosen.splits) == ([1, 2, 3], ["train", "test"])
-    with pytest.raises(SettingsError, match="protocol lfw needs protocol_file"):
-        load(["--evaluate.protocol", "lfw"], "evaluate.py", "")
     with pytest.raises(SettingsError, match="splits must hold test"):
         load(["--evaluate.splits", "train"], "evaluate.py", "")
