@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from infra.averaging import Average, on_cpu
+from infra.deepspeed_config import deepspeed_config, judges
 from infra.errors import TrainingError
 from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
@@ -164,14 +165,14 @@ class DeepSpeedEngine:
             model=prepared(objective, options),
             model_parameters=self.parameters,
             optimizer=adam(self.parameters, options),
-            config=_deepspeed_config(options, cuda)
+            config=deepspeed_config(options, cuda)
             | {"checkpoint": {"load_universal": self.universal}},
             dist_init_required=False,
         )
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
         self.device = torch.device(self.engine.device)
-        if self.world_size == 1 and not _judges(options):
+        if self.world_size == 1 and not judges(options):
             # DeepSpeed would copy all gradients to one block and back, to share them with nobody.
             self.engine.enable_backward_allreduce = False
 
@@ -183,11 +184,11 @@ class DeepSpeedEngine:
         for part in split(batch, self.options.accumulate):
             parts.append(self.engine(part))
             self.engine.backward(spoilt_if_not_finite(parts[-1]["loss"]))
-            if not _judges(self.options) and self.engine.is_gradient_accumulation_boundary():
+            if not judges(self.options) and self.engine.is_gradient_accumulation_boundary():
                 clip = self.options.clip_gradient
                 finite = judge(self.engine.optimizer, self.parameters, clip)
             self.engine.step()
-        if _judges(self.options):
+        if judges(self.options):
             finite = torch.tensor(self.engine.was_step_applied())
         if self.average is not None:
             self.average.update()
@@ -227,31 +228,3 @@ class DeepSpeedEngine:
         shared = list(self.network.parameters()) if self.options.zero_stage == 3 else []
         with deepspeed.zero.GatheredParameters(shared) if shared else nullcontext():
             return on_cpu(self.network, self.average)
-
-
-def _judges(options: OptimiserSettings) -> bool:
-    """Whether DeepSpeed itself clips and skips; in its plain mode it never looks for a NaN."""
-    return options.zero_stage > 0 or options.precision == "fp16"
-
-
-def _deepspeed_config(options: OptimiserSettings, cuda: bool) -> dict[str, Any]:
-    zero: dict[str, Any] = {"stage": options.zero_stage}
-    if options.offload:
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": cuda}
-    clip = (options.clip_gradient or 0.0) if _judges(options) else 0.0
-    return {
-        "train_micro_batch_size_per_gpu": options.batch_size // options.accumulate,
-        "gradient_accumulation_steps": options.accumulate,
-        "gradient_clipping": clip,
-        "zero_optimization": zero,
-        "zero_force_ds_cpu_optimizer": False,  # its own Adam is compiled first; torch's is fused
-        "fp16": {"enabled": options.precision == "fp16"},
-        # Weights stay float32, and so do the gradients that workers exchange.
-        "torch_autocast": {
-            "enabled": options.precision == "bf16",
-            "dtype": "bfloat16",
-            "lower_precision_safe_modules": [],
-        },
-        "steps_per_print": 10**9,
-        "wall_clock_breakdown": False,
-    }

@@ -146,7 +146,7 @@ def plain(setting: Setting) -> None:
         loss.backward()
         optimiser.step()
         if step == setting.steps:
-            _write(place(setting, "plain", "stage/history.json"), [{"loss": float(loss)}])
+            _write(place(setting, "plain", "stage/history.json"), [{"loss": loss.item()}])
 
 
 def on_ray(setting: Setting, ways: dict[str, int]) -> None:
