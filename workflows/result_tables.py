@@ -113,18 +113,22 @@ def _table(splits: dict[str, dict[str, dict[str, Any]]], keys: Sequence[str]) ->
     by_split = len(splits) > 1 or "" not in splits
     rows = []
     for split, figures in splits.items():
-        best = {column.key: _best(figures, column) for column in columns}
+        # What was measured on fewer clips than the rest is not to be compared with it.
+        most = max(row["clips"] for row in figures.values())
+        whole = {name for name, row in figures.items() if row["clips"] == most}
+        best = {column.key: _best(figures, whole, column) for column in columns}
         for name, row in figures.items():
-            cells = [_cell(row, column, name, best[column.key]) for column in columns]
+            wanted = best if name in whole and name != "ground_truth" else {}
+            cells = [_cell(row, column, wanted.get(column.key)) for column in columns]
             rows.append([*([Cell(split)] if by_split else []), Cell(_plain(name)), *cells])
     first = ["people"] if by_split else []
     return Table([*first, "method", *(column.title for column in columns)], rows)
 
 
-def _best(figures: dict[str, dict[str, Any]], column: Column) -> float | None:
-    """The best value among the methods; the ground truth is none."""
+def _best(figures: dict[str, dict[str, Any]], whole: set[str], column: Column) -> float | None:
+    """The best value among the methods measured on all clips; the ground truth is no method."""
     values = [row[column.key] for name, row in figures.items()
-              if name != "ground_truth" and row.get(column.key) is not None]  # fmt: skip
+              if name in whole - {"ground_truth"} and row.get(column.key) is not None]  # fmt: skip
     if not values or not column.better:
         return None
     if column.better == "truth":
@@ -133,7 +137,7 @@ def _best(figures: dict[str, dict[str, Any]], column: Column) -> float | None:
     return max(values) if column.better == "high" else min(values)
 
 
-def _cell(row: dict[str, Any], column: Column, name: str, best: float | None) -> Cell:
+def _cell(row: dict[str, Any], column: Column, best: float | None) -> Cell:
     value = row.get(column.key)
     if value is None:
         return Cell("–")
@@ -142,7 +146,7 @@ def _cell(row: dict[str, Any], column: Column, name: str, best: float | None) ->
     interval = row.get(f"{column.key}_interval")
     if interval:
         text += " ({:.1f}–{:.1f})".format(*interval)
-    return Cell(text, float(value), name != "ground_truth" and value == best)
+    return Cell(text, float(value), value == best)
 
 
 def _plain(name: str) -> str:

@@ -40,6 +40,12 @@ def test_results_mark_the_best_method_and_dash_what_was_not_measured() -> None:
                              "distance fc7"]  # fmt: skip
 
 
+def test_a_row_of_fewer_clips_is_never_the_best() -> None:
+    table = results(FIGURES | {"mine": row(40.0, 0.01, 99.0, clips=11)})
+    assert not any(cell.best for cell in table.rows[-1])
+    assert [line[0].text for line in table.rows if line[1].best] == ["a b&c"]
+
+
 def test_markdown_csv_and_latex_hold_the_same_cells() -> None:
     table = table_2(FIGURES)
     texts = [[cell.text for cell in line] for line in table.rows]
