@@ -32,12 +32,15 @@ RUN ?= runs/demo
 dashboard: $(STAMP)
 	$(BIN)/tensorboard --logdir '$(RUN)' --host 127.0.0.1
 
+# The unit tests in two processes of one thread each; Ray's tests one after the other.
+UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not integration and not gpu" tests
+
 test: $(STAMP_DEV)
-	$(BIN)/python -m pytest -m "not integration and not gpu" tests
+	$(UNIT)
 	$(BIN)/python -m pytest -m "integration or gpu" tests
 
 test-unit: $(STAMP_DEV)
-	$(BIN)/python -m pytest -m "not integration and not gpu" tests
+	$(UNIT)
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

@@ -1,9 +1,9 @@
-"""Runs an iterator in a thread, a few items ahead of its reader."""
+"""Runs iterators in threads, a few items ahead of their reader."""
 
 import queue
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -45,3 +45,17 @@ def read_ahead(make: Callable[[], Generator[Item]], depth: int) -> Generator[Ite
     finally:
         stop.set()
         thread.join()
+
+
+def in_turn(parts: list[Generator[Item]]) -> Generator[Item]:
+    """Yields an item of each part in turn, until one of them ends; then all are closed."""
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(closing(part))
+        while True:
+            for part in parts:
+                try:
+                    item = next(part)
+                except StopIteration:
+                    return
+                yield item

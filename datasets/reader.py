@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from datasets.read_ahead import read_ahead
+from datasets.read_ahead import in_turn, read_ahead
 from datasets.shards import OpenShards, ShardError, open_shard, read_rows
 from datasets.tensors import arrays
 
@@ -69,6 +69,7 @@ class ShardReader:
     `prefetch` batches are read ahead by a thread (0: none, the caller's own thread reads).
     With `balanced`, every identity comes equally often: in an epoch the mean number of clips is
     drawn of each, anew in each epoch, so that one with many clips gives others in the next.
+    `threads` read ahead side by side, each every so many batches; the order is that of one.
     Raises `ShardError` for no files, files without a row, or files of differing schemas, and
     `ValueError` for a rank outside of the world.
     """
@@ -84,6 +85,7 @@ class ShardReader:
         prefetch: int = PREFETCHED_BATCHES,
         cached_groups: int = CACHED_GROUPS,
         balanced: bool = False,
+        threads: int = 1,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
@@ -91,7 +93,8 @@ class ShardReader:
                 "batch_size >= 1 and 0 <= rank < world_size"
             )
         self.batch_size, self.seed, self.columns = batch_size, seed, list(columns)
-        self.rank, self.world_size, self.prefetch = rank, world_size, prefetch
+        self.rank, self.world_size = rank, world_size
+        self.prefetch, self.threads = prefetch, threads
         self.cached_groups = cached_groups
         self.groups = _index(uris, self.columns)
         sizes = np.array([group.rows for group in self.groups], np.int64)
@@ -113,9 +116,15 @@ class ShardReader:
         """
         if start_row < 0:
             raise ValueError(f"start_row {start_row}: must not be negative")
-        if self.prefetch:
-            return read_ahead(partial(self._read, start_row), self.prefetch)
-        return self._read(start_row)
+        if not self.prefetch:
+            return self._read(start_row)
+        step = self.world_size * self.batch_size
+        return in_turn(
+            [
+                read_ahead(partial(self._read, start_row + number * step, self.threads), each)
+                for number, each in enumerate([self.prefetch] * self.threads)
+            ]
+        )
 
     def once(self) -> Iterator[Batch]:
         """Yields this rank's rows of one epoch in order, each once; the last batch may be short."""
@@ -126,7 +135,8 @@ class ShardReader:
                 rows = mine[begin : begin + self.batch_size]
                 yield groups.gather([self._locate(epoch, int(row)) for row in rows])
 
-    def _read(self, start_row: int) -> Generator[Batch]:
+    def _read(self, start_row: int, every: int = 1) -> Generator[Batch]:
+        """Reads every so many of this rank's batches."""
         row = start_row + self.rank * self.batch_size
         epoch = self._epoch(row // self.rows)
         with _Groups(self.groups, self.columns, self.cached_groups) as groups:
@@ -137,7 +147,7 @@ class ShardReader:
                         epoch = self._epoch(number // self.rows)
                     places.append(self._locate(epoch, number % self.rows))
                 yield groups.gather(places)
-                row += self.world_size * self.batch_size
+                row += every * self.world_size * self.batch_size
 
     def _epoch(self, number: int) -> Epoch:
         order = np.arange(len(self.groups))

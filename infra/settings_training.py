@@ -42,6 +42,7 @@ class OptimiserSettings(Section):
     )
     workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
+    loader_threads: Positive = Field(1, description="threads a worker that read shards ahead")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs a worker")
     zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
     offload: bool = Field(False, description="Adam's state in CPU memory (zero_stage 1 and up)")
@@ -63,8 +64,8 @@ class OptimiserSettings(Section):
 
         Half as many clips on twice as many workers make the same step.
         """
-        operation = {"cpus_per_worker", "gpus_per_worker", "log_every", "checkpoint_every",
-                     "max_failures", "max_skipped", "offload", "accumulate", "channels_last",
+        operation = {"cpus_per_worker", "loader_threads", "gpus_per_worker", "log_every",
+                     "checkpoint_every", "max_failures", "max_skipped", "offload", "accumulate", "channels_last",
                      "compile", "profile", "batch_size", "workers"}  # fmt: skip
         return {
             **self.model_dump(exclude=operation),

@@ -107,6 +107,7 @@ def batches_of(
     reader = ShardReader(
         work.shards, options.batch_size, seed=work.seed, columns=job.columns,
         rank=rank, world_size=world_size, balanced=job.balanced,
+        threads=options.loader_threads,
     )  # fmt: skip
 
     def labelled(row: int) -> Iterator[Arrays]:

@@ -181,3 +181,24 @@ def test_what_a_killed_writer_left_is_no_shard(tmp_path: Path) -> None:
     for name in (".0123456789abcdef0123456789abcdef.tmp", ".tmp-a-0.parquet", "0.parquet"):
         (tmp_path / name).write_bytes(b"half a file")
     assert [uri.rsplit("/", 1)[-1] for uri in list_shards(str(tmp_path))] == ["0.parquet"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_give_the_order_of_one(folder: Path, threads: int) -> None:
+    whole = frames(reader(folder, 4).batches(5), 12)
+    several = ShardReader(list_shards(str(folder)), 4, 7, COLUMNS, prefetch=2, threads=threads)
+    before = threading.active_count()
+    batches = several.batches(5)
+    assert frames(batches, 12) == whole
+    assert threading.active_count() == before + threads
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_in_one_of_several_threads_is_raised(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = ShardReader(list_shards(str(folder)), 4, 7, COLUMNS, prefetch=2, threads=2)
+    monkeypatch.setattr(several, "_read", lambda *_: (_ for _ in ()).throw(ShardError("gone")))
+    with pytest.raises(ShardError, match="gone"):
+        next(several.batches())
