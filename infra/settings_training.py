@@ -65,8 +65,8 @@ class OptimiserSettings(Section):
         Half as many clips on twice as many workers make the same step.
         """
         operation = {"cpus_per_worker", "loader_threads", "gpus_per_worker", "log_every",
-                     "checkpoint_every", "max_failures", "max_skipped", "offload", "accumulate", "channels_last",
-                     "compile", "profile", "batch_size", "workers"}  # fmt: skip
+                     "checkpoint_every", "max_failures", "max_skipped", "offload", "accumulate",
+                     "channels_last", "compile", "profile", "batch_size", "workers"}  # fmt: skip
         return {
             **self.model_dump(exclude=operation),
             "batch_size × workers": self.batch_size * self.workers,
