@@ -139,7 +139,7 @@ class TrainSettings(OptimiserSettings):
     """The restoration variants."""
 
     variants: list[str] = Field(["f1", "f5", "f5warp"], description="variants to train")
-    steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(260, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -151,7 +151,7 @@ class TrainSettings(OptimiserSettings):
     use_search: bool = Field(
         True, description="take λ, and a searched learning rate, from tune/best.json"
     )
-    evaluate_every: Positive = Field(40, description="steps from one validation to the next")
+    evaluate_every: Positive = Field(65, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 
