@@ -133,7 +133,7 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
     items = [item(bundle) for bundle in bundles(sources)]
     forget(stage.path("parts"))
-    workers = _workers(settings)
+    workers = min(_workers(settings), len(items))
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
         partial(faults_as_rows, make_part, settings, stage.uri),
@@ -180,7 +180,7 @@ def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
     made = data.map(
         partial(faults_as_rows, _shard, stage.uri),
         num_cpus=1,
-        compute=ray.data.TaskPoolStrategy(size=_workers(settings)),
+        compute=ray.data.TaskPoolStrategy(size=min(_workers(settings), len(plans))),
     )
     written = list(rows(made))
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")

@@ -51,7 +51,9 @@ def test_node_is_lost_and_another_takes_over(three_nodes: Cluster, tmp_path: Pat
     last = fit(work(folder, shards, fault=fault, cpus_per_worker=3))
     watcher.join()
     assert last["step"] == STEPS
-    assert [mark.step for mark in Checkpoints(f"{folder}/checkpoints").complete()] == [4, STEPS]
+    # The worker that took over gives its first validation the best score again: of equals the last
+    # is the best, so that one checkpoint is both.
+    assert [mark.step for mark in Checkpoints(f"{folder}/checkpoints").complete()] == [STEPS]
     rows = json.loads((folder / "history.json").read_text())
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert len([node for node in ray.nodes() if not node["Alive"]]) == 1
