@@ -102,7 +102,7 @@ class RecogniserSettings(OptimiserSettings):
     balanced: bool = Field(True, description="draw every person's clips equally often")
     evaluate_every: Positive = Field(50, description="steps from one validation to the next")
     patience: Positive | None = Field(
-        4, description="stop after so many validations in a row that were not the best; none = off"
+        6, description="stop after so many validations in a row that were not the best; none = off"
     )
     steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
     batch_size: Positive = 32
