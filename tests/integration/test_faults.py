@@ -35,6 +35,7 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "only-for-this-test",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_MAX_ATTEMPTS": "2",  # what is tested is our own patience, on top of the client's
 }
 
 
