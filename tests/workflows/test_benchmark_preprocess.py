@@ -136,5 +136,8 @@ def test_the_whole_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert benchmark.main([*words, "--json", str(target)]) == 0
     found = json.loads(target.read_text(encoding="utf-8"))
     assert [row["way"] for row in found["rows"]] == [*bench.ALONE, "stage 1", "stage 2"]
-    assert found["counts"]["stage 2"] == {"frames": 2 * FRAMES, "clips": 2 * CLIPS}
+    # The cascade may lose the second drawn face for a moment: alike with and without Ray.
+    assert found["counts"]["stage 2"] == found["counts"]["in process"]
+    assert found["counts"]["stage 2"]["frames"] == 2 * FRAMES
+    assert CLIPS < found["counts"]["stage 2"]["clips"] <= 2 * CLIPS
     assert "| stage 2 |" in capsys.readouterr().out

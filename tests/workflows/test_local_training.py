@@ -24,6 +24,8 @@ from tests.datasets.test_shards import clip
 from workflows import jobs
 from workflows.train import check, train
 
+# Whole stages, one of them in a process of its own: not Ray, yet too long for a unit test.
+pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 TINY: dict[str, Any] = {
     "engine": "torch",
