@@ -28,9 +28,12 @@ def write_video(
     count = 0
     try:
         with av.open(str(part), "w", format="mp4") as container:
-            # One thread: the file then does not depend on the machine's cores.
+            # One thread: the file then does not depend on the machine's cores. Without the
+            # macroblock tree, whose streams of small frames differ from run to run.
             stream = container.add_stream(
-                "libx264", rate=rate, options={"crf": str(crf), "preset": preset, "threads": "1"}
+                "libx264",
+                rate=rate,
+                options={"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"},
             )
             stream.pix_fmt = "yuv420p"
             for picture in frames:
