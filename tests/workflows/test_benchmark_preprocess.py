@@ -129,6 +129,8 @@ def test_mistakes_are_one_line_and_status_two(
     assert told.startswith("error: ") and told.count("\n") == 1 and message in told
 
 
+# The driver runs in this process, and warns of Ray's own affairs.
+@pytest.mark.filterwarnings("default")
 @pytest.mark.integration
 def test_the_whole_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "figures.json"
