@@ -13,6 +13,7 @@ so that all five steps are real GEMMs. On one core (AVX2) a 64 → 64 convolutio
 128 takes 24 ms instead of 84 (n = 22), and the difference is rounding, about 1e-6. Inference only:
 the weights are transformed once a call of `restore`. GPUs have better ways of their own. Of P's 100
 → 100 convolution of 3 × 3 on 24 × 16 × 16, Winograd's tiles of 6 (4 kept) take about 10 ms of 17.
+Intermediate values go to memory that is kept (`Scratch`).
 
 Suffixes: N images, C entering and O leaving channels, F frequencies, tiles t, S pixels.
 """
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.reconstruction import Reconstruction
+from model.scratch import Scratch
 
 KEPT = 16
 # With fewer channels, or kernels of 5 × 5 (R's first layer was tried), the direct convolution of
@@ -39,7 +41,9 @@ Apply = Callable[[Tensor], Tensor]
 
 def fast_reconstruction(network: Reconstruction, side: int) -> Apply:
     """R for inference on CPU: N×C×S×S → N×3×S×S, S = side; large layers as tiled transforms."""
-    steps = [fast_layer(layer, side) for layer in network.layers if isinstance(layer, nn.Conv2d)]
+    scratch = Scratch()
+    layers = [layer for layer in network.layers if isinstance(layer, nn.Conv2d)]
+    steps = [fast_layer(layer, side, scratch) for layer in layers]
 
     def apply(stack: Tensor) -> Tensor:
         for step in steps[:-1]:
@@ -51,7 +55,8 @@ def fast_reconstruction(network: Reconstruction, side: int) -> Apply:
 
 def fast_sequence(layers: nn.Sequential, side: int) -> Apply:
     """Layers one after the other for inference on CPU, on maps of S = side (P's trunk)."""
-    steps = [fast_layer(x, side) if isinstance(x, nn.Conv2d) else x for x in layers]
+    scratch = Scratch()
+    steps = [fast_layer(x, side, scratch) if isinstance(x, nn.Conv2d) else x for x in layers]
 
     def apply(maps: Tensor) -> Tensor:
         for step in steps:
@@ -61,17 +66,20 @@ def fast_sequence(layers: nn.Sequential, side: int) -> Apply:
     return apply
 
 
-def fast_layer(layer: nn.Conv2d, side: int) -> Apply:
-    """The faster way to apply a same-size convolution N×C×S×S → N×O×S×S, S = side."""
+def fast_layer(layer: nn.Conv2d, side: int, scratch: Scratch | None = None) -> Apply:
+    """The faster way to apply a same-size convolution N×C×S×S → N×O×S×S, S = side.
+
+    Layers that are applied one after the other may share a `scratch`.
+    """
     kernel = layer.kernel_size[0]
     if min(layer.in_channels, layer.out_channels) < WORTH_CHANNELS:
         return layer
     if kernel >= WORTH_KERNEL and side >= KEPT:
-        return tiled_convolution(layer)
-    return winograd_convolution(layer) if kernel == 3 and side >= KEPT else layer
+        return tiled_convolution(layer, scratch)
+    return winograd_convolution(layer, scratch) if kernel == 3 and side >= KEPT else layer
 
 
-def tiled_convolution(layer: nn.Conv2d) -> Apply:
+def tiled_convolution(layer: nn.Conv2d, scratch: Scratch | None = None) -> Apply:
     """Apply a convolution of odd kernel k and padding k // 2 by tiled transforms, any size.
 
     Takes the layer's own padding mode. Memory for the weights is 3 n (n / 2 + 1) / k² of theirs.
@@ -81,29 +89,33 @@ def tiled_convolution(layer: nn.Conv2d) -> Apply:
     weights_FCO = _transformed(layer.weight.detach(), tile)
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     bias = None if layer.bias is None else layer.bias.detach()
+    memory = scratch or Scratch()
 
     def apply(maps_NCSS: Tensor) -> Tensor:
-        return _convolve(maps_NCSS, weights_FCO, bias, kernel, mode)
+        return _convolve(maps_NCSS, weights_FCO, bias, kernel, mode, memory)
 
     return apply
 
 
-def winograd_convolution(layer: nn.Conv2d) -> Apply:
+def winograd_convolution(layer: nn.Conv2d, scratch: Scratch | None = None) -> Apply:
     """Apply a 3 × 3 convolution with padding 1 by Winograd's F(4 × 4, 3 × 3), any size."""
     to, filters, back = _winograd_matrices()
     weights_FCO = _filters(filters, layer.weight.detach())
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     bias = None if layer.bias is None else layer.bias.detach()
+    memory = scratch or Scratch()
+    entering, leaving = weights_FCO.shape[1:]
 
     def some(maps_NCSS: Tensor) -> Tensor:
-        count, _, rows, columns = maps_NCSS.shape
-        tiles = _tiles(maps_NCSS, 3, 4, mode)
-        down, across = tiles.shape[3:5]
-        values = (to @ tiles.reshape(36, -1)).view(36, -1, weights_FCO.shape[1])
-        values = back @ torch.bmm(values, weights_FCO).view(36, -1)
-        image = values.view(4, 4, count, down, across, -1).permute(2, 3, 0, 4, 1, 5)
-        image = image.reshape(count, down * 4, across * 4, -1)[:, :rows, :columns]
-        return (image if bias is None else image + bias).permute(0, 3, 1, 2)
+        tiles = _tiles(maps_NCSS, 3, 4, mode, memory)
+        places = math.prod(tiles.shape[2:5])
+        values = torch.mm(to, tiles.view(36, -1), out=memory("one", 36, places * entering))
+        values = torch.bmm(
+            values.view(36, places, entering), weights_FCO, out=memory("other", 36, places, leaving)
+        )
+        values = torch.mm(back, values.view(36, -1), out=memory("one", 16, places * leaving))
+        tiles = values.view(4, 4, *tiles.shape[2:5], leaving)
+        return _image(tiles, maps_NCSS.shape[2], maps_NCSS.shape[3], bias)
 
     def apply(maps_NCSS: Tensor) -> Tensor:
         return torch.cat([some(images) for images in maps_NCSS.split(WINOGRAD_IMAGES)])
@@ -112,26 +124,52 @@ def winograd_convolution(layer: nn.Conv2d) -> Apply:
 
 
 def _convolve(
-    maps_NCSS: Tensor, weights_FCO: Tensor, bias: Tensor | None, kernel: int, mode: str
+    maps_NCSS: Tensor,
+    weights_FCO: Tensor,
+    bias: Tensor | None,
+    kernel: int,
+    mode: str,
+    scratch: Scratch,
 ) -> Tensor:
-    count, _, rows, columns = maps_NCSS.shape
+    frequencies, entering, leaving = weights_FCO.shape
     tile, half = KEPT + kernel - 1, (KEPT + kernel - 1) // 2 + 1
     to_y, to_x, from_x, from_y = _matrices(tile, KEPT)
-    tiles = _tiles(maps_NCSS, kernel, KEPT, mode)
-    down, across = tiles.shape[3:5]
-    values = to_y @ tiles.reshape(tile, -1)
-    values = to_x @ values.view(half, 2 * tile, -1)
-    values = torch.bmm(values.view(len(weights_FCO), -1, weights_FCO.shape[1]), weights_FCO)
-    values = from_x @ values.view(half, 3 * tile, -1)
-    values = from_y @ values.view(2 * half, -1)
-    leaving = weights_FCO.shape[2]
-    image = values.view(KEPT, KEPT, count, down, across, leaving).permute(2, 3, 0, 4, 1, 5)
-    image = image.reshape(count, down * KEPT, across * KEPT, leaving)[:, :rows, :columns]
-    return (image if bias is None else image + bias).permute(0, 3, 1, 2)
+    tiles = _tiles(maps_NCSS, kernel, KEPT, mode, scratch)
+    places = math.prod(tiles.shape[2:5])
+    into, out_of = places * entering, places * leaving
+    # Two pieces of memory, in turn: a step reads the one and writes the other.
+    values = torch.mm(to_y, tiles.view(tile, -1), out=scratch("one", 2 * half, tile * into))
+    values = torch.bmm(
+        to_x.expand(half, -1, -1),
+        values.view(half, 2 * tile, into),
+        out=scratch("other", half, 3 * tile, into),
+    )
+    values = torch.bmm(
+        values.view(frequencies, places, entering),
+        weights_FCO,
+        out=scratch("one", frequencies, places, leaving),
+    )
+    values = torch.bmm(
+        from_x.expand(half, -1, -1),
+        values.view(half, 3 * tile, out_of),
+        out=scratch("other", half, 2 * KEPT, out_of),
+    )
+    values = torch.mm(from_y, values.view(2 * half, -1), out=scratch("one", KEPT, KEPT * out_of))
+    tiles = values.view(KEPT, KEPT, *tiles.shape[2:5], leaving)
+    return _image(tiles, maps_NCSS.shape[2], maps_NCSS.shape[3], bias)
 
 
-def _tiles(maps_NCSS: Tensor, kernel: int, kept: int, mode: str) -> Tensor:
-    """View of the padded maps as overlapping tiles: n×n×N×(down)×(across)×C, n = kept + k - 1."""
+def _image(tiles: Tensor, rows: int, columns: int, bias: Tensor | None) -> Tensor:
+    """Tiles kept×kept×N×(down)×(across)×O side by side, cut to the image, plus bias → N×O×S×S."""
+    kept, _, count, down, across, leaving = tiles.shape
+    # A copy always: what leaves this file must not lie in the scratch memory.
+    image = tiles.permute(2, 3, 0, 4, 1, 5).clone(memory_format=torch.contiguous_format)
+    image = image.view(count, down * kept, across * kept, leaving)[:, :rows, :columns]
+    return (image if bias is None else image.add_(bias)).permute(0, 3, 1, 2)
+
+
+def _tiles(maps_NCSS: Tensor, kernel: int, kept: int, mode: str, scratch: Scratch) -> Tensor:
+    """The padded maps as overlapping tiles n×n×N×(down)×(across)×C, n = kept + k - 1, copied."""
     rows, columns = maps_NCSS.shape[2:]
     padded = functional.pad(maps_NCSS, (kernel // 2,) * 4, mode=mode)
     # What lies beyond the last whole tile is cut off afterwards.
@@ -140,7 +178,8 @@ def _tiles(maps_NCSS: Tensor, kernel: int, kept: int, mode: str) -> Tensor:
         padded = functional.pad(padded, beyond)
     tile = kept + kernel - 1
     last = padded.permute(0, 2, 3, 1).contiguous()
-    return last.unfold(1, tile, kept).unfold(2, tile, kept).permute(4, 5, 0, 1, 2, 3)
+    tiles = last.unfold(1, tile, kept).unfold(2, tile, kept).permute(4, 5, 0, 1, 2, 3)
+    return scratch("tiles", *tiles.shape).copy_(tiles)
 
 
 def _transformed(weights_OCkk: Tensor, tile: int) -> Tensor:

@@ -1,10 +1,13 @@
 """Tiled transforms give what the layer gives."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from model.fast_convolution import (
+    Apply,
     fast_layer,
     fast_reconstruction,
     fast_sequence,
@@ -36,6 +39,20 @@ def test_winograd_equals_the_layer_in_float64(mode: str, shape: tuple[int, int])
     with torch.no_grad():
         given = winograd_convolution(layer)(maps)
         assert (given - expected(maps.double())).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("make", "kernel"), [(tiled_convolution, 7), (winograd_convolution, 3)])
+def test_a_result_is_not_overwritten_by_the_next(
+    make: Callable[[nn.Conv2d], Apply], kernel: int
+) -> None:
+    """16 × 16 is a single tile of the transforms, whose image could be a view of what is kept."""
+    apply = make(nn.Conv2d(4, 4, kernel, padding=kernel // 2))
+    maps = torch.randn(2, 1, 4, 16, 16)
+    with torch.no_grad():
+        first = apply(maps[0])
+        before = first.clone()
+        apply(maps[1])
+    assert torch.equal(first, before)
 
 
 def test_a_sequence_is_the_same() -> None:
