@@ -22,8 +22,12 @@ PASSED_ON = (
 WORKER_DEFAULTS = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    # A thread that spins for one that waits for a core slows both down tenfold on a busy machine.
+    # A thread that spins for one that waits for a core slows both down on a busy machine; one that
+    # sleeps at once is late on a quiet one. So it spins for some 100 µs: a step of f5warp on two
+    # threads took 0.40 – 0.45 s, as by default; asleep at once 0.50 – 0.61. With one of two cores
+    # taken by another program it took 1.06 s; by default 1.27, asleep at once 0.92.
     "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "10000",
 }
 
 TRAIN_DEFAULTS = {
