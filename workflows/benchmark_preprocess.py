@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from infra import cluster
 from infra.runs import Run
@@ -59,7 +60,8 @@ def measure(chosen: argparse.Namespace) -> Figures:
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        # One thread for NumPy too, as in Ray's workers: a second one would only spin.
+        with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
             return _measured(chosen, Path(folder))
     finally:
         cv2.setNumThreads(before)
