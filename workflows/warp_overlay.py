@@ -9,10 +9,11 @@ from torch.nn import functional
 
 from model.batches import to_pixels
 from model.network import Network
-from model.thin_plate_spline import GRID, control_points, dense_field
+from model.thin_plate_spline import dense_field
 from model.warping import warp
 from workflows.scoring import to_bytes
 from workflows.sheets import FONT, SIZE
+from workflows.warp_grid import draw_grid, grid_lines
 
 Picture = NDArray[np.uint8]
 TILE, MARGIN = 192, 12  # the corners of the grid may move out of the picture
@@ -34,12 +35,12 @@ def warp_overlay(network: Network, low: NDArray[np.uint8]) -> Picture:
     shifts = network.predictor(central.expand(len(frames), -1, -1, -1), frames)
     large = _enlarged(frames)
     warped = to_bytes(warp(large, dense_field(shifts, TILE, TILE)))
-    points = control_points(torch.float32)
-    above = [_titled(_grid(to_bytes(_enlarged(central))[0], points), "central")]
+    still, *lines = grid_lines(torch.cat((torch.zeros_like(shifts[:1]), shifts)))
+    above = [_titled(_grid(to_bytes(_enlarged(central))[0], still), "central")]
     below = [_titled(to_bytes(_enlarged(central))[0], "central")]
     for place, offset in enumerate(offsets):
         picture = to_bytes(large)[place]
-        above.append(_titled(_grid(picture, points + shifts[place]), f"frame {offset:+d}"))
+        above.append(_titled(_grid(picture, lines[place]), f"frame {offset:+d}"))
         below.append(_titled(warped[place], f"frame {offset:+d}, warped"))
     return np.concatenate([np.concatenate(above, axis=1), np.concatenate(below, axis=1)])
 
@@ -50,14 +51,10 @@ def _enlarged(frames: torch.Tensor) -> torch.Tensor:
     )
 
 
-def _grid(picture: Picture, points_K2: torch.Tensor) -> Picture:
-    """The picture with white around it, and the grid lines through its control points (x, y)."""
+def _grid(picture: Picture, lines: NDArray[np.float64]) -> Picture:
+    """The picture with white around it, and the lines of the grid over it."""
     drawn = _framed(picture, MARGIN, MARGIN)
-    # OpenCV's pixel centres lie at whole numbers; 4 bits of fraction keep the lines smooth.
-    places = ((points_K2.numpy() + 1) / 2 * TILE - 0.5 + MARGIN).reshape(GRID, GRID, 2)
-    fixed = np.rint(places * 16).astype(np.int32)
-    lines = [np.ascontiguousarray(line) for line in (*fixed, *fixed.transpose(1, 0, 2))]
-    cv2.polylines(drawn, lines, False, COLOUR, 1, cv2.LINE_AA, shift=4)
+    draw_grid(drawn, lines, COLOUR, MARGIN)
     return drawn
 
 
