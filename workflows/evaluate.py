@@ -33,7 +33,10 @@ def evaluate(settings: Settings, run: Run) -> None:
     if settings.evaluate.export is not None:
         _export(settings, run, settings.evaluate.export)
     used = {"evaluate": settings.evaluate.model_dump(exclude=OPERATION), "seed": settings.seed}
-    with run.stage("evaluate", "report", used, ["clips", "recogniser", "tune", "train"]) as stage:
+    inputs = ["clips", "recogniser", "train"]
+    if settings.train.use_search or run.is_complete("tune"):
+        inputs.append("tune")
+    with run.stage("evaluate", "report", used, inputs) as stage:
         if stage is None:
             return
         all_networks(run, settings)  # refuses weights that do not fit before the work begins

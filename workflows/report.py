@@ -66,7 +66,6 @@ def write_report(
     for name, table in tables.items():
         for ending, write in FORMATS.items():
             storage.write_bytes(stage.path("tables", f"{name}.{ending}"), write(table).encode())
-    trials = storage.read_json(run.path("tune", "trials.json"))
     plots = {
         "training": _curves(run, settings.train.variants),
         "roc": roc(curves),
@@ -83,7 +82,7 @@ def write_report(
         storage.write_bytes(stage.path("figures", f"{name}.png"), content)
     for sheet in sheets:
         storage.write_bytes(stage.path("figures", f"{sheet.name}.png"), png(sheet.picture))
-    page = _page(settings, run, metrics, tables, figures, trials, sheets)
+    page = _page(settings, run, metrics, tables, figures, sheets)
     storage.write_bytes(stage.path("index.html"), page.encode())
 
 
@@ -182,20 +181,22 @@ def _page(
     metrics: dict[str, Any],
     tables: dict[str, Table],
     figures: dict[str, bytes],
-    trials: list[dict[str, Any]],
     sheets: list[Sheet],
 ) -> str:
     """The page with every picture inside it, so that it needs neither network nor server."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    searched = run.is_complete("tune")
     return template.render(
         run=run.uri,
         tables=tables,
         metrics=metrics,
         figures={name: _url(content, "png") for name, content in figures.items()},
         sheets=sheets,
-        trials=selection.table(trials),
-        best=storage.read_json(run.path("tune", "best.json")),
+        trials=selection.table(storage.read_json(run.path("tune", "trials.json")))
+        if searched
+        else None,
+        best=storage.read_json(run.path("tune", "best.json")) if searched else None,
         settings=settings,
         clips=run.record("clips").counts,
         recogniser=run.record("recogniser").counts,

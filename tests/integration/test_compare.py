@@ -1,4 +1,5 @@
-"""Another method, an independent judge and other weights beside a finished run's own variants."""
+"""Another method, an independent judge and other weights beside a finished run's own variants, and
+a run that had no search."""
 
 import json
 import shutil
@@ -29,9 +30,11 @@ def test_another_method_on_the_same_clips(tiny: tuple[Path, Ended], tmp_path: Pa
         if number:
             cv2.imwrite(str(mine / clip["folder"] / clip["central"]), restored)
 
+    shutil.rmtree(folder / "tune")
     judge = write(tmp_path / "judge.onnx", ["b", 3, 4, 4])
     ended = run(
-        *command, "--force", "evaluate", "--evaluate.external", f"mine={mine}",
+        *command, "--no-train.use-search", "--force", "evaluate",
+        "--evaluate.external", f"mine={mine}",
         "--evaluate.external", f"f1 again={folder}/train/f1/weights.safetensors",
         "--evaluate.judge", judge, "--evaluate.judge-size", "4",
         "--evaluate.splits", "train,test",
@@ -52,6 +55,7 @@ def test_another_method_on_the_same_clips(tiny: tuple[Path, Ended], tmp_path: Pa
     assert set(metrics["train"]) == set(rows)
     report = folder / "report"
     page = (report / "index.html").read_text()
+    assert "<h2>Search" not in page and "<h2>Search" in (tiny[0] / "report/index.html").read_text()
     assert "by the judge" in page and "expected 32×32" in page and first in page
     assert (report / "figures/ablation_f1.png").is_file()
     assert "| train | bicubic |" in (report / "tables/table1.md").read_text()
