@@ -31,13 +31,14 @@ def make_burst(
     high: Tensor,
     scale: int,
     blur_sigma: float | None = 2.4,
-    strength: float = 1.0,
+    strength: float | Tensor = 1.0,
     generator: torch.Generator | None = None,
 ) -> Burst:
     """Make a pair with known motion from B×3×S×S faces in [0, 1].
 
-    `strength` multiplies the motion; 1 moves the field by about 0.46 low pixels on average, as
-    real tracks do. Draws come from `generator` (a CPU one) and do not depend on the device.
+    `strength`, a number or B×1×1, multiplies the motion; 1 moves the field by about 0.46 low pixels
+    on average, as real tracks do. Draws come from `generator` (a CPU one) and do not depend on the
+    device.
     """
     size = high.shape[-1]
     shifts = random_shifts(len(high), size // scale, strength, generator).to(high)
@@ -50,7 +51,10 @@ def make_burst(
 
 
 def random_shifts(
-    count: int, low_size: int, strength: float = 1.0, generator: torch.Generator | None = None
+    count: int,
+    low_size: int,
+    strength: float | Tensor = 1.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw B×64×2 control shifts (x, y), normalised: a similarity and a smooth local part."""
     pixel = 2 / low_size

@@ -147,9 +147,12 @@ class WarpPretraining(nn.Module):
         # Validation draws the same pairs each time; training draws from the global generator, which
         # the training loop keeps in its checkpoints.
         generator = None if self.training else torch.Generator().manual_seed(0)
-        burst = make_burst(
-            high, high.shape[-1] // low_size, self.blur_sigma, self.strength, generator
-        )
+        strength: float | Tensor = self.strength
+        if self.training:
+            # Frames next to each other hardly move: half of the pairs are such.
+            draw = torch.rand(2, len(high), 1, 1)
+            strength = strength * torch.where(draw[0] < 0.5, draw[1], 1.0)
+        burst = make_burst(high, high.shape[-1] // low_size, self.blur_sigma, strength, generator)
         shifts = self.network(burst.central, burst.adjacent).float()
         field = dense_field(shifts, low_size, low_size)
         truth = dense_field(burst.shifts, low_size, low_size)

@@ -3,8 +3,8 @@
 What depends on a frame alone (F₀, F_adj, P's branch for each role) is computed once, when the frame
 comes, and serves all windows that hold it. So is P's first layer on the pair of branches, since a
 convolution of joined maps is the sum of one convolution of each. Only the last 2k+1 frames and one
-batch are held. Windows at the ends repeat the first and the last frame. On CPU the large
-convolutions go through model/fast_convolution.py.
+batch are held. Windows at the ends repeat the first and the last frame. On CPU windows go one by
+one, which stays in a core's caches, and the large convolutions through model/fast_convolution.py.
 
 Suffixes: N frames, W windows in a batch, A = 2k adjacent frames, h low pixels, S high pixels.
 """
@@ -20,9 +20,11 @@ from torch.nn import functional
 
 from model.fast_convolution import fast_reconstruction, fast_sequence
 from model.network import Bicubic, Network, check_low
+from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
+from model.warping import warp
 
-# More at once fall out of the caches of one core (measured: 2 are no faster, 4 are slower).
+# More at once fall out of the caches of one core.
 CPU_WINDOWS = 1
 
 
@@ -30,8 +32,9 @@ class Parts(NamedTuple):
     """What a window goes through, chosen for the device."""
 
     device: torch.device
-    reconstruct: Callable[[Tensor], Tensor]
     trunk: Callable[[Tensor], Tensor] | None
+    # R of one window, on the pieces of its stack; None where windows go together.
+    reconstruct: Callable[[Iterable[Tensor]], Tensor] | None
     windows: int
     bf16: bool
 
@@ -120,7 +123,6 @@ def _parts(network: Network, bf16: bool) -> Parts:
     on_cpu = first.device.type == "cpu"
     # The transforms are float32; in float64 exactness is wanted more than speed.
     fast = on_cpu and first.dtype == torch.float32
-    reconstruct = network.reconstruction
     # P's first layer is done a frame at a time, see _halves.
     predictor, trunk = network.predictor, None
     if predictor is not None:
@@ -128,9 +130,9 @@ def _parts(network: Network, bf16: bool) -> Parts:
     low_side = network.size // network.scale
     return Parts(
         first.device,
-        fast_reconstruction(reconstruct, network.size) if fast else reconstruct,
         fast_sequence(trunk, low_side) if fast and trunk is not None else trunk,
-        CPU_WINDOWS if on_cpu else sys.maxsize,
+        fast_reconstruction(network.reconstruction, network.size) if fast else None,
+        CPU_WINDOWS if fast else sys.maxsize,
         bf16 and not on_cpu,
     )
 
@@ -185,20 +187,39 @@ def _once_a_window(
     centres = [window[middle] for window in windows]
     others = [window[:middle] + window[middle + 1 :] for window in windows]
     with torch.autocast(parts.device.type, torch.bfloat16, enabled=parts.bf16):
+        shifts = None
+        if network.predictor is not None:
+            shifts = _shifts(
+                network,
+                parts,
+                _stacked([work.central_half for work in centres]),
+                _windows([[work.adjacent_half for work in window] for window in others]),
+            )
+        if parts.reconstruct is not None:
+            own = [None] * len(windows) if shifts is None else shifts
+            pieces = (_pieces(network, *each) for each in zip(windows, own, strict=True))
+            return iter([parts.reconstruct(stack)[0] for stack in pieces])
         stack = torch.stack([work.central for work in centres])
         if network.adjacent is not None:
-            shifts = None
-            if network.predictor is not None:
-                shifts = _shifts(
-                    network,
-                    parts,
-                    _stacked([work.central_half for work in centres]),
-                    _windows([[work.adjacent_half for work in window] for window in others]),
-                )
             maps = _windows([[work.adjacent for work in window] for window in others])
             stack = network.stack(stack, maps, shifts)
-        restored = parts.reconstruct(stack).float()
+        restored = network.reconstruction(stack).float()
     return iter(restored.unbind())
+
+
+def _pieces(
+    network: Network, window: list[FrameWork], shifts_AK2: Tensor | None
+) -> Iterator[Tensor]:
+    """The stack of one window in temporal order, frame by frame: 1×D×S×S each."""
+    if shifts_AK2 is not None:
+        fields = iter(dense_field(shifts_AK2, network.size, network.size).split(1))
+    for place, work in enumerate(window):
+        if place == network.radius:
+            yield work.central[None]
+            continue
+        assert work.adjacent is not None
+        maps = work.adjacent[None]
+        yield maps if shifts_AK2 is None else warp(maps, next(fields))
 
 
 def _windows(values: list[list[Tensor | None]]) -> Tensor:

@@ -32,7 +32,7 @@ from workflows import benchmark_cuda
 SCALE, SIZE = 8, 128
 VARIANT = "f25warp"
 WINDOWS = 4  # in a batched forward
-NAIVE_FRAMES = 2  # a round of the slow way
+FRAMES = {"naive": 2, "batched": 16}  # of the film, at most, in a round of the slower ways
 SGEMM = 2048
 TOLERANCE = 1e-5
 Way = Callable[[Tensor], Tensor]
@@ -43,7 +43,7 @@ Figures = dict[str, Any]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `benchmark.py network`."""
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (1)")
-    parser.add_argument("--frames", type=int, default=16, help="length of the film (16)")
+    parser.add_argument("--frames", type=int, default=48, help="length of the film (48)")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each way (5)")
 
 
@@ -64,10 +64,9 @@ def measure(chosen: argparse.Namespace) -> Figures:
 def _measured(threads: int, frames: int, rounds: int) -> Figures:
     network = prepared()
     film = torch.rand(frames, 3, SIZE // SCALE, SIZE // SCALE)
-    short = film[: min(frames, NAIVE_FRAMES)]
     ways: dict[str, tuple[Way, Tensor]] = {
-        "naive": (lambda given: naive(network, film, len(given)), short),
-        "batched": (lambda given: batched(network, given), film),
+        "naive": (lambda given: naive(network, film, len(given)), film[: FRAMES["naive"]]),
+        "batched": (lambda given: batched(network, film, len(given)), film[: FRAMES["batched"]]),
         "restore": (lambda given: restore(network, given), film),
     }
     results, gmac = {}, {}
@@ -132,9 +131,9 @@ def naive(network: Network, film: Tensor, frames: int) -> Tensor:
     return torch.cat(restored)
 
 
-def batched(network: Network, film: Tensor) -> Tensor:
-    """A film N×3×h×h through the network's forward, some windows at a time → N×3×S×S."""
-    windows = [_window(film, middle, network.radius) for middle in range(len(film))]
+def batched(network: Network, film: Tensor, frames: int) -> Tensor:
+    """The same through the network's forward, some windows at a time."""
+    windows = [_window(film, middle, network.radius) for middle in range(frames)]
     batches = [windows[first : first + WINDOWS] for first in range(0, len(windows), WINDOWS)]
     return torch.cat([network(torch.stack(batch)) for batch in batches])
 
@@ -228,7 +227,8 @@ def table(figures: Figures) -> str:
         f"{figures['variant']}: {figures['network_gmac']:.2f} GMAC an output frame",
         f"{facts['cpu']} ({facts['capability']}), {facts['cores']} cores, load {facts['load']}; "
         f"threads {facts['threads']}; torch {facts['torch']}; "
-        f"{figures['frames']} frames, {figures['rounds']} rounds",
+        f"{figures['frames']} frames ({FRAMES['naive']} naive, {FRAMES['batched']} batched), "
+        f"{figures['rounds']} rounds",
         f"sgemm {SGEMM}×{SGEMM}: {figures['sgemm_peak_gflops']:.0f} GFLOP/s at best; "
         f"ratios and GFLOP/s of {figures['ratios_of']}",
         "",

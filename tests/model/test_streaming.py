@@ -1,5 +1,6 @@
 """Streaming equals window by window; memory and per-frame work do not grow with the film."""
 
+import copy
 import gc
 from collections.abc import Iterator
 from unittest import mock
@@ -45,16 +46,22 @@ def expected() -> tuple[Network, torch.Tensor, dict[int, torch.Tensor]]:
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 @pytest.mark.parametrize("count", [1, 2, 24, 25, 26, 300])
 def test_equals_window_by_window(
-    expected: tuple[Network, torch.Tensor, dict[int, torch.Tensor]],
-    count: int,
-    batch_size: int,
-    monkeypatch: pytest.MonkeyPatch,
+    expected: tuple[Network, torch.Tensor, dict[int, torch.Tensor]], count: int, batch_size: int
 ) -> None:
-    # Several windows at once, as on a GPU; the tests below take one, as on a CPU.
-    monkeypatch.setattr("model.streaming.CPU_WINDOWS", 16)
     made, film, results = expected
     given = restore(made, film[:count], batch_size=batch_size)
     assert given.shape == (count, 3, 8, 8)
+    assert (given - results[count]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize("count", [1, 26])
+def test_windows_together_equal_them_one_by_one(
+    expected: tuple[Network, torch.Tensor, dict[int, torch.Tensor]], count: int, batch_size: int
+) -> None:
+    """In float64, as on a GPU, windows go together and through the network's own layers."""
+    made, film, results = expected
+    given = restore(copy.deepcopy(made).double(), film[:count], batch_size=batch_size)
     assert (given - results[count]).abs().max() < 1e-5
 
 
