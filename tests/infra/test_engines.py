@@ -102,7 +102,9 @@ def test_faster_arithmetic_learns_the_same(fields: dict[str, object], tolerance:
     _, exact = trained(8)
     _, fast = trained(8, **fields)
     assert exact[-1] < 0.5 * exact[0]
-    assert fast == pytest.approx(exact, rel=tolerance, abs=1e-3 * tolerance)
+    # The loss falls to a 300th, where what is left is rounding: with bf16 emulated (AVX2) it was
+    # 5e-5 from the exact 9e-4, of 0.25 at first.
+    assert fast == pytest.approx(exact, rel=tolerance, abs=0.02 * tolerance * exact[0])
     assert fast != exact or not tolerance or "channels_last" in fields
 
 
