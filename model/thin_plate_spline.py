@@ -79,11 +79,11 @@ def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
     dtype = torch.float64 if shifts.dtype == torch.float64 else torch.float32
     with torch.autocast(shifts.device.type, enabled=False):
         matrix, identity = _constants(height, width, dtype, shifts.device)
-        # One product for the whole batch: 66 rows by 2·B columns, not B thin ones. The last two
-        # rows add each pixel's own place.
-        columns = torch.cat((shifts.to(dtype), identity.expand(len(shifts), 2, 2)), dim=1)
-        columns = columns.transpose(0, 1).flatten(1)
-        field = (matrix @ columns).view(height * width, -1, 2).transpose(0, 1).contiguous()
+        # One product for the whole batch: 64 rows by 2·B columns, not B thin ones.
+        columns = shifts.to(dtype).transpose(0, 1).flatten(1)
+        moved = (matrix @ columns).view(height * width, -1, 2)
+        # Added after the product, which a GPU may round to TF32.
+        field = moved.add_(identity[:, None]).transpose(0, 1).contiguous()
     return field.view(-1, height, width, 2)
 
 
@@ -102,8 +102,7 @@ def _computed(
     # Built outside inference mode: a tensor made inside it could not serve a later training step.
     with torch.inference_mode(False), torch.no_grad():
         points = pixel_centres(height, width)
-        matrix = torch.cat((spline_matrix(points), points), dim=1)
-        return matrix.to(device, dtype), torch.eye(2, device=device, dtype=dtype)
+        return spline_matrix(points).to(device, dtype), points.to(device, dtype)
 
 
 def _kernel(points_N2: Tensor, controls_K2: Tensor) -> Tensor:
