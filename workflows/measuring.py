@@ -3,6 +3,7 @@
 Suffixes: B clips of a batch, V rows of the table, M measures, I items of the pairing, D descriptor.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -140,7 +141,7 @@ def measure(
     """Measure the clips of the ids `wanted` on a pool of actors."""
     options = settings.evaluate
     data = ray.data.read_parquet(shards, columns=COLUMNS)
-    data = data.map_batches(partial(_kept, frozenset(wanted)), batch_size=options.batch_size)
+    data = data.map_batches(partial(wanted_clips, frozenset(wanted)), batch_size=options.batch_size)
     gpus = options.gpus_per_worker
     workers = options.workers or (cluster.gpu_count() if gpus else cluster.cpu_count())
     rows = data.map_batches(
@@ -197,9 +198,11 @@ class _Means:
         return (self.sums / counts[..., None]).astype(np.float32)
 
 
-def _kept(wanted: frozenset[str], batch: Arrays) -> Arrays:
+def wanted_clips(wanted: frozenset[str], batch: Arrays) -> Iterator[Arrays]:
+    """The clips of a batch whose ids are wanted; no batch where there are none."""
     inside = np.array([str(clip_id) in wanted for clip_id in batch["clip_id"]], bool)
-    return {name: values[inside] for name, values in batch.items()}
+    if inside.any():  # Arrow has no tensor of no rows, and Ray would warn of each
+        yield {name: values[inside] for name, values in batch.items()}
 
 
 def _spread(rows: Tensor, there: Tensor) -> NDArray[np.float32]:

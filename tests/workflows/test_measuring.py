@@ -18,7 +18,7 @@ from model.network import build
 from model.perceptual import FaceRecogniser, save_recogniser
 from model.weights import save_weights
 from workflows.exchange import folder_name, frame_name
-from workflows.measuring import MEASURES, Arrays, Scorer
+from workflows.measuring import MEASURES, Arrays, Scorer, wanted_clips
 from workflows.methods import row_names
 from workflows.scoring import shifted
 
@@ -44,6 +44,14 @@ def batch() -> Arrays:
         "neighbour": films[np.arange(3), T // 2 + offsets],
         "neighbour_offset": offsets,
     }
+
+
+def test_a_batch_without_a_wanted_clip_is_none(batch: Arrays) -> None:
+    """Ray cannot turn a tensor of no rows into Arrow's, and warned of each."""
+    (kept,) = wanted_clips(frozenset("bz"), batch)
+    assert list(kept["clip_id"]) == ["b"]
+    assert np.array_equal(kept["low"], batch["low"][1:2])
+    assert list(wanted_clips(frozenset("z"), batch)) == []
 
 
 @pytest.fixture(scope="module")
