@@ -147,6 +147,7 @@ def _build(
     if network.predictor is not None:
         with storage.local_file(run.path("pretrain", "weights.safetensors")) as path:
             start_from(network.predictor, load_weights(path)[0])
+        network.predictor.requires_grad_(not settings.train.freeze_warp)
     notes = []
     if shorter is not None:
         weights = run.path("train", shorter, "weights.safetensors")
