@@ -139,6 +139,7 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
         partial(faults_as_rows, make_part, settings, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=workers),
+        runtime_env=cluster.FILM_WORKERS,
     )
     outcomes: list[Row] = []
     spoken = time.monotonic()
@@ -181,6 +182,7 @@ def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
         partial(faults_as_rows, _shard, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=min(_workers(settings), len(plans))),
+        runtime_env=cluster.FILM_WORKERS,
     )
     written = list(rows(made))
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
