@@ -15,6 +15,7 @@ from PIL import Image
 from datasets.footage import Bounds, DecodeError, Footage, Frame, Limits
 from datasets.frame_files import LabelError, faces_of, missing_before
 from datasets.layouts import Source, is_image
+from datasets.memory import giving_back
 from datasets.sources import locate
 
 # Pillow reads nothing but headers here, and max_pixels is the limit, not Pillow's own.
@@ -50,7 +51,15 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
             yield image
 
     height, width = first.shape[:2]
-    yield Footage(source.name, rate, width, height, frames, missing_before(names), faces)
+    yield Footage(
+        source.name,
+        rate,
+        width,
+        height,
+        lambda: giving_back(frames()),
+        missing_before(names),
+        faces,
+    )
 
 
 def _images_in(filesystem: fsspec.AbstractFileSystem, folder: str, name: str) -> list[str]:

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from datasets.footage import Bounds, DecodeError, Footage, Frame, Limits
 from datasets.images import open_images, short
 from datasets.layouts import Source
+from datasets.memory import giving_back
 from datasets.sources import locate
 
 IMAGE_RATE = Fraction(25)
@@ -100,7 +101,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
         if first is None:
             raise DecodeError(f"{source.name}: no frame could be decoded")
         height, width = first.shape[:2]
-        frames = chain([first], decoder)
+        frames = giving_back(chain([first], decoder))
         rate = stream.average_rate or stream.guessed_rate or IMAGE_RATE
         yield Footage(source.name, Fraction(rate), width, height, lambda: frames, counts=counts)
 

@@ -30,16 +30,6 @@ WORKER_DEFAULTS = {
     "GOMP_SPINCOUNT": "10000",
 }
 
-# Films are another matter: their frames, in the heap between small things that stay, leave holes
-# that nothing fits (a worker on a film of 2,000 frames grew to 390 – 630 MB). Mapped apart, they go
-# back when they are done with (180 MB), in the same processor time.
-FILM_WORKERS = {
-    "env_vars": {
-        "MALLOC_MMAP_THRESHOLD_": str(2**19),
-        "MALLOC_TRIM_THRESHOLD_": str(2**22),
-    }
-}
-
 TRAIN_DEFAULTS = {
     "RAY_TRAIN_V2_ENABLED": "1",
     # It would show every printed line of a worker twice.

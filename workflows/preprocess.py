@@ -23,6 +23,7 @@ from datasets.assembly import (
 )
 from datasets.faces import DetectorError, build_detector
 from datasets.layouts import Source
+from datasets.memory import give_back
 from datasets.protocols import Protocol
 from datasets.sources import Collection, SourceError, survey
 from datasets.split import SPLITS
@@ -139,7 +140,6 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
         partial(faults_as_rows, make_part, settings, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=workers),
-        runtime_env=cluster.FILM_WORKERS,
     )
     outcomes: list[Row] = []
     spoken = time.monotonic()
@@ -182,7 +182,6 @@ def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
         partial(faults_as_rows, _shard, stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=min(_workers(settings), len(plans))),
-        runtime_env=cluster.FILM_WORKERS,
     )
     written = list(rows(made))
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
@@ -193,6 +192,7 @@ def _shard(folder: str, row: Row) -> Row:
     uri = storage.join(folder, plan.name)
     if not storage.exists(uri):
         assemble_shard(plan, uri)
+        give_back()
     return {"rows": len(plan.rows)}
 
 

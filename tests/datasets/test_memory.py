@@ -1,0 +1,35 @@
+"""Memory that is given back while films are read."""
+
+import psutil
+import pytest
+
+from datasets import memory
+
+SMALL, LARGE, COUNT = 1_000, 100_000, 1_000  # bytes, below what malloc maps apart; pairs
+
+
+def resident() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def test_holes_in_the_heap_are_given_back() -> None:
+    """100 MB between small things that stay: freed, the C library keeps them until it is asked."""
+    pairs = [(b"x" * LARGE, bytearray(SMALL)) for _ in range(COUNT)]
+    small = [stays for _, stays in pairs]
+    del pairs
+    before = resident()
+    memory.give_back()
+    assert before - resident() > 0.5 * LARGE * COUNT
+    assert len(small) == COUNT
+
+
+def test_once_in_so_many_frames_of_all_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(memory, "EVERY", 10)
+    monkeypatch.setattr(memory, "_read", iter(range(1, 100)))
+    monkeypatch.setattr(memory, "give_back", lambda: calls.append(len(seen)))
+    seen: list[int] = []
+    for length in (4, 4, 17):  # films shorter than that are counted together
+        seen.extend(memory.giving_back(range(length)))
+    assert seen == [*range(4), *range(4), *range(17)]
+    assert len(calls) == 2
