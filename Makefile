@@ -32,12 +32,13 @@ RUN ?= runs/demo
 dashboard: $(STAMP)
 	$(BIN)/tensorboard --logdir '$(RUN)' --host 127.0.0.1
 
-# The unit tests in two processes of one thread each; Ray's tests one after the other.
+# In two processes: unit tests of one thread each; of Ray's tests, which wait for each other's
+# processes more than they compute, those that share a run or a server stay together.
 UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not integration and not gpu" tests
 
 test: $(STAMP_DEV)
 	$(UNIT)
-	$(BIN)/python -m pytest -m "integration or gpu" tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "integration or gpu" tests
 
 test-unit: $(STAMP_DEV)
 	$(UNIT)

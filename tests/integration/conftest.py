@@ -24,10 +24,15 @@ TINY = ROOT / "tests/integration/tiny.yaml"
 CLIPS_A_VIDEO, VIDEOS = 3, 24
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here are integration tests. With `--dist loadgroup` what shares a run or a server
+    stays in one process: the tests of the tiny run, and those of each other file."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
+        shared = "tiny" if "tiny" in getattr(item, "fixturenames", ()) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @dataclass(frozen=True)
