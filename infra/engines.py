@@ -27,6 +27,7 @@ from infra.updates import (
     judge,
     mean,
     prepared,
+    set_rate,
     split,
     spoilt_if_not_finite,
 )
@@ -74,14 +75,13 @@ class TorchEngine:
         self.objective = prepared(objective, options).to(self.device)
         self.network = objective.get_submodule("network")
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
-        self.optimiser = adam(self.parameters, options)
+        self.optimiser = adam(objective, options)
         self.average = Average(self.network, options.ema) if options.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update with Adam."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
+        set_rate(self.optimiser, learning_rate)
         self.optimiser.zero_grad(set_to_none=True)
         parts = []
         for part in split(batch, self.options.accumulate):
@@ -164,7 +164,7 @@ class DeepSpeedEngine:
         self.engine, *_ = deepspeed.initialize(
             model=prepared(objective, options),
             model_parameters=self.parameters,
-            optimizer=adam(self.parameters, options),
+            optimizer=adam(objective, options),
             config=deepspeed_config(options, cuda)
             | {"checkpoint": {"load_universal": self.universal}},
             dist_init_required=False,
@@ -178,8 +178,7 @@ class DeepSpeedEngine:
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update; gradients are averaged over the workers."""
-        for group in self.engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_rate(self.engine.optimizer, learning_rate)
         parts = []
         for part in split(batch, self.options.accumulate):
             parts.append(self.engine(part))

@@ -145,10 +145,12 @@ class TrainSettings(OptimiserSettings):
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     augment: bool = Field(True, description="mirror, play backwards and relight training clips")
-    freeze_warp: bool = Field(
-        True,
-        description="leave the warp predictor as pretraining left it; the paper trains it on, "
-        "which at 5e-4 undid the alignment",
+    warp_rate: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="learning rate of the warp predictor in that of the rest; 0 = it stays as "
+        "pretraining left it, 1 = as the paper, which at 5e-4 undid the alignment",
     )
     init_from: str | None = Field(
         None, description="trained variant, such as f1, that the others grow from; none = anew"

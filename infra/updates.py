@@ -32,12 +32,30 @@ def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
     return objective
 
 
-def adam(parameters: list[nn.Parameter], options: OptimiserSettings) -> torch.optim.Adam:
-    """Adam as both engines use it."""
-    # Fused: one pass over all parameters, on a CPU too.
+def adam(objective: nn.Module, options: OptimiserSettings) -> torch.optim.Adam:
+    """Adam as both engines use it, on the parameters that are trained.
+
+    `objective.rates`, where there is such, maps the names of submodules to their learning rate in
+    that of the rest.
+    """
+    rates: Mapping[str, float] = getattr(objective, "rates", {})
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in objective.named_parameters():
+        if parameter.requires_grad:
+            factors = [rates[module] for module in rates if name.startswith(f"{module}.")]
+            groups.setdefault(factors[0] if factors else 1.0, []).append(parameter)
     return torch.optim.Adam(
-        parameters, options.learning_rate, betas=(0.9, options.beta2), fused=True
+        [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
+        options.learning_rate,
+        betas=(0.9, options.beta2),
+        fused=True,  # one pass over all parameters, on a CPU too
     )
+
+
+def set_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of an optimiser that `adam` made."""
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate * group["factor"]
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

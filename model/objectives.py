@@ -30,7 +30,8 @@ class Restoration(nn.Module):
 
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
     objective to its device. `input_size` is what it sees (None: its own). With `augment`, clips are
-    mirrored, played backwards and relit at random in training (model/augmentation.py).
+    mirrored, played backwards and relit at random in training (model/augmentation.py). `rates` says
+    that the warp predictor learns at `warp_rate` times the learning rate of the rest.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Restoration(nn.Module):
         weights: Mapping[str, float] | None = None,
         input_size: int | None = None,
         augment: bool = False,
+        warp_rate: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.num_frames = num_frames
         self.augment = augment
+        self.rates = {"network.predictor": warp_rate}
         self.weights = {layer: value for layer, value in (weights or {}).items() if value}
         self.input_size = input_size
         if self.weights and recogniser is None:

@@ -147,7 +147,7 @@ def _build(
     if network.predictor is not None:
         with storage.local_file(run.path("pretrain", "weights.safetensors")) as path:
             start_from(network.predictor, load_weights(path)[0])
-        network.predictor.requires_grad_(not settings.train.freeze_warp)
+        network.predictor.requires_grad_(settings.train.warp_rate > 0)
     notes = []
     if shorter is not None:
         weights = run.path("train", shorter, "weights.safetensors")
@@ -157,8 +157,9 @@ def _build(
         clips.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
     )
     objective = Restoration(
-        network, network.num_frames, judge, perceptual, augment=settings.train.augment
-    )
+        network, network.num_frames, judge, perceptual, augment=settings.train.augment,
+        warp_rate=settings.train.warp_rate,
+    )  # fmt: skip
     panels: dict[str, Panel] = {}
     if validation.clips is not None:
         panels["faces"] = partial(validation.panel, network)

@@ -11,12 +11,13 @@ from infra.settings_training import OptimiserSettings
 
 
 class Fit(nn.Module):
-    """A small convolution that is to give the mean of its input."""
+    """Small convolutions that are to give the mean of their input; the last learns more slowly."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(4)
         self.network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3))
+        self.rates = {"network.2": 0.1}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         found = self.network(batch["x"]).float().mean(dim=(1, 2, 3))
@@ -39,15 +40,18 @@ def trained(
     return engine, [float(engine.step(batch(step), rate)["loss"]) for step in range(steps)]
 
 
-def test_one_step_is_adams_formula() -> None:
-    """m = (1−β₁)g, v = (1−β₂)g²; w ← w − r · m̂ / (√v̂ + ε), m̂ = m / (1−β₁), v̂ = v / (1−β₂)."""
+@pytest.mark.parametrize(("layer", "rate"), [(0, 0.01), (2, 0.001)])
+def test_one_step_is_adams_formula(layer: int, rate: float) -> None:
+    """m = (1−β₁)g, v = (1−β₂)g²; w ← w − r · m̂ / (√v̂ + ε), m̂ = m / (1−β₁), v̂ = v / (1−β₂).
+
+    r is the learning rate 0.01, a tenth of it where `rates` says so."""
     objective = Fit()
     objective(batch(0))["loss"].backward()
-    weight = objective.network[0].weight
+    weight = objective.network[layer].weight
     assert weight.grad is not None
-    expected = weight - 0.01 * weight.grad / (weight.grad.abs() + 1e-8)
+    expected = weight - rate * weight.grad / (weight.grad.abs() + 1e-8)
     engine, _ = trained(1)
-    torch.testing.assert_close(engine.network[0].weight, expected)
+    torch.testing.assert_close(engine.network[layer].weight, expected)
 
 
 def test_a_batch_in_parts_gives_the_same_update() -> None:

@@ -83,7 +83,7 @@ class Faulty(Restoration):
 def _build(fault: Fault | None) -> Job:
     network = build("f5warp", scale=4, size=16, width=0.125)
     assert isinstance(network, Network)
-    objective = Faulty(network, network.num_frames)
+    objective = Faulty(network, network.num_frames, warp_rate=0.5)  # two groups of parameters
     objective.fault = fault
     scores = iter([30.0, 20.0, 20.0])  # the first validation is the best
     return Job(
