@@ -24,6 +24,7 @@ from infra import storage
 from infra.errors import RunError
 
 VERSION = "0.1.0"
+SPOKEN = 10  # seconds between two lines of progress
 PACKAGES = ("torch", "ray", "deepspeed", "pyarrow", "numpy", "opencv-python-headless", "av")
 
 
@@ -150,6 +151,20 @@ class Stage:
 def say(stage: str, text: str) -> None:
     """One line of progress."""
     print(printable(f"[{stage}] {text}"), flush=True)
+
+
+class Count:
+    """Says how many of `total` things of a stage are done, at most every `SPOKEN` seconds."""
+
+    def __init__(self, stage: str, total: int, things: str) -> None:
+        self.stage, self.total, self.things = stage, total, things
+        self.spoken = time.monotonic()
+
+    def done(self, number: int) -> None:
+        """So many are done by now."""
+        if time.monotonic() - self.spoken > SPOKEN:
+            say(self.stage, f"{number} of {self.total} {self.things}")
+            self.spoken = time.monotonic()
 
 
 def printable(text: str) -> str:

@@ -3,7 +3,6 @@
 Suffixes: B clips of a batch, V rows of the table, M measures, I items of the pairing, D descriptor.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from torch import Tensor
 from datasets.picture_metrics import consistency, motion, ssim_luma, temporal_difference
 from datasets.protocol_pairs import Pairing
 from infra import cluster
-from infra.runs import Run, say
+from infra.runs import Count, Run
 from infra.settings import Settings
 from model.metrics import feature_distances, psnr_luma, unit_layers
 from workflows import recogniser
@@ -157,12 +156,10 @@ def measure(
     identities: list[str] = []
     values: list[NDArray[Any]] = []
     means = {"descriptors": _Means(pairing), "judged": _Means(pairing)}
-    spoken = time.monotonic()
+    count = Count("evaluate", len(wanted), "clips")
     for part in rows.iter_batches(batch_size=64, batch_format="numpy"):
         clip_ids += map(str, part["clip_id"])
-        if time.monotonic() - spoken > 10:
-            say("evaluate", f"{len(clip_ids)} of {len(wanted)} clips")
-            spoken = time.monotonic()
+        count.done(len(clip_ids))
         identities += map(str, part["identity"])
         values.append(part["values"])
         for name, mean in means.items():

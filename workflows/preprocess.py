@@ -7,7 +7,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pickle
-import time
 from collections import Counter
 from functools import partial
 
@@ -31,7 +30,7 @@ from datasets.synthetic import write_person
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import RunError, SettingsError
-from infra.runs import Run, Stage, say
+from infra.runs import Count, Run, Stage, say
 from infra.settings import Settings
 from workflows import splits
 from workflows.card import CARD, make_card, unbalanced
@@ -142,12 +141,10 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
         compute=ray.data.TaskPoolStrategy(size=workers),
     )
     outcomes: list[Row] = []
-    spoken = time.monotonic()
+    count = Count(stage.name, len(sources), "sources")
     for row in rows(data):
         outcomes += outcomes_in(row)
-        if time.monotonic() - spoken > 10:
-            say(stage.name, f"{len(outcomes)} of {len(sources)} sources")
-            spoken = time.monotonic()
+        count.done(len(outcomes))
     return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
 
 

@@ -128,3 +128,14 @@ def test_a_line_of_progress_stays_one_line_whatever_a_file_is_called(
 ) -> None:
     say("preprocess", "a\nb\x1b[31m \udcff é 🙂.mp4")
     assert capsys.readouterr().out == "[preprocess] a\\nb\\x1b[31m \\udcff é 🙂.mp4\n"
+
+
+def test_progress_is_counted_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 4.0, 11.0, 11.0, 15.0, 22.0, 22.0])
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    count = runs.Count("evaluate", 9, "clips")
+    for number in (1, 3, 5, 8):
+        count.done(number)
+    assert capsys.readouterr().out == "[evaluate] 3 of 9 clips\n[evaluate] 8 of 9 clips\n"
