@@ -52,14 +52,9 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
 
     height, width = first.shape[:2]
     yield Footage(
-        source.name,
-        rate,
-        width,
-        height,
-        lambda: giving_back(frames()),
-        missing_before(names),
-        faces,
-    )
+        source.name, rate, width, height, lambda: giving_back(frames()),
+        missing_before(names), faces,
+    )  # fmt: skip
 
 
 def _images_in(filesystem: fsspec.AbstractFileSystem, folder: str, name: str) -> list[str]:

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from datasets.bursts import CONTROL_POINTS
-from datasets.clips import NUM_FRAMES, Clip
+from datasets.clips import Clip
 from datasets.tensors import pack, unpack
+from datasets.windows import NUM_FRAMES
 
 SCHEMA_VERSION = "2"
 VERSION_KEY = b"facestack.schema"

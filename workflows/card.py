@@ -9,10 +9,10 @@ from typing import Any
 
 from datasets import realistic
 from datasets.assembly import ShardPlan
-from datasets.clips import NO_FACE
 from datasets.shards import SCHEMA_VERSION
 from datasets.split import SPLITS
 from datasets.tracks import TOO_SMALL
+from datasets.windows import NO_FACE
 from infra.runs import commit, versions
 from infra.settings import Settings
 

@@ -8,11 +8,12 @@ from functools import lru_cache
 
 import cv2
 
-from datasets.clips import Account, Clip, clips_of
+from datasets.clips import Clip, clips_of
 from datasets.faces import Detector, build_detector
 from datasets.footage import DecodeError, Limits
 from datasets.layouts import Source
 from datasets.shards import write_clips
+from datasets.windows import Account
 from infra import storage
 from infra.attempts import SUFFIX, AttemptsError, attempt
 from infra.errors import FacestackError

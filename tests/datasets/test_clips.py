@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.clips import Account, Clip, clips_of, windows
+from datasets.clips import Clip, clips_of
 from datasets.crops import crop
 from datasets.degrade import degrade
 from datasets.faces import haar_detector
@@ -12,35 +12,14 @@ from datasets.footage import DecodeError
 from datasets.realistic import Recipe
 from datasets.sources import Source, find_sources
 from datasets.video import open_source
+from datasets.windows import Account
 from tests.datasets.media import (
-    Frame,
     bright_detector,
     moving_square,
     square_frame,
     write_images,
     write_video,
 )
-from tests.datasets.test_clips_properties import shrink, track
-
-
-def test_each_frame_is_degraded_once() -> None:
-    calls = 0
-
-    def counting(image: Frame) -> Frame:
-        nonlocal calls
-        calls += 1
-        return shrink(image)
-
-    list(windows(track(0, 0, 60), counting, 25, 1))
-    assert calls == 60
-
-
-@pytest.mark.parametrize(
-    ("num_frames", "stride", "message"), [(24, 1, "num_frames 24"), (25, 0, "stride 0")]
-)
-def test_bad_numbers_are_refused(num_frames: int, stride: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        list(windows([], shrink, num_frames, stride))
 
 
 def source(path: Path, kind: str = "video") -> Source:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datasets.clips import Account, clips_of
+from datasets.clips import clips_of
 from datasets.footage import DecodeError, Limits
 from datasets.sources import Source, find_sources
 from datasets.video import open_source
+from datasets.windows import Account
 from tests.datasets.media import (
     Frame,
     bright_detector,

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from datasets.assembly import assemble_shard, part_rows, plan_shards
-from datasets.clips import Account, clips_of
+from datasets.clips import clips_of
 from datasets.footage import DecodeError
 from datasets.shards import write_clips
 from datasets.sources import find_sources
+from datasets.windows import Account
 from infra import storage
 from infra.runs import commit
 from infra.settings import Settings

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.clips import Account
 from datasets.layouts import Source
 from datasets.shards import read_rows
+from datasets.windows import Account
 from infra import command_line
 from infra.runs import Stage
 from infra.settings import Settings

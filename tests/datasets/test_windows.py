@@ -5,13 +5,14 @@ from fractions import Fraction
 from itertools import accumulate
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets.clips import Account, Window, windows
 from datasets.crops import TrackCrop, face_tracks
 from datasets.footage import Footage
+from datasets.windows import Account, Window, windows
 from tests.datasets.media import Frame
 
 FACES = np.array([[2, 2, 12, 12], [20, 2, 12, 12]], np.float32)
@@ -125,3 +126,23 @@ def _numbered(shots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
 def _level(shot: int, index: int) -> int:
     """The grey of a frame: a step of 60 at a cut, and little motion (under 8) in a shot."""
     return 10 + 60 * shot + index % 8
+
+
+def test_each_frame_is_degraded_once() -> None:
+    calls = 0
+
+    def counting(image: Frame) -> Frame:
+        nonlocal calls
+        calls += 1
+        return shrink(image)
+
+    list(windows(track(0, 0, 60), counting, 25, 1))
+    assert calls == 60
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "stride", "message"), [(24, 1, "num_frames 24"), (25, 0, "stride 0")]
+)
+def test_bad_numbers_are_refused(num_frames: int, stride: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(windows([], shrink, num_frames, stride))
