@@ -52,7 +52,7 @@ LOCAL_DEFAULTS = {
 }
 
 
-def connect(address: str | None = None, cpus: int | None = None, dashboard: bool = True) -> None:
+def connect(address: str | None = None, cpus: int | None = None) -> None:
     """Start or join Ray once; further calls change nothing.
 
     A job submitted with `ray job submit` already carries its working directory and environment;
@@ -84,7 +84,7 @@ def connect(address: str | None = None, cpus: int | None = None, dashboard: bool
         # "local", for without it Ray also joins what a cluster that is long dead has left behind.
         address=address or "local",
         num_cpus=None if address else cpus,
-        include_dashboard=None if address else dashboard,
+        include_dashboard=None if address else True,
         runtime_env=None if in_job else {"env_vars": variables},
         logging_level=logging.ERROR,
         log_to_driver=True,

@@ -25,7 +25,6 @@ class ClusterSettings(Section):
 
     address: str | None = Field(None, description="a running cluster; none = RAY_ADDRESS or local")
     cpus: int | None = Field(None, gt=0, description="CPUs of a local Ray; none = all")
-    dashboard: bool = Field(True, description="Ray's dashboard beside a local Ray")
 
 
 class Settings(BaseSettings):

@@ -93,7 +93,7 @@ def enhance(settings: Settings, run: Run) -> None:
         if options.limit is not None and options.limit < len(sources):
             spread = np.linspace(0, len(sources) - 1, options.limit).round().astype(int)
             sources = [sources[index] for index in spread]
-        cluster.connect(**settings.cluster.model_dump())
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
         outcomes = _restore_all(settings, run, stage, sources)
         rows = [row for outcome in outcomes for row in outcome["tracks"]]
         errors = [(o["uri"], "enhance", o["reason"]) for o in outcomes if o["reason"]]

@@ -40,7 +40,7 @@ def evaluate(settings: Settings, run: Run) -> None:
         if stage is None:
             return
         all_networks(run, settings)  # refuses weights that do not fit before the work begins
-        cluster.connect(**settings.cluster.model_dump())
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
         test = _Split(settings, run, "test", settings.evaluate.max_clips)
         metrics: dict[str, Any] = {
             "variants": test.figures,

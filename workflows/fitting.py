@@ -20,7 +20,7 @@ def fit(settings: Settings, work: Work) -> dict[str, Any]:
 
     if work.options.init is not None:
         open_job(work, quiet=True)  # refuses here in one line what a worker would in a hundred
-    cluster.connect(**settings.cluster.model_dump())
+    cluster.connect(settings.cluster.address, settings.cluster.cpus)
     return training.fit(work)
 
 

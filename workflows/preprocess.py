@@ -59,7 +59,7 @@ def preprocess(settings: Settings, run: Run) -> None:
         if stage is None:
             return
         protocol = splits.protocol_of(settings)
-        cluster.connect(**settings.cluster.model_dump())
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
         found = find(settings.source or _draw(settings, run), settings.preprocess.layout)
         say(stage.name, found.seen)
         outcomes = _extract(settings, stage, found.sources)

@@ -41,7 +41,7 @@ def tune(settings: Settings, run: Run) -> None:
         if stage is None:
             return
         _check_validation(settings, run)
-        cluster.connect(**settings.cluster.model_dump())
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
         rows = _search(settings, run, stage)
         best = selection.best_json(rows, options.metric)
         _write(stage, rows, best)

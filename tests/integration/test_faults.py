@@ -71,7 +71,7 @@ def store() -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def shards(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """What is trained on, and a local Ray whose workers know the server."""
-    cluster.connect(cpus=2, dashboard=False)
+    cluster.connect(cpus=2)
     yield small_jobs.write_shards(tmp_path_factory.mktemp("shards"))
     cluster.disconnect()
 
