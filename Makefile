@@ -32,8 +32,8 @@ RUN ?= runs/demo
 dashboard: $(STAMP)
 	$(BIN)/tensorboard --logdir '$(RUN)' --host 127.0.0.1
 
-# In two processes: unit tests of one thread each; of Ray's tests, which wait for each other's
-# processes more than they compute, those that share a run or a server stay together.
+# In two processes: unit tests of one thread each; of Ray's tests, those that share a run or a
+# server stay together.
 UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not integration and not gpu" tests
 
 test: $(STAMP_DEV)

@@ -43,7 +43,7 @@ TRAIN_DEFAULTS = {
 # A Ray of this machine alone, as training met it on two cores (f5warp, one worker on two threads;
 # its speed in that of a plain loop): 0.88 as it comes, for its workers yield to all other programs
 # (niceness 15) and its dashboard reads the memory of every process each 5 s; 0.94 with the same
-# rights as others; 0.98 when it is also read seldom.
+# rights as others; 0.98 when the dashboard reads seldom, too.
 LOCAL_DEFAULTS = {
     "RAY_worker_niceness": "0",
     "REPORTER_UPDATE_INTERVAL_MS": "15000",

@@ -42,8 +42,8 @@ def adam(objective: nn.Module, options: OptimiserSettings) -> torch.optim.Adam:
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
-            factors = [rates[module] for module in rates if name.startswith(f"{module}.")]
-            groups.setdefault(factors[0] if factors else 1.0, []).append(parameter)
+            named = (rate for module, rate in rates.items() if name.startswith(f"{module}."))
+            groups.setdefault(next(named, 1.0), []).append(parameter)
     return torch.optim.Adam(
         [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
         options.learning_rate,
