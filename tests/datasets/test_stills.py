@@ -1,0 +1,73 @@
+"""Clips of photographs: of one frame, or of a burst that is made of each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.clips import clips_of
+from datasets.footage import DecodeError
+from datasets.sources import Source, find_sources
+from datasets.windows import Account
+from tests.datasets.media import (
+    bright_detector,
+    moving_square,
+    square_frame,
+    write_images,
+    write_video,
+)
+from tests.datasets.test_clips import source
+
+
+def stills(root: Path) -> list[Source]:
+    """Three photographs of two people, of which one is no image; and where they are."""
+    for number, person in enumerate(["Ann", "Bob"], 1):
+        write_images(root / person, [f"{person}_0001.png"], [square_frame(20 + number, 20, 32)])
+    (root / "Bob" / "Bob_0002.png").write_bytes(b"no image")
+    return find_sources(str(root))
+
+
+def test_a_still_is_a_clip_of_one_frame(tmp_path: Path) -> None:
+    ann, bob, broken = stills(tmp_path)
+    (clip,) = clips_of(ann, None, seed=0, size=32, scale=4, num_frames=1, centre=0.5)
+    assert (clip.clip_id, clip.identity) == ("Ann/Ann_0001.png#0@0", "Ann")
+    assert clip.boxes.tolist() == [[30, 18, 36, 36]]  # half of 72, in the middle of 96×72
+    assert np.isnan(clip.motion).all()
+    account = Account()
+    assert list(clips_of(bob, None, seed=0, size=32, scale=4, account=account)) == []
+    assert account.reason() == "no clip from 1 frame: track shorter than 25 frames (1)"
+    with pytest.raises(DecodeError, match=r"^Bob/Bob_0002\.png: not a readable image"):
+        list(clips_of(broken, None, seed=0, size=32, scale=4, num_frames=1))
+
+
+def test_a_still_becomes_a_burst_about_itself(tmp_path: Path) -> None:
+    ann = stills(tmp_path)[0]
+    account = Account()
+    (clip,) = clips_of(
+        ann, bright_detector, seed=0, size=32, scale=4, min_face=20, bursts=True, account=account
+    )
+    (alone,) = clips_of(ann, bright_detector, seed=0, size=32, scale=4, min_face=20, num_frames=1)
+    assert (clip.clip_id, clip.frame, account.clips) == ("Ann/Ann_0001.png#0@0", 0, 1)
+    np.testing.assert_array_equal(clip.high, alone.high)
+    np.testing.assert_array_equal(clip.low[12], alone.low[0])
+    assert clip.low.shape == (25, 8, 8, 3)
+    assert (clip.boxes == alone.boxes).all()
+    assert not clip.motion[12].any() and clip.motion[0].any()
+    assert (clip.neighbour != clip.high).any() and clip.neighbour_offset != 0
+
+
+def test_bursts_come_from_the_seed_and_the_clip(tmp_path: Path) -> None:
+    ann, bob, _ = stills(tmp_path)
+
+    def motion(source: Source, seed: int) -> bytes:
+        (clip,) = clips_of(source, None, seed=seed, size=32, scale=4, bursts=True)
+        return clip.motion.tobytes()
+
+    assert motion(ann, 0) == motion(ann, 0)
+    assert len({motion(ann, 0), motion(ann, 1), motion(bob, 0)}) == 3
+
+
+def test_footage_is_no_burst_and_its_motion_is_not_known(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", [frame[:64, :64] for frame in moving_square(30)])
+    (clip,) = clips_of(source(tmp_path / "v.mp4"), None, seed=0, size=64, scale=4, bursts=True)
+    assert np.isnan(clip.motion).all()
