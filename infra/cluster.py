@@ -8,6 +8,11 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
+
+from fsspec.core import url_to_fs
+
+from infra import storage
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the workers of a cluster need from the driver's environment for object storage.
@@ -97,6 +102,20 @@ def set_train_defaults() -> None:
     """Tell Ray Train how to run, in the process that makes a trainer: the driver, or a trial."""
     for name, value in TRAIN_DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def storage_at(uri: str) -> dict[str, Any]:
+    """The arguments of Ray's RunConfig that make it keep its own state in a folder of a run.
+
+    Object storage is reached by s3fs, as everywhere else here: pyarrow's client, Ray's own choice,
+    makes an empty object of each folder, which not every server takes (rclone's does not).
+    """
+    if storage.is_local(uri):
+        return {"storage_path": uri, "storage_filesystem": None}
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    filesystem, path = url_to_fs(uri)
+    return {"storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(filesystem))}
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ from ray.train.collective import barrier, broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from datasets.shards import ShardError
-from infra import storage
+from infra import cluster, storage
 from infra.checkpoints import Checkpoints
 from infra.engines import DeepSpeedEngine
 from infra.errors import FacestackError, FaultError
@@ -50,7 +50,7 @@ def fit(work: Work) -> dict[str, float]:
         ),
         run_config=RunConfig(
             name=work.name,
-            storage_path=storage.join(work.folder, "checkpoints"),
+            **cluster.storage_at(storage.join(work.folder, "checkpoints")),
             failure_config=FailureConfig(max_failures=options.max_failures),
             callbacks=[Restarts(work.name), *work.callbacks],
             logging_config=LoggingConfig(log_level="WARNING"),

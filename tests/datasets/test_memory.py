@@ -27,8 +27,8 @@ SMALL, LARGE, COUNT = 1_000, 100_000, 1_000  # bytes, below what malloc maps apa
 def test_holes_in_the_heap_are_given_back() -> None:
     """100 MB between small things that stay: freed, the C library keeps them until it is asked.
 
-    In a process of its own: the heap of one that has worked has room for the small things elsewhere,
-    and then nothing keeps the C library from giving the large ones back by itself.
+    In a process of its own: the heap of one that has worked has room for the small things
+    elsewhere, and then nothing keeps the C library from giving the large ones back by itself.
     """
     script = HOLES.format(small=SMALL, large=LARGE, count=COUNT)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
