@@ -104,18 +104,19 @@ def set_train_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
-def storage_at(uri: str) -> dict[str, Any]:
-    """The arguments of Ray's RunConfig that make it keep its own state in a folder of a run.
+def place(uri: str) -> tuple[str, Any]:
+    """Path and file system by which Ray is to reach a file or folder; None is its own choice.
 
-    Object storage is reached by s3fs, as everywhere else here: pyarrow's client, Ray's own choice,
-    makes an empty object of each folder, which not every server takes (rclone's does not).
+    Object storage through s3fs, as everywhere else here: pyarrow's client, Ray's choice, makes an
+    empty object of each folder, which not every server takes, and finds no key with a space (both
+    seen with rclone's server).
     """
     if storage.is_local(uri):
-        return {"storage_path": uri, "storage_filesystem": None}
+        return uri, None
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
     filesystem, path = url_to_fs(uri)
-    return {"storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(filesystem))}
+    return path, PyFileSystem(FSSpecHandler(filesystem))
 
 
 def free_port() -> int:

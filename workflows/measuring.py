@@ -140,7 +140,10 @@ def measure(
 ) -> Measured:
     """Measure the clips of the ids `wanted` on a pool of actors."""
     options = settings.evaluate
-    data = ray.data.read_parquet(shards, columns=COLUMNS)
+    places = [cluster.place(shard) for shard in shards]
+    data = ray.data.read_parquet(
+        [path for path, _ in places], filesystem=places[0][1], columns=COLUMNS
+    )
     data = data.map_batches(partial(wanted_clips, frozenset(wanted)), batch_size=options.batch_size)
     gpus = options.gpus_per_worker
     workers = options.workers or (cluster.gpu_count() if gpus else cluster.cpu_count())

@@ -41,6 +41,7 @@ def fit(work: Work) -> dict[str, float]:
     resources = {"CPU": options.cpus_per_worker}
     if options.gpus_per_worker:
         resources["GPU"] = options.gpus_per_worker
+    path, filesystem = cluster.place(storage.join(work.folder, "checkpoints"))
     trainer = TorchTrainer(
         partial(_worker, work),
         scaling_config=ScalingConfig(
@@ -50,7 +51,8 @@ def fit(work: Work) -> dict[str, float]:
         ),
         run_config=RunConfig(
             name=work.name,
-            **cluster.storage_at(storage.join(work.folder, "checkpoints")),
+            storage_path=path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=options.max_failures),
             callbacks=[Restarts(work.name), *work.callbacks],
             logging_config=LoggingConfig(log_level="WARNING"),

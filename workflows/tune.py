@@ -97,11 +97,11 @@ def _search(settings: Settings, run: Run, stage: Stage) -> list[Row]:
     trainable = ray.tune.with_resources(
         partial(trial, settings=settings, run=run), resources(settings)
     )
-    place, progress = cluster.storage_at(stage.uri), Progress(options.trials)
-    path, filesystem = f"{place['storage_path']}/search", place["storage_filesystem"]
-    if ray.tune.Tuner.can_restore(path, storage_filesystem=filesystem):
+    path, filesystem = cluster.place(stage.uri)
+    experiment, progress = f"{path}/search", Progress(options.trials)
+    if ray.tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
         tuner = ray.tune.Tuner.restore(
-            path, trainable=trainable, resume_errored=True, param_space=_space(settings),
+            experiment, trainable=trainable, resume_errored=True, param_space=_space(settings),
             storage_filesystem=filesystem,
         )  # fmt: skip
     else:
@@ -109,7 +109,13 @@ def _search(settings: Settings, run: Run, stage: Stage) -> list[Row]:
             trainable,
             param_space=_space(settings),
             tune_config=_tune_config(settings),
-            run_config=ray.tune.RunConfig(name="search", **place, verbose=0, callbacks=[progress]),
+            run_config=ray.tune.RunConfig(
+                name="search",
+                storage_path=path,
+                storage_filesystem=filesystem,
+                verbose=0,
+                callbacks=[progress],
+            ),
         )
     try:
         results = tuner.fit()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,12 @@ import pytest
 
 from datasets.shards import read_rows
 from infra import storage
+from tests.integration.s3_server import CREDENTIALS, server
 from workflows.command import FOLDERS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests/integration/tiny.yaml"
+TINY_RUN = "s3://archive/tiny run"
 # Clips of one drawn video of tiny.yaml: centres 12, 16, 20 of 33 frames.
 CLIPS_A_VIDEO, VIDEOS = 3, 24
 
@@ -48,12 +50,12 @@ def command(script: str, *arguments: object) -> list[str]:
     return [sys.executable, str(ROOT / "workflows" / script), *map(str, arguments)]
 
 
-def run(script: str, *arguments: object, cwd: Path = ROOT) -> Ended:
+def run(script: str, *arguments: object, cwd: Path = ROOT, **variables: str) -> Ended:
     """Run a workflow script to its end; its output is shown where the test fails."""
     started = time.monotonic()
     done = subprocess.run(
-        command(script, *arguments), cwd=cwd, text=True, timeout=600,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        command(script, *arguments), cwd=cwd, env={**os.environ, **variables}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
     )  # fmt: skip
     print(done.stdout)
     return Ended(done.returncode, done.stdout, time.monotonic() - started)
@@ -104,7 +106,16 @@ def content_of(folder: Path | str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
-    """A run folder with all seven stages of tiny.yaml, and how full.py ended."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny run"
-    return folder, run("full.py", "--config", TINY, "--run", folder)
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder that a server shows as `s3://archive`, and the variables that lead there."""
+    folder = tmp_path_factory.mktemp("server")
+    with server("rclone", folder) as port:
+        yield folder / "archive", {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+
+
+@pytest.fixture(scope="session")
+def tiny(bucket: tuple[Path, dict[str, str]]) -> tuple[Path, Ended]:
+    """A run in object storage with all seven stages of tiny.yaml: as it lies on the server's disk,
+    and how full.py ended."""
+    folder, variables = bucket
+    return folder / "tiny run", run("full.py", "--config", TINY, "--run", TINY_RUN, **variables)

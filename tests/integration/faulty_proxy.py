@@ -1,7 +1,6 @@
 """A proxy in front of an S3 server that fails on purpose; standard library only."""
 
 import http.client
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,9 +93,3 @@ def proxy(server_port: int, faults: Faults) -> Iterator[int]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,16 +1,20 @@
-"""All seven stages on tiny settings: what is in the run folder, and that a second run does none."""
+"""All seven stages on tiny settings, source and run in object storage: what is in the run folder,
+and that a second run does none."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
+import s3fs
 import torch
 
 from datasets.reader import ShardReader
 from model.weights import load_network
-from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, Ended, run_here
+from tests.integration.conftest import CLIPS_A_VIDEO, TINY, TINY_RUN, VIDEOS, Ended, run_here
 from workflows.command import FOLDERS
 
 Tiny = tuple[Path, Ended]
@@ -79,7 +83,10 @@ def test_enhanced_videos_have_the_frames_and_rate_of_their_sources(tiny: Tiny) -
     rows = pq.read_table(folder / "enhanced/manifest.parquet").to_pylist()
     assert len(rows) == 2
     for row in rows:
-        with av.open(row["output"]) as restored, av.open(row["uri"].removeprefix("file://")) as low:
+        output, source = (
+            str(folder / row[name].removeprefix(TINY_RUN + "/")) for name in ("output", "uri")
+        )
+        with av.open(output) as restored, av.open(source) as low:
             assert restored.streams.video[0].average_rate == low.streams.video[0].average_rate
             pictures = [frame.to_ndarray(format="rgb24") for frame in restored.decode(video=0)]
             assert len(pictures) == row["frames"] == sum(1 for _ in low.decode(video=0)) == 33
@@ -87,10 +94,20 @@ def test_enhanced_videos_have_the_frames_and_rate_of_their_sources(tiny: Tiny) -
         assert np.std(pictures[0]) > 10
 
 
+@pytest.fixture
+def reached(bucket: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process reaches the bucket, too."""
+    for name, value in bucket[1].items():
+        monkeypatch.setenv(name, value)
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()  # or the next test would ask this server
+
+
+@pytest.mark.usefixtures("reached")
 def test_a_second_run_does_nothing_and_says_so(tiny: Tiny) -> None:
     folder, _ = tiny
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    again = run_here("--config", TINY, "--run", folder)
+    again = run_here("--config", TINY, "--run", TINY_RUN)
     assert again.status == 0
     for stage in ("preprocess", "recogniser", "pretrain", "tune", "evaluate", "enhance"):
         assert f"[{stage}] complete since" in again.output
@@ -98,9 +115,9 @@ def test_a_second_run_does_nothing_and_says_so(tiny: Tiny) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_changed_settings_are_refused_in_one_line(tiny: Tiny) -> None:
-    folder, _ = tiny
-    refused = run_here("--config", TINY, "--run", folder, "--clip.blur-sigma", "2")
+@pytest.mark.usefixtures("reached", "tiny")
+def test_changed_settings_are_refused_in_one_line() -> None:
+    refused = run_here("--config", TINY, "--run", TINY_RUN, "--clip.blur-sigma", "2")
     assert refused.status == 2
     lines = refused.output.strip().splitlines()
     assert len(lines) == 1

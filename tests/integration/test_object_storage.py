@@ -4,11 +4,7 @@ They stand behind a proxy that fails on purpose, the way real object storage doe
 """
 
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,45 +16,12 @@ import s3fs
 
 from datasets.synthetic import write_dataset
 from tests.integration.conftest import Ended, content_of, run
-from tests.integration.faulty_proxy import Faults, free_port, proxy
+from tests.integration.faulty_proxy import Faults, proxy
+from tests.integration.s3_server import CREDENTIALS, SECRET, USER, server
 
-USER, SECRET = "tester-of-facestack", "only-for-this-test-0123"
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": USER,
-    "AWS_SECRET_ACCESS_KEY": SECRET,
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-}
 AWKWARD = 'person_000/two\nlines, "quoted" \'é 🙂..mp4'
 ARGUMENTS = ("preprocess.py", "--source", "s3://archive/films", "--clip.size", 32, "--run")
-VIDEOS, BINARIES = 6, Path(sys.executable).parent
-
-
-@contextmanager
-def server(kind: str, folder: Path, port: int) -> Iterator[None]:
-    """A server with the bucket `archive`."""
-    (folder / "archive").mkdir(parents=True, exist_ok=True)
-    command: list[object] = {
-        "rclone": [BINARIES / "rclone", "serve", "s3", "--auth-key", f"{USER},{SECRET}",
-                   "--addr", f"127.0.0.1:{port}", folder],
-        "moto": [BINARIES / "moto_server", "-H", "127.0.0.1", "-p", port],
-    }[kind]  # fmt: skip
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the S3 server did not start"
-                time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+VIDEOS = 6
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +39,10 @@ def no_fault(method: str, path: str, number: int) -> str:
 @contextmanager
 def archive(kind: str, films: Path, folder: Path) -> Iterator[tuple[s3fs.S3FileSystem, Faults]]:
     """A bucket with the films behind a proxy; the environment points every client at it."""
-    port, faults = free_port(), Faults()
+    faults = Faults()
     with (
         pytest.MonkeyPatch.context() as patch,
-        server(kind, folder, port),
+        server(kind, folder) as port,
         proxy(port, faults) as entrance,
     ):
         for name, value in CREDENTIALS.items():

@@ -1,0 +1,51 @@
+"""Servers that speak S3 on loopback, with one bucket, `archive`: rclone's and moto's."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+USER, SECRET = "tester-of-facestack", "only-for-this-test-0123"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": USER,
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+BINARIES = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def server(kind: str, folder: Path) -> Iterator[int]:
+    """Gives the server's port; rclone serves `folder`/archive as it lies on the disk."""
+    port = free_port()
+    (folder / "archive").mkdir(parents=True, exist_ok=True)
+    command: list[object] = {
+        "rclone": [BINARIES / "rclone", "serve", "s3", "--auth-key", f"{USER},{SECRET}",
+                   "--addr", f"127.0.0.1:{port}", folder],
+        "moto": [BINARIES / "moto_server", "-H", "127.0.0.1", "-p", port],
+    }[kind]  # fmt: skip
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the S3 server did not start"
+                time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
