@@ -29,7 +29,7 @@ class Mark(BaseModel):
     world_size: int
     score: float | None  # of the validation by which the best is told, where there was one
     scalars: dict[str, float]
-    fingerprint: str  # of the settings and the clips
+    fingerprint: str  # of the stage's settings and inputs
     seed: int  # with `shards` it decides the order of the rows
     shards: list[str]
     versions: dict[str, str]

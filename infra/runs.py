@@ -2,8 +2,8 @@
 
 A stage writes its files and last its completion record `<stage folder>/stage.json`. A stage whose
 record matches the settings is skipped; one begun with other settings is refused by field name.
-`started.json` holds the settings of a stage that has not ended, so that a resumed training never
-goes on from another experiment's checkpoint.
+`started.json` holds the settings and inputs of a stage that has not ended, so that a resumed
+training never goes on from another experiment's checkpoint.
 """
 
 import hashlib
@@ -42,8 +42,7 @@ class StageRecord(BaseModel):
     @property
     def digest(self) -> str:
         """Hash of what the stage was made from; its successors record it as their input."""
-        made_from = {"settings": self.settings, "inputs": self.inputs, "finished": self.finished}
-        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(settings=self.settings, inputs=self.inputs, finished=self.finished)
 
 
 class Run:
@@ -79,7 +78,8 @@ class Run:
 
         `settings` is all that the stage's result depends on, `inputs` the stage folders that it
         reads. The record is written when the block ends without an error. Raises RunError where
-        the folder holds the stage's work with other settings, naming each field.
+        the folder holds the stage's work with other settings, naming each field, or from inputs
+        that were redone since.
         """
         reads = {folder_: self.record(folder_).digest for folder_ in inputs}
         settings = json.loads(json.dumps(settings))
@@ -93,17 +93,15 @@ class Run:
                 say(name, f"complete since {record.finished}, skipped ({_brief(record.counts)})")
                 yield None
                 return
-            changed = [key for key in reads if record.inputs.get(key) != reads[key]]
-            raise RunError(
-                f"{name}: {', '.join(changed)} was redone after this stage; "
-                f"redo it with --force {name}"
-            )
+            _refuse_redone(name, "after this stage", record.inputs, reads)
         started = self.path(folder, "started.json")
         if storage.exists(started):
-            self._check(name, settings, storage.read_json(started))
+            begun_with = storage.read_json(started)
+            self._check(name, settings, begun_with["settings"])
+            _refuse_redone(name, "since this stage began", begun_with["inputs"], reads)
             say(name, "was cut off, goes on")
-        storage.write_json(started, settings)
-        stage = Stage(name, self.path(folder))
+        storage.write_json(started, {"settings": settings, "inputs": reads})
+        stage = Stage(name, self.path(folder), _digest(settings=settings, inputs=reads))
         begun = time.monotonic()
         yield stage
         record = _record(name, settings, reads, stage.counts, time.monotonic() - begun)
@@ -136,11 +134,13 @@ class Run:
 
 
 class Stage:
-    """A stage at work: its folder, and the counts that go into its record."""
+    """A stage at work: its folder, the fingerprint of its settings and inputs, and the counts that
+    go into its record."""
 
-    def __init__(self, name: str, uri: str) -> None:
+    def __init__(self, name: str, uri: str, fingerprint: str) -> None:
         self.name = name
         self.uri = uri
+        self.fingerprint = fingerprint
         self.counts: dict[str, Any] = {}
 
     def path(self, *parts: str) -> str:
@@ -198,6 +198,18 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip()
+
+
+def _digest(**made_from: Any) -> str:
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _refuse_redone(name: str, when: str, found: dict[str, str], now: dict[str, str]) -> None:
+    changed = [key for key in now if found.get(key) != now[key]]
+    if changed:
+        raise RunError(
+            f"{name}: {', '.join(changed)} was redone {when}; redo it with --force {name}"
+        )
 
 
 def _record(

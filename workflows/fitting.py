@@ -2,16 +2,26 @@
 
 from typing import Any
 
+from infra import storage
+from infra.errors import SettingsError
 from infra.settings import Settings
 from workflows import local_training
-from workflows.jobs import Work, open_job
+from workflows.jobs import CHECKPOINTS, Work, open_job
 
 
 def fit(settings: Settings, work: Work) -> dict[str, Any]:
     """Train with the engine of the settings; returns the last scalars.
 
-    The same folder resumes from its last checkpoint.
+    The same folder resumes from its last checkpoint. Raises SettingsError where that is one of the
+    other engine, which cannot read it.
     """
+    for engine, folder in CHECKPOINTS.items():
+        uri = storage.join(work.folder, folder)
+        if engine != settings.engine and storage.files(uri, "mark-0.json"):
+            raise SettingsError(
+                f"engine: {work.name} was begun with --engine {engine}; go on with that, or give "
+                f"--force {work.name.partition('-')[0]} to begin anew"
+            )
     if settings.engine == "torch":
         return local_training.fit(work)
     # Imported here, since with the other engine neither Ray nor DeepSpeed need be installed.

@@ -6,8 +6,6 @@ in that Job. It runs on Ray with DeepSpeed (workflows/training.py) or in this pr
 (workflows/local_training.py).
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +28,8 @@ from workflows import initial
 from workflows.watch import Panel, Watch
 
 Arrays = dict[str, np.ndarray]
+
+CHECKPOINTS = {"deepspeed": "checkpoints", "torch": "checkpoints-torch"}  # of each engine
 
 
 @dataclass
@@ -67,11 +67,10 @@ def plan_of(
 ) -> Plan:
     """The loop's plan for that many training clips; epochs become steps here.
 
-    `fingerprint` is that of the clips; with the settings it makes the checkpoints'.
+    `fingerprint` is that of the stage: only its own checkpoints are gone on from.
     """
     rows_a_step = options.batch_size * options.workers
     steps = options.steps or max(1, round((options.epochs or 0) * rows / rows_a_step))
-    made_from = json.dumps([fingerprint, options.made_from()], sort_keys=True)
     return Plan(
         steps=steps,
         batch_size=options.batch_size,
@@ -81,7 +80,7 @@ def plan_of(
         log_every=options.log_every,
         evaluate_every=evaluate_every,
         checkpoint_every=options.checkpoint_every,
-        fingerprint=hashlib.sha256(made_from.encode()).hexdigest()[:16],
+        fingerprint=fingerprint,
         seconds=None if options.minutes is None else 60 * options.minutes,
         max_skipped=options.max_skipped,
     )

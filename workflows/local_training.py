@@ -9,6 +9,7 @@ from infra.checkpoints import Checkpoints
 from infra.engines import TorchEngine
 from infra.loop import train
 from workflows.jobs import (
+    CHECKPOINTS,
     Work,
     batches_of,
     keeper,
@@ -26,7 +27,7 @@ def fit(work: Work) -> dict[str, float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     engine = TorchEngine(job.objective, work.options, device)
     watch = watch_of(work, job)
-    checkpoints = Checkpoints(storage.join(work.folder, "checkpoints-torch"))
+    checkpoints = Checkpoints(storage.join(work.folder, CHECKPOINTS["torch"]))
     step = checkpoints.newest()
     found = None if step is None else checkpoints.at(step)
     last = {} if found is None else found.scalars

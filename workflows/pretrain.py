@@ -36,7 +36,7 @@ def pretrain(settings: Settings, run: Run) -> None:
             folder=stage.uri,
             shards=shards,
             options=options,
-            plan=plan_of(options, clips.rows(shards), run.record("clips").digest),
+            plan=plan_of(options, clips.rows(shards), stage.fingerprint),
             seed=settings.seed,
             build=partial(_build, settings, run),
         )

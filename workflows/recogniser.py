@@ -80,8 +80,7 @@ def _train(settings: Settings, run: Run, stage: Stage) -> None:
     people = identities(shards)
     stage.counts["training_identities"] = len(people)
     options = settings.recogniser
-    digest = run.record("clips").digest
-    plan = plan_of(options, clips.rows(shards), digest, options.evaluate_every)
+    plan = plan_of(options, clips.rows(shards), stage.fingerprint, options.evaluate_every)
     # The area under the ROC curve goes by all pairs; the equal error rate of a few hundred jumps.
     plan = replace(plan, score="auc", patience=options.patience)
     work = Work(

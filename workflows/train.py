@@ -105,7 +105,7 @@ def _train_one(
 ) -> None:
     options = settings.train
     shards = clips.shards(run, "train")
-    plan = plan_of(options, clips.rows(shards), run.record("clips").digest, options.evaluate_every)
+    plan = plan_of(options, clips.rows(shards), stage.fingerprint, options.evaluate_every)
     todo = work(
         settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan,
         shorter=_shorter(settings, variant),

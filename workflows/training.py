@@ -20,6 +20,7 @@ from infra.engines import DeepSpeedEngine
 from infra.errors import FacestackError, FaultError
 from infra.loop import train
 from workflows.jobs import (
+    CHECKPOINTS,
     Work,
     batches_of,
     keeper,
@@ -41,7 +42,7 @@ def fit(work: Work) -> dict[str, float]:
     resources = {"CPU": options.cpus_per_worker}
     if options.gpus_per_worker:
         resources["GPU"] = options.gpus_per_worker
-    path, filesystem = cluster.place(storage.join(work.folder, "checkpoints"))
+    path, filesystem = cluster.place(storage.join(work.folder, CHECKPOINTS["deepspeed"]))
     trainer = TorchTrainer(
         partial(_worker, work),
         scaling_config=ScalingConfig(
@@ -116,7 +117,7 @@ def _worker(work: Work) -> dict[str, float]:
     job = open_job(work, quiet=rank > 0)
     if rank:  # all begin with the same weights, and each augments its own clips
         torch.manual_seed(work.seed + rank)
-    checkpoints = Checkpoints(storage.join(work.folder, "checkpoints"), rank)
+    checkpoints = Checkpoints(storage.join(work.folder, CHECKPOINTS["deepspeed"]), rank)
     step = broadcast_from_rank_zero(checkpoints.newest() if rank == 0 else None)
     found = None if step is None else checkpoints.at(step)
     engine = DeepSpeedEngine(

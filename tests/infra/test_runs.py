@@ -78,6 +78,21 @@ def test_a_stage_whose_input_was_redone_is_refused(tmp_path: Path) -> None:
         work(run, {}, ["clips"])
 
 
+def test_a_stage_cut_off_does_not_go_on_from_an_input_that_was_redone(tmp_path: Path) -> None:
+    run = Run(str(tmp_path))
+    work(run, {}, name="preprocess", folder="clips")
+    with pytest.raises(KeyboardInterrupt), run.stage("train", "train", {}, ["clips"]) as stage:
+        assert stage is not None
+        fingerprint = stage.fingerprint
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), run.stage("train", "train", {}, ["clips"]) as stage:
+        assert stage is not None and stage.fingerprint == fingerprint
+        raise KeyboardInterrupt
+    work(Run(str(tmp_path), frozenset({"preprocess"})), {"seed": 1}, [], "preprocess", "clips")
+    with pytest.raises(RunError, match=r"clips was redone since this stage began.*--force train"):
+        work(run, {}, ["clips"])
+
+
 def test_a_missing_input_names_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"has not been completed.*full\.py"):
         work(Run(str(tmp_path)), {}, ["clips"])

@@ -95,7 +95,7 @@ def test_the_stage_takes_every_outcome_out_of_the_rows(
     monkeypatch.setattr(preprocess.ray.data, "from_items", from_items)
     options = {"clip": {"num_frames": 1}, "preprocess": {"workers": 1}}
     settings = Settings.model_validate(options)
-    stage = Stage("preprocess", str(tmp_path / "run"))
+    stage = Stage("preprocess", str(tmp_path / "run"), "")
     outcomes = preprocess._extract(settings, stage, find(str(tmp_path)).sources)
     assert len(rows) == 2
     assert [outcome["name"] for outcome in outcomes] == [

@@ -126,16 +126,7 @@ def test_cut_off_and_resumed_equals_uninterrupted(
     train(options, again)
     assert [r["loss"] for r in history(ready, "train/f3warp")] == losses
 
-    def crash_after(self: Checkpoints, folder: Path, mark: Mark) -> None:
-        save(self, folder, mark)
-        self.wait()
-        raise KeyboardInterrupt
-
-    save = Checkpoints.save
-    monkeypatch.setattr(Checkpoints, "save", crash_after)
-    with pytest.raises(KeyboardInterrupt):
-        train(options, again)
-    monkeypatch.undo()
+    cut_off(options, again, monkeypatch)
     assert not ready.is_complete("train/f3warp")
     torch.manual_seed(77)  # a new process would not be where this one was
     train(options, ready)
@@ -144,6 +135,37 @@ def test_cut_off_and_resumed_equals_uninterrupted(
     )
     for name, value in state(ready, "f3warp").items():
         assert torch.equal(value, straight[name])
+
+
+def cut_off(options: Settings, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train up to the first checkpoint."""
+
+    def crash_after(self: Checkpoints, folder: Path, mark: Mark) -> None:
+        save(self, folder, mark)
+        self.wait()
+        raise KeyboardInterrupt
+
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", crash_after)
+    with pytest.raises(KeyboardInterrupt):
+        train(options, run)
+    monkeypatch.undo()
+
+
+def test_goes_on_with_other_variants_and_more_validation(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What decides nothing about a variant's weights may change while it is cut off."""
+    cut_off(settings(Path(ready.uri)), ready, monkeypatch)
+    train(settings(Path(ready.uri), variants=["f1"], validation_clips=4, evaluate_every=3), ready)
+    assert [row["step"] for row in history(ready, "train/f1")] == [1, 2, 3, 4]
+
+
+def test_does_not_go_on_with_the_other_engine(ready: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off(settings(Path(ready.uri)), ready, monkeypatch)
+    other = settings(Path(ready.uri)).model_copy(update={"engine": "deepspeed"})
+    with pytest.raises(SettingsError, match=r"train-f1 was begun with --engine torch; .*--force"):
+        train(other, ready)
 
 
 def test_time_runs_out_and_the_record_says_so(ready: Run) -> None:

@@ -73,7 +73,7 @@ def test_missing_images_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     protocol = protocol_of(chosen)
     assert protocol is not None
     there = [still("lfw/Ann/Ann_0001.jpg"), still("lfw/Cat/Cat_0002.jpg")]
-    counts = name_missing(chosen, Stage("preprocess", str(tmp_path)), protocol, there)
+    counts = name_missing(chosen, Stage("preprocess", str(tmp_path), ""), protocol, there)
     assert counts == {
         "split": 1, "people": 2, "named": 3, "missing": 2, "missing_in_other_splits": 3,
     }  # fmt: skip
@@ -89,7 +89,7 @@ def test_videos_of_a_protocol_are_found_by_person_and_number(tmp_path: Path) -> 
     protocol = protocol_of(chosen)
     assert protocol is not None
     there = [Source("u", f"aligned_images_DB/{name}", "x", "crops") for name in ("Ann/1", "Ann/5")]
-    counts = name_missing(chosen, Stage("preprocess", str(tmp_path)), protocol, there)
+    counts = name_missing(chosen, Stage("preprocess", str(tmp_path), ""), protocol, there)
     assert (counts["missing"], counts["missing_in_other_splits"]) == (1, 2)
 
 

@@ -45,12 +45,9 @@ def test_epochs_become_steps() -> None:
 def test_twice_the_workers_with_half_the_clips_are_the_same_training() -> None:
     one, two = (OptimiserSettings(steps=7, batch_size=8 // n, workers=n) for n in (1, 2))
     assert one.made_from() == two.made_from()
-    assert plan_of(one, 100, "clips").fingerprint == plan_of(two, 100, "clips").fingerprint
     for other in (OptimiserSettings(steps=7, batch_size=8, workers=2),
                   OptimiserSettings(steps=7, batch_size=8, learning_rate=1e-3)):  # fmt: skip
         assert other.made_from() != one.made_from()
-        assert plan_of(other, 100, "clips").fingerprint != plan_of(one, 100, "clips").fingerprint
-    assert plan_of(one, 100, "others").fingerprint != plan_of(one, 100, "clips").fingerprint
 
 
 def test_another_batch_is_refused_by_name_where_a_training_was_begun(tmp_path: Path) -> None:
