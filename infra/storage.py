@@ -81,7 +81,7 @@ def files(uri: str, suffix: str = "") -> list[str]:
     return sorted(
         str(fs.unstrip_protocol(f)) if not is_local(uri) else f
         for f in found
-        if f.endswith(suffix) and not TEMPORARY.fullmatch(f.rsplit("/", 1)[-1])
+        if f.endswith(suffix) and not _is_temporary(f)
     )
 
 
@@ -89,12 +89,16 @@ def sizes(uri: str, suffix: str = "") -> dict[str, int]:
     """Bytes of each file that `files` lists, by its path below the folder, from one listing."""
     fs, path = url_to_fs(uri)
     fs.invalidate_cache()
-    found = fs.find(path, detail=True) if fs.exists(path) else {}
+    found = _patiently(uri, lambda: fs.find(path, detail=True) if fs.exists(path) else {})
     return {
         name.removeprefix(path).lstrip("/"): int(info["size"])
         for name, info in sorted(found.items())
-        if name.endswith(suffix) and ".tmp-" not in name
+        if name.endswith(suffix) and not _is_temporary(name)
     }
+
+
+def _is_temporary(path: str) -> bool:
+    return TEMPORARY.fullmatch(path.rsplit("/", 1)[-1]) is not None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -181,7 +185,7 @@ def sweep(uri: str) -> None:
     """Remove what killed writers left below a local folder; call it when none is at work."""
     if is_local(uri):
         for path in Path(absolute(uri)).rglob(".*"):
-            if TEMPORARY.fullmatch(path.name):
+            if _is_temporary(path.name):
                 path.unlink(missing_ok=True)
 
 

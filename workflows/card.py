@@ -40,9 +40,9 @@ def make_card(
 ) -> Row:
     """Describe the data set that `plans` make of the parts in `outcomes` (one row an input).
 
-    What was accepted is counted in the rows of the shards, what was found in the accounts of the
-    inputs, so that `unbalanced` compares two things. `sizes` are bytes by path below the folder of
-    clips.
+    What was accepted is counted in the planned rows, as many as the shards were seen to hold; what
+    was found, in the accounts of the inputs, so that `unbalanced` compares two things. `sizes` are
+    bytes by path below the folder of clips.
     """
     clips = [row.clip_id for plan in plans for row in plan.rows]
     whole = [outcome for outcome in outcomes if not outcome["failed"]]

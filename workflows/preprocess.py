@@ -6,24 +6,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import pickle
-from collections import Counter
 from functools import partial
 
 import ray
 import ray.data
 
-from datasets.assembly import (
-    PlannedRow,
-    ShardPlan,
-    assemble_shard,
-    part_rows,
-    plan_shards,
-)
+from datasets.assembly import ShardPlan
 from datasets.faces import DetectorError, build_detector
 from datasets.layouts import Source
-from datasets.memory import give_back
-from datasets.protocols import Protocol
 from datasets.sources import Collection, SourceError, survey
 from datasets.split import SPLITS
 from datasets.synthetic import write_person
@@ -32,10 +22,11 @@ from infra.attempts import forget
 from infra.errors import RunError, SettingsError
 from infra.runs import Count, Run, Stage, say
 from infra.settings import Settings
-from workflows import splits
+from workflows import packing, splits
 from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main
 from workflows.extraction import bundles, item, make_part, outcomes_in
+from workflows.packing import errors_of
 from workflows.tables import write_errors
 from workflows.tasks import Row, faults_as_rows, rows
 
@@ -56,22 +47,25 @@ def preprocess(settings: Settings, run: Run) -> None:
     if settings.source is None:
         used["synthetic"] = settings.synthetic.model_dump()
     with run.stage("preprocess", "clips", used, []) as stage:
-        if stage is None:
-            return
-        protocol = splits.protocol_of(settings)
-        cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        found = find(settings.source or _draw(settings, run), settings.preprocess.layout)
-        say(stage.name, found.seen)
-        outcomes = _extract(settings, stage, found.sources)
-        plans = _plan(settings, stage, outcomes, protocol)
-        _assemble(settings, stage, plans)
-        stage.counts["people"] = dict(splits.refuse_leaks(stage.uri, settings, protocol))
-        if protocol is not None:
-            missing = splits.name_missing(settings, stage, protocol, found.sources)
-            stage.counts["protocol"] = missing
-        _account(settings, stage, outcomes, plans)
+        if stage is not None:
+            _make(settings, run, stage)
     storage.remove(run.path("clips", "parts"))
     storage.sweep(run.path("clips"))  # every writer of this stage has ended
+
+
+def _make(settings: Settings, run: Run, stage: Stage) -> None:
+    protocol = splits.protocol_of(settings)
+    cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    found = find(settings.source or _draw(settings, run), settings.preprocess.layout)
+    say(stage.name, found.seen)
+    outcomes = _extract(settings, stage, found.sources)
+    plans = packing.deal(settings, stage, outcomes, protocol)
+    packing.assemble(stage, plans, _workers(settings))
+    stage.counts["people"] = dict(splits.refuse_leaks(stage.uri, settings, protocol))
+    if protocol is not None:
+        missing = splits.name_missing(settings, stage, protocol, found.sources)
+        stage.counts["protocol"] = missing
+    _account(settings, stage, outcomes, plans)
 
 
 def find(root: str, layout: str = "auto") -> Collection:
@@ -152,54 +146,9 @@ def _workers(settings: Settings) -> int:
     return settings.preprocess.workers or cluster.cpu_count()
 
 
-def _plan(
-    settings: Settings, stage: Stage, outcomes: list[Row], protocol: Protocol | None
-) -> list[ShardPlan]:
-    """Phase 2 begins: deal the clips of all parts to shards; raises RunError without a clip."""
-    deal = splits.dealer(settings, protocol)
-    planned: list[PlannedRow] = []
-    for part in sorted({outcome["part"] for outcome in outcomes} - {""}):
-        planned += part_rows(part, deal)
-    if not planned:
-        write_errors(stage.path("errors.parquet"), _errors(outcomes))
-        reasons = Counter(str(outcome["reason"]) for outcome in outcomes).most_common(1)
-        raise RunError(
-            f"no clip in {len(outcomes)} sources; the reasons are in "
-            f"{stage.path('errors.parquet')}, such as: {reasons[0][0]}"
-        )
-    return plan_shards(planned, settings.preprocess.shard_megabytes * 2**20)
-
-
-def _assemble(settings: Settings, stage: Stage, plans: list[ShardPlan]) -> None:
-    """Phase 2: write every shard that is not there yet."""
-    data = ray.data.from_items(
-        [{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans)
-    )
-    made = data.map(
-        partial(faults_as_rows, _shard, stage.uri),
-        num_cpus=1,
-        compute=ray.data.TaskPoolStrategy(size=min(_workers(settings), len(plans))),
-    )
-    written = list(rows(made))
-    say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
-
-
-def _shard(folder: str, row: Row) -> Row:
-    plan: ShardPlan = pickle.loads(row["plan"])
-    uri = storage.join(folder, plan.name)
-    if not storage.exists(uri):
-        assemble_shard(plan, uri)
-        give_back()
-    return {"rows": len(plan.rows)}
-
-
-def _errors(outcomes: list[Row]) -> list[tuple[str, str, str]]:
-    return [(o["uri"], "preprocess", o["reason"]) for o in outcomes if o["reason"]]
-
-
 def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[ShardPlan]) -> None:
     """Count what became of every source, and write the errors table and the card."""
-    errors = _errors(outcomes)
+    errors = errors_of(outcomes)
     write_errors(stage.path("errors.parquet"), errors)
     card = make_card(settings, outcomes, plans, storage.sizes(stage.uri, ".parquet"))
     if wrong := unbalanced(card):

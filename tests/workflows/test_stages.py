@@ -1,17 +1,22 @@
 """Small decisions of the stages that need neither Ray nor training."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 
+from datasets.assembly import PlannedRow, ShardPlan
+from datasets.shards import ShardError, write_clips
 from datasets.sources import Source
 from infra.errors import RunError, SettingsError
-from infra.runs import Run
+from infra.runs import Run, Stage
 from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
+from tests.datasets.test_shards import clip
 from workflows.command import FOLDERS, forced
 from workflows.enhance import safe_name
 from workflows.jobs import plan_of
+from workflows.packing import _forget_other_plan, _shard
 from workflows.train import check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +69,33 @@ def test_another_batch_is_refused_by_name_where_a_training_was_begun(tmp_path: P
         run.stage("train", "train", {"train": other.made_from()}, []),
     ):
         pass
+
+
+def test_shards_of_another_plan_are_made_anew(tmp_path: Path) -> None:
+    """A run is cut off, a source comes or goes, and the same command is given again."""
+    stage = Stage("preprocess", str(tmp_path), "")
+
+    def plan(*clips: str) -> list[ShardPlan]:
+        rows = tuple(PlannedRow(0, clip_id, "part", 0, "train", 1) for clip_id in clips)
+        return [ShardPlan("train", 0, rows)]
+
+    def shard_outlives(plans: list[ShardPlan]) -> bool:
+        (tmp_path / "train").mkdir(exist_ok=True)
+        (tmp_path / "train/00000.parquet").touch()
+        _forget_other_plan(stage, plans)
+        return (tmp_path / "train").exists()
+
+    assert not shard_outlives(plan("a", "b"))  # of no plan that is known
+    assert shard_outlives(plan("a", "b"))
+    assert not shard_outlives(plan("a", "b", "c"))
+    assert not shard_outlives(plan("a", "b"))
+
+
+def test_a_shard_that_is_not_what_was_planned_is_refused(tmp_path: Path) -> None:
+    write_clips(str(tmp_path / "train/00000.parquet"), [clip(number) for number in range(3)])
+    rows = tuple(PlannedRow(0, f"{n}", "part", n, "train", 1) for n in range(4))
+    with pytest.raises(ShardError, match=r"00000\.parquet: holds 3 clips, 4 were planned"):
+        _shard(str(tmp_path), {"plan": pickle.dumps(ShardPlan("train", 0, rows))})
 
 
 def test_results_of_odd_names_stay_inside_the_folder_and_apart() -> None:

@@ -1,0 +1,87 @@
+"""Parts to shards, when all sources have become parts: the second phase of the stage preprocess."""
+
+import hashlib
+import json
+import pickle
+from collections import Counter
+from functools import partial
+
+import ray.data
+
+from datasets.assembly import PlannedRow, ShardPlan, assemble_shard, part_rows, plan_shards
+from datasets.memory import give_back
+from datasets.protocols import Protocol
+from datasets.shards import ShardError, open_shard
+from datasets.split import SPLITS
+from infra import storage
+from infra.errors import RunError
+from infra.runs import Stage, say
+from infra.settings import Settings
+from workflows import splits
+from workflows.tables import write_errors
+from workflows.tasks import Row, faults_as_rows, rows
+
+
+def deal(
+    settings: Settings, stage: Stage, outcomes: list[Row], protocol: Protocol | None
+) -> list[ShardPlan]:
+    """Deal the clips of all parts to shards; raises RunError without a clip."""
+    split_of = splits.dealer(settings, protocol)
+    planned: list[PlannedRow] = []
+    for part in sorted({outcome["part"] for outcome in outcomes} - {""}):
+        planned += part_rows(part, split_of)
+    if not planned:
+        write_errors(stage.path("errors.parquet"), errors_of(outcomes))
+        reasons = Counter(str(outcome["reason"]) for outcome in outcomes).most_common(1)
+        raise RunError(
+            f"no clip in {len(outcomes)} sources; the reasons are in "
+            f"{stage.path('errors.parquet')}, such as: {reasons[0][0]}"
+        )
+    return plan_shards(planned, settings.preprocess.shard_megabytes * 2**20)
+
+
+def assemble(stage: Stage, plans: list[ShardPlan], workers: int) -> None:
+    """Write every shard that is not there yet."""
+    _forget_other_plan(stage, plans)
+    data = ray.data.from_items(
+        [{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans)
+    )
+    made = data.map(
+        partial(faults_as_rows, _shard, stage.uri),
+        num_cpus=1,
+        compute=ray.data.TaskPoolStrategy(size=min(workers, len(plans))),
+    )
+    written = list(rows(made))
+    say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
+
+
+def _forget_other_plan(stage: Stage, plans: list[ShardPlan]) -> None:
+    """Remove the shards of another plan: a source came or went since the run was cut off."""
+    rows_of = [(plan.name, [row.clip_id for row in plan.rows]) for plan in plans]
+    digest = hashlib.sha256(json.dumps(rows_of).encode()).hexdigest()
+    record = stage.path("parts", "plan.json")
+    if storage.exists(record) and storage.read_json(record) == digest:
+        return
+    for split in SPLITS:
+        storage.remove(stage.path(split))
+    storage.write_json(record, digest)
+
+
+def _shard(folder: str, row: Row) -> Row:
+    plan: ShardPlan = pickle.loads(row["plan"])
+    uri = storage.join(folder, plan.name)
+    if not storage.exists(uri):
+        assemble_shard(plan, uri)
+        give_back()
+    with open_shard(uri) as file:
+        found = file.metadata.num_rows
+    if found != len(plan.rows):
+        raise ShardError(
+            f"{uri}: holds {found} clips, {len(plan.rows)} were planned; remove it and run again"
+        )
+    return {"rows": found}
+
+
+def errors_of(outcomes: list[Row]) -> list[tuple[str, str, str]]:
+    """The rows of the errors table: what failed, and what gave no clip."""
+    return [(o["uri"], "preprocess", o["reason"]) for o in outcomes if o["reason"]]
