@@ -20,15 +20,15 @@ class AttemptsError(Exception):
 
 
 @contextmanager
-def attempt(record: str, seconds: float | None = None) -> Iterator[None]:
+def attempt(record: str, seconds: float | None = None, most: int = ATTEMPTS) -> Iterator[None]:
     """Count an attempt in the file `record` while the block runs, and allow it `seconds` if given.
 
     A block that takes longer ends with its process, even inside of a C function that never
-    returns. One that ends, with an error or not, is forgotten. Raises AttemptsError in place of a
-    fourth attempt.
+    returns. One that ends, with an error or not, is forgotten. Raises AttemptsError in place of
+    one attempt more than `most`.
     """
     made = int(storage.read_json(record)) if storage.exists(record) else 0
-    if made >= ATTEMPTS:
+    if made >= most:
         storage.remove(record)
         raise AttemptsError(
             f"its process died {made} times: a crash of the decoder, too little memory"
@@ -41,7 +41,8 @@ def attempt(record: str, seconds: float | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        if seconds:
+            faulthandler.cancel_dump_traceback_later()
         storage.remove(record)
 
 

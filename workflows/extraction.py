@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from datasets.layouts import Source
 from datasets.shards import write_clips
 from datasets.windows import Account
 from infra import storage
-from infra.attempts import SUFFIX, AttemptsError, attempt
+from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
 from infra.errors import FacestackError
 from infra.settings import Settings
 from workflows.tasks import Row, as_text
@@ -53,11 +54,14 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
     if not storage.exists(outcomes_uri):
         cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
         accounts = [Account() for _ in sources]
+        # Where one still of a bundle has killed the process, each of them is counted by itself.
+        record, many = outcomes_uri + SUFFIX, len(sources) > 1
+        guarded = many and storage.exists(record)
+        most = 1 + ATTEMPTS * len(sources) if many else ATTEMPTS
         try:
-            # Twice the time, as a source that is slow but not stuck ends itself, and says so.
-            seconds = 2 * settings.preprocess.time_limit * len(sources)
-            with storage.reporting(), attempt(outcomes_uri + SUFFIX, seconds):
-                write_clips(part, _clips(settings, sources, accounts), packed=True)
+            with storage.reporting(), attempt(record, None if guarded else _limit(settings), most):
+                made = _clips(settings, sources, accounts, outcomes_uri if guarded else None)
+                write_clips(part, made, packed=True)
         except FacestackError:  # the run folder's fault, not the input's
             raise
         except Exception as error:  # whatever one input does to us, the others go on
@@ -94,14 +98,28 @@ def outcome_of(source: Source, account: Account, part: str) -> Row:
     }
 
 
-def _clips(settings: Settings, sources: list[Source], accounts: list[Account]) -> Iterator[Clip]:
-    """The clips of all sources; a still that fails says so in its account, and the next follows."""
-    for source, account in zip(sources, accounts, strict=True):
+def _limit(settings: Settings) -> float:
+    """Seconds after which a source is stuck: one that is slow ends itself before, and says so."""
+    return 2 * settings.preprocess.time_limit
+
+
+def _clips(
+    settings: Settings, sources: list[Source], accounts: list[Account], guarded: str | None
+) -> Iterator[Clip]:
+    """The clips of all sources; a still that fails says so in its account, and the next follows.
+
+    `guarded` begins the names of the files in which the attempts at each still are counted.
+    """
+    for number, (source, account) in enumerate(zip(sources, accounts, strict=True)):
         if source.kind != "image":
             yield from clips_by(settings, source, account)
             continue
         try:
-            with storage.reporting():
+            record = f"{guarded}.{number}{SUFFIX}"
+            with (
+                storage.reporting(),
+                attempt(record, _limit(settings)) if guarded else nullcontext(),
+            ):
                 made = list(clips_by(settings, source, account))
         except FacestackError:
             raise

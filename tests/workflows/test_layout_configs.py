@@ -1,5 +1,9 @@
 """The configurations of the paper's two collections read them as they are distributed."""
 
+import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +73,44 @@ def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
     assert clips["video"].to_pylist()[:2] == ["Ann/Ann_0001.jpg", "Ann/Ann_0003.jpg"]
     boxes = clips["boxes"].combine_chunks().to_numpy_ndarray()
     assert boxes[0, 0] == pytest.approx([50, 50, 150, 150])
+
+
+DEADLY = """
+import os, pickle, signal, sys
+from workflows import extraction
+
+settings, folder, row = pickle.loads(sys.stdin.buffer.read())
+read = extraction.clips_by
+
+def deadly(settings, source, account):
+    if source.name.endswith("Ann_0002.png"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(settings, source, account)
+
+extraction.clips_by = deadly
+while not (child := os.fork()) or (status := os.waitpid(child, 0)[1]):
+    if not child:  # what Ray does with a task whose worker died
+        extraction.make_part(settings, folder, row)
+        os._exit(0)
+    print(status)
+"""
+
+
+def test_a_still_that_kills_its_process_takes_no_other_along(tmp_path: Path) -> None:
+    """The bundle dies once, then three times by that still, which is then given up alone."""
+    names = [f"Ann_000{n}.png" for n in (1, 2, 3)]
+    write_images(tmp_path / "Ann", names, [np.full((250, 250, 3), 80, np.uint8)] * 3)
+    settings, sources = settings_of("lfw.yaml", tmp_path)
+    (bundle,) = bundles(sources)
+    arguments = (settings, str(tmp_path / "run"), item(bundle))
+    run = subprocess.run(
+        [sys.executable, "-c", DEADLY], input=pickle.dumps(arguments), cwd=ROOT,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert run.stdout.split() == [str(int(signal.SIGKILL)).encode()] * 4
+    outcomes = outcomes_in(make_part(*arguments))
+    assert [outcome["clips"] for outcome in outcomes] == [1, 0, 1]
+    assert "Ann_0002.png: its process died 3 times" in outcomes[1]["reason"]
 
 
 def test_the_stage_takes_every_outcome_out_of_the_rows(
