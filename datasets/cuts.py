@@ -2,7 +2,8 @@
 
 Two frames differ by the mean absolute difference of their 32×32 grey thumbnails, out of 255. A cut
 differs much more than the frames just before it do. On 113 real clips the cuts were 6 to 20 times
-the largest of the three differences before, and lively motion at most 4.2 times.
+the largest of the three differences before, and lively motion at most 4.2 times. In crops of the
+face alone, as aligned footage has them, no false cut was found (8,534 frames of 36 tracks).
 """
 
 from collections import deque

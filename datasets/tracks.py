@@ -8,7 +8,7 @@ interpolated linearly between keys. So a frame waits for at most
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import comb
 
 import numpy as np
@@ -111,21 +111,17 @@ def follow_whole(
     frames: Iterable[Frame], centre: float = 1.0, breaks: frozenset[int] = frozenset()
 ) -> Iterator[TrackFrame]:
     """Yields the centred square of every frame, `centre` times as wide as the first one's shorter
-    side, as one track up to the next of `breaks`: for footage that is already cropped to a face.
+    side, as one track up to the next cut or of `breaks`: for footage that is already cropped to a
+    face.
     """
     number, side = 0, 0.0
-    previous: TrackFrame | None = None
-    for index, frame in enumerate(frames):
-        if previous is not None:
-            yield replace(previous, last=index in breaks)
-            number += index in breaks
+    for index, (frame, last) in enumerate(mark_cuts(frames, breaks)):
         height, width = frame.shape[:2]
         # Aligned frames of one film differ in size, and the face in them does not.
         side = side or min(height, width) * centre
         box = ((width - side) / 2, (height - side) / 2, side)
-        previous = TrackFrame(number, index, box, frame, last=True)
-    if previous is not None:
-        yield previous
+        yield TrackFrame(number, index, box, frame, last)
+        number += last
 
 
 @dataclass

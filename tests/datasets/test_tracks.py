@@ -198,6 +198,11 @@ def test_tracks_end_where_frames_are_missing() -> None:
     assert spans(tracks_of(follow_whole(frames, breaks=breaks))) == wanted
 
 
+def test_aligned_footage_is_cut_where_its_film_was() -> None:
+    frames = [np.full((64, 64, 3), level, np.uint8) for level in [60] * 20 + [200] * 20]
+    assert spans(tracks_of(follow_whole(frames))) == [(0, 19), (20, 39)]
+
+
 def test_aligned_crops_take_a_share_of_the_first_frame_about_the_centre_of_each() -> None:
     frames = [np.zeros((height, 100, 3), np.uint8) for height in (60, 64, 56)]
     boxes = [face.box for face in follow_whole(frames, 0.5)]
