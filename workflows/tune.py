@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,12 @@ def tune(settings: Settings, run: Run) -> None:
             return
         _check_validation(settings, run)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        rows = _search(settings, run, stage)
+        rows, failed = _search(settings, run, stage)
         best = selection.best_json(rows, options.metric)
-        _write(stage, rows, best)
+        _write(stage, rows, failed, best)
         stage.counts |= {"trials": len(rows), "best": best["variant"]}
+        if failed:
+            stage.counts["failed_trials"] = failed
         for name in selection.objectives(options.metric):
             stage.counts[name] = round(best[name], 2)
 
@@ -85,7 +88,8 @@ def _check_validation(settings: Settings, run: Run) -> None:
         )
 
 
-def _search(settings: Settings, run: Run, stage: Stage) -> list[Row]:
+def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict[str, str]]:
+    """The trials that were validated, and of the others why they failed, by name."""
     options = settings.tune
     # Finished trials outlive a killed driver if Tune has written them down: every ten seconds else.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2")
@@ -123,11 +127,20 @@ def _search(settings: Settings, run: Run, stage: Stage) -> list[Row]:
         raise RunError(
             "tune: stopped; trials that had ended are kept, the same command goes on with the rest"
         ) from stopped
+    failed = failures(results)
+    if len(failed) == len(results):
+        raise RunError(f"tune: every trial failed; the first said: {next(iter(failed.values()))}")
+    for name, reason in failed.items():
+        say("tune", f"trial {name} failed, and is left out: {reason}")
     rows = [row_of(result.config, result.metrics, settings) for result in results
-            if result.metrics and "validation_psnr" in result.metrics]  # fmt: skip
-    if results.num_errors == len(results):
-        raise RunError(f"tune: every trial failed; the first said: {results.errors[0]}")
-    return rows
+            if not result.error and "validation_psnr" in (result.metrics or {})]  # fmt: skip
+    return rows, failed
+
+
+def failures(results: Iterable[Any]) -> dict[str, str]:
+    """Name of each trial that ended with an error → what it said at last, in one line."""
+    said = {Path(result.path).name: result.error for result in results if result.error}
+    return {name: str(error).strip().splitlines()[-1] for name, error in said.items()}
 
 
 def _space(settings: Settings) -> Config:
@@ -203,13 +216,14 @@ def row_of(config: Config, metrics: dict[str, Any], settings: Settings) -> Row:
     }
 
 
-def _write(stage: Stage, rows: list[Row], best: Row) -> None:
+def _write(stage: Stage, rows: list[Row], failed: dict[str, str], best: Row) -> None:
     titles, *lines = selection.table(rows)
     table = Table(titles, [[Cell(text) for text in line] for line in lines])
     for name, content in search_plots.figures(rows, best["trial"]).items():
         storage.write_bytes(stage.path("figures", f"{name}.png"), content)
     storage.write_bytes(stage.path("trials.csv"), comma_separated(table).encode())
-    storage.write_bytes(stage.path("trials.md"), markdown(table).encode())
+    left_out = "".join(f"\nTrial {name} failed: {reason}\n" for name, reason in failed.items())
+    storage.write_bytes(stage.path("trials.md"), (markdown(table) + left_out).encode())
     storage.write_json(stage.path("trials.json"), rows)
     storage.write_json(stage.path("best.json"), best)
 

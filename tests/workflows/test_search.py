@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from ray.tune import Result
 
 from infra import storage
 from infra.command_line import load
@@ -154,6 +155,13 @@ def test_trials_with_workers_leave_the_cluster_to_them() -> None:
     assert resources(settings)["cpu"] == settings.tune.cpus_per_trial
     settings.tune.workers = 1
     assert resources(settings)["cpu"] <= 0.01
+
+
+def test_failed_trials_are_told_in_one_line_each() -> None:
+    lost = RuntimeError("trial_2\nTraceback\n  a file\nTrainingError: step 9: NaN\n")
+    results = [Result({}, None, error, f"run/tune/search/{name}")
+               for name, error in (("trial_1", None), ("trial_2", lost))]  # fmt: skip
+    assert tune.failures(results) == {"trial_2": "TrainingError: step 9: NaN"}
 
 
 def test_names_of_trials() -> None:
