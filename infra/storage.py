@@ -8,7 +8,6 @@ AWS_MAX_ATTEMPTS says where files are streamed; then, and where a disk is full,
 FaultError names the file.
 """
 
-import errno
 import json
 import os
 import re
@@ -20,15 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiohttp
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError
 from fsspec.core import url_to_fs
 
 from infra.errors import FaultError, RunError
@@ -43,10 +34,6 @@ os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
 os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
 # Files being written, here and by datasets.shards; a killed process leaves them behind.
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp|\.tmp-[0-9a-f]{32}-.*", re.DOTALL)
-OUT_OF_REACH = (
-    ConnectionError, HTTPClientError, aiohttp.ClientError, NoCredentialsError,
-    PartialCredentialsError,
-)  # fmt: skip
 Answer = TypeVar("Answer")
 
 
@@ -187,39 +174,6 @@ def sweep(uri: str) -> None:
         for path in Path(absolute(uri)).rglob(".*"):
             if _is_temporary(path.name):
                 path.unlink(missing_ok=True)
-
-
-def failure(error: BaseException) -> str:
-    """Why disk or object storage as a whole cannot be used, in one line; "" for any other error.
-
-    A missing or forbidden object is no such failure: that concerns one input.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, FaultError):
-            return str(seen)
-        if isinstance(seen, ClientError):
-            status = seen.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if status >= 500 or status == 429:
-                return f"the object storage keeps answering {status}; run again when it is back"
-        elif isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"no space is left ({seen}); make some and run again"
-        elif isinstance(seen, OUT_OF_REACH):
-            text = re.sub(r"//[^/@\s]*@", "//", " ".join(str(seen).split()))
-            return f"the object storage cannot be used: {text}"
-        seen = seen.__cause__ or seen.__context__
-    return ""
-
-
-@contextmanager
-def reporting() -> Iterator[None]:
-    """Turn an error that `failure` knows into a FaultError."""
-    try:
-        yield
-    except Exception as error:
-        if reason := failure(error):
-            raise FaultError(reason) from error
-        raise
 
 
 def upload(local: Path, uri: str) -> None:

@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from datasets.shards import ShardError
-from infra import cluster, command_line, storage
+from infra import cluster, command_line, outages
 from infra.errors import FacestackError, SettingsError
 from infra.runs import Run, printable
 from infra.settings import Settings
@@ -36,7 +36,7 @@ def main(names: list[str], about: str) -> int:
         run = Run(chosen.run, force=forced(chosen.force))
         # Imported by its full name, not as __main__, so that workers find what the stage sends.
         modules = {name: importlib.import_module(f"workflows.{name}") for name in names}
-        with storage.reporting():
+        with outages.reporting():
             for module in modules.values():
                 # What can be refused is refused before hours of work and before a file is written.
                 getattr(module, "check", _nothing)(chosen)

@@ -26,7 +26,7 @@ from datasets.footage import DecodeError, Footage
 from datasets.layouts import Source
 from datasets.tracks import follow, follow_whole
 from datasets.video import open_source
-from infra import cluster, storage
+from infra import cluster, outages, storage
 from infra.attempts import SUFFIX, attempt, forget
 from infra.errors import FacestackError, SettingsError
 from infra.runs import Run, Stage, say
@@ -170,7 +170,7 @@ class Enhancer:
         tracks: list[Row] = []
         reason = ""
         try:
-            with storage.reporting(), attempt(record + SUFFIX):
+            with outages.reporting(), attempt(record + SUFFIX):
                 tracks = self._restore(source)
             reason = "" if tracks else f"{source.name}: no face was found"
         except FacestackError:  # the run folder's fault, not the input's

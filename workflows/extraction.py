@@ -15,7 +15,7 @@ from datasets.footage import DecodeError, Limits
 from datasets.layouts import Source
 from datasets.shards import write_clips
 from datasets.windows import Account
-from infra import storage
+from infra import outages, storage
 from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
 from infra.errors import FacestackError
 from infra.settings import Settings
@@ -59,7 +59,7 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
         guarded = many and storage.exists(record)
         most = 1 + ATTEMPTS * len(sources) if many else ATTEMPTS
         try:
-            with storage.reporting(), attempt(record, None if guarded else _limit(settings), most):
+            with outages.reporting(), attempt(record, None if guarded else _limit(settings), most):
                 made = _clips(settings, sources, accounts, outcomes_uri if guarded else None)
                 write_clips(part, made, packed=True)
         except FacestackError:  # the run folder's fault, not the input's
@@ -117,7 +117,7 @@ def _clips(
         try:
             record = f"{guarded}.{number}{SUFFIX}"
             with (
-                storage.reporting(),
+                outages.reporting(),
                 attempt(record, _limit(settings)) if guarded else nullcontext(),
             ):
                 made = list(clips_by(settings, source, account))

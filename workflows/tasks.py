@@ -5,7 +5,7 @@ from typing import Any
 
 import ray.data
 
-from infra import storage
+from infra import outages
 from infra.errors import FacestackError, FaultError
 
 Row = dict[str, Any]
@@ -20,7 +20,7 @@ def faults_as_rows(task: Callable[..., Row], *arguments: Any) -> Row:
     """Run a task; storage that is out of reach, full or forbidden becomes its row, for the driver
     to end in one line: an exception Ray would print on pages."""
     try:
-        with storage.reporting():
+        with outages.reporting():
             return task(*arguments)
     except FacestackError as error:
         return {"fault": str(error)}

@@ -15,7 +15,7 @@ from botocore.exceptions import (
 )
 from fsspec.implementations.memory import MemoryFileSystem
 
-from infra import storage
+from infra import outages, storage
 from infra.errors import FaultError, RunError
 
 
@@ -155,7 +155,7 @@ def refusal(status: int, code: str) -> ClientError:
 )
 def test_storage_out_of_reach_is_told_in_one_line(cause: Exception, said: str) -> None:
     """However deep in other errors it lies."""
-    with pytest.raises(FaultError, match=said) as found, storage.reporting():
+    with pytest.raises(FaultError, match=said) as found, outages.reporting():
         try:
             raise cause
         except Exception as error:
@@ -169,5 +169,5 @@ def test_storage_out_of_reach_is_told_in_one_line(cause: Exception, said: str) -
      ParamValidationError(report="name"), ValueError("a")],
 )  # fmt: skip
 def test_an_error_of_one_object_stays_what_it_is(error: Exception) -> None:
-    with pytest.raises(type(error)), storage.reporting():
+    with pytest.raises(type(error)), outages.reporting():
         raise error

@@ -1,0 +1,55 @@
+"""Which errors mean that disk or object storage as a whole cannot be used, and not one input."""
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from infra.errors import FaultError
+
+OUT_OF_REACH = (
+    ConnectionError, HTTPClientError, aiohttp.ClientError, NoCredentialsError,
+    PartialCredentialsError,
+)  # fmt: skip
+
+
+def failure(error: BaseException) -> str:
+    """Why disk or object storage as a whole cannot be used, in one line; "" for any other error.
+
+    A missing or forbidden object is no such failure: that concerns one input.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, FaultError):
+            return str(seen)
+        if isinstance(seen, ClientError):
+            status = seen.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if status >= 500 or status == 429:
+                return f"the object storage keeps answering {status}; run again when it is back"
+        elif isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"no space is left ({seen}); make some and run again"
+        elif isinstance(seen, OUT_OF_REACH):
+            text = re.sub(r"//[^/@\s]*@", "//", " ".join(str(seen).split()))
+            return f"the object storage cannot be used: {text}"
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn an error that `failure` knows into a FaultError."""
+    try:
+        yield
+    except Exception as error:
+        if reason := failure(error):
+            raise FaultError(reason) from error
+        raise
