@@ -14,7 +14,7 @@ from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
 from tests.datasets.test_shards import clip
 from workflows.command import FOLDERS, forced
-from workflows.enhance import safe_name
+from workflows.enhancer import safe_name
 from workflows.jobs import plan_of
 from workflows.packing import _forget_other_plan, _shard
 from workflows.train import check
