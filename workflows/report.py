@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from infra import storage
-from infra.runs import Run, Stage, versions
+from infra.runs import Run, Stage, StageRecord, versions
 from infra.settings import Settings
 from model.network import Network
 from workflows import clips, selection
@@ -67,7 +67,7 @@ def write_report(
         for ending, write in FORMATS.items():
             storage.write_bytes(stage.path("tables", f"{name}.{ending}"), write(table).encode())
     plots = {
-        "training": _curves(run, settings.train.variants),
+        "training": _curves(run, run.record("train").settings["variants"]),
         "roc": roc(curves),
         "frames": psnr_against_frames(metrics["variants"]),
     }
@@ -175,6 +175,16 @@ def _curves(run: Run, variants: list[str]) -> Figure | None:
     return figure
 
 
+def _perceptual(trained: dict[str, StageRecord]) -> dict[str, list[str]]:
+    """The λ of eq. (6) in words → the variants trained with them."""
+    found: dict[str, list[str]] = {}
+    for variant, record in trained.items():
+        weights = record.settings["train"]["perceptual"]
+        text = ", ".join(f"{layer} {weight:.4g}" for layer, weight in weights.items())
+        found.setdefault(text or "none, pixel loss alone", []).append(variant)
+    return found
+
+
 def _page(
     settings: Settings,
     run: Run,
@@ -187,6 +197,8 @@ def _page(
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     searched = run.is_complete("tune")
+    trained = {variant: run.record(f"train/{variant}")
+               for variant in run.record("train").settings["variants"]}  # fmt: skip
     return template.render(
         run=run.uri,
         tables=tables,
@@ -201,10 +213,8 @@ def _page(
         clips=run.record("clips").counts,
         recogniser=run.record("recogniser").counts,
         pretrain=run.record("pretrain").counts,
-        perceptual=run.record("train").settings["train"]["perceptual"],
-        steps={variant: run.record(f"train/{variant}").counts.get("step")
-               for variant in settings.train.variants},
-        seconds={variant: run.record(f"train/{variant}").seconds
-                 for variant in settings.train.variants},
+        perceptual=_perceptual(trained),
+        steps={variant: record.counts.get("step") for variant, record in trained.items()},
+        seconds={variant: record.seconds for variant, record in trained.items()},
         versions=versions(),
     )  # fmt: skip

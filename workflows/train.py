@@ -28,7 +28,8 @@ from workflows.watch import Panel
 def train(settings: Settings, run: Run) -> None:
     """Write `train/<variant>/weights.safetensors` for each variant of the settings.
 
-    Every variant has its own completion record, so that one more variant trains alone.
+    Every variant has its own completion record, so that one more variant trains alone, with a
+    budget of its own if need be; the stage's record names it beside those trained before.
     """
     perceptual, rate = _chosen(settings, run)
     options = settings.train.model_copy(update={"learning_rate": rate})
@@ -44,7 +45,6 @@ def train(settings: Settings, run: Run) -> None:
         "network": settings.network.model_dump(),
         "seed": settings.seed,
     }
-    done = {}
     for variant in settings.train.variants:
         folder = f"train/{variant}"
         shorter = _shorter(settings, variant)
@@ -53,10 +53,29 @@ def train(settings: Settings, run: Run) -> None:
         with run.stage("train", folder, own, inputs) as stage:
             if stage is not None:
                 _train_one(settings, run, stage, variant, perceptual)
-        done[variant] = run.record(folder).counts.get("validation_psnr")
-    every = {"variants": settings.train.variants, "train": used}
-    parts = [f"train/{variant}" for variant in settings.train.variants]
-    run.summarise("train", "train", every, parts, {"variants": len(done), "validation_psnr": done})
+    variants = [*_trained_before(run, settings.train.variants), *settings.train.variants]
+    parts = [f"train/{variant}" for variant in variants]
+    scores = {variant: run.record(part).counts.get("validation_psnr")
+              for variant, part in zip(variants, parts, strict=True)}  # fmt: skip
+    every = {"variants": variants, "train": used}
+    run.summarise(
+        "train", "train", every, parts, {"variants": len(parts), "validation_psnr": scores}
+    )
+
+
+def _trained_before(run: Run, listed: list[str]) -> list[str]:
+    """Other complete variants of the run, made from its present clips, recogniser and pretraining;
+    by their frames, those that warp last."""
+    now = {folder: run.record(folder).digest for folder in ("clips", "recogniser", "pretrain")}
+    found = []
+    for uri in storage.files(run.path("train"), "/stage.json"):
+        variant = uri.rsplit("/", 2)[1]
+        if variant in (*listed, "train"):  # the latter is the record of the stage itself
+            continue
+        inputs = run.record(f"train/{variant}").inputs
+        if all(inputs[folder] == digest for folder, digest in now.items()):
+            found.append(variant)
+    return sorted(found, key=lambda variant: (parse_variant(variant).num_frames, variant))
 
 
 def check(settings: Settings) -> None:

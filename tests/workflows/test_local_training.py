@@ -161,6 +161,21 @@ def test_goes_on_with_other_variants_and_more_validation(
     assert [row["step"] for row in history(ready, "train/f1")] == [1, 2, 3, 4]
 
 
+def test_the_record_names_variants_of_every_budget_and_none_of_other_clips(ready: Run) -> None:
+    def record() -> list[str]:
+        return ready.record("train").settings["variants"]
+
+    train(settings(Path(ready.uri), variants=["f3"], steps=1), ready)
+    train(settings(Path(ready.uri), variants=["f1"], steps=2), ready)
+    assert record() == ["f3", "f1"]
+    train(settings(Path(ready.uri), variants=["f3"], steps=1), ready)
+    assert record() == ["f3", "f1"]
+    with Run(ready.uri, frozenset(["pretrain"])).stage("pretrain", "pretrain", {}, []):
+        pass
+    train(settings(Path(ready.uri), variants=["f5"], steps=1), ready)
+    assert record() == ["f5"]
+
+
 def test_does_not_go_on_with_the_other_engine(ready: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     cut_off(settings(Path(ready.uri)), ready, monkeypatch)
     other = settings(Path(ready.uri)).model_copy(update={"engine": "deepspeed"})
