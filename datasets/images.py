@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import cv2
 import fsspec
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from datasets.footage import Bounds, DecodeError, Footage, Frame, Limits
@@ -18,8 +19,13 @@ from datasets.layouts import Source, is_image
 from datasets.memory import giving_back
 from datasets.sources import locate
 
-# Pillow reads nothing but headers here, and max_pixels is the limit, not Pillow's own.
+# The limit is max_pixels, not Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
+# What libjpeg says of headers that OpenCV reads well, and what only the quick look cannot do.
+ODD = (
+    "unknown JFIF revision|Unknown Adobe color transform|Invalid SOS parameters|bad ICC marker|"
+    "Could not determine|Could not scale|Unsupported color conversion"
+)
 
 
 @contextmanager
@@ -80,12 +86,31 @@ def _read_image(filesystem: fsspec.AbstractFileSystem, path: str, bounds: Bounds
         # The header alone: a few kilobytes may declare gigabytes of pixels.
         with Image.open(io.BytesIO(data)) as header:
             bounds.check_size(*header.size, label)
+            if header.format in ("JPEG", "MPO") and (damage := _jpeg_damage(data)):
+                raise DecodeError(f"{label}: damaged ({damage}); get a sound copy")
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except (OSError, SyntaxError, cv2.error) as error:
+    except DecodeError:
+        raise
+    except (OSError, SyntaxError, ValueError, cv2.error) as error:
         raise DecodeError(f"{label}: not a readable image") from error
     if image is None:
         raise DecodeError(f"{label}: not a readable image")
     return image
+
+
+def _jpeg_damage(data: bytes) -> str:
+    """What libjpeg finds damaged in a JPEG, else "": OpenCV gives grey blocks and says nothing.
+
+    Bytes behind the end are no damage. Behind an odd header damage is not looked for.
+    """
+    try:
+        # An eighth of the size is cheap, and all data are unpacked for it.
+        simplejpeg.decode_jpeg(
+            data, colorspace="GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1
+        )
+    except ValueError as error:
+        return "" if re.search(ODD, str(error)) else short(error)
+    return ""
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
