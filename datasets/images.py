@@ -88,6 +88,8 @@ def _read_image(filesystem: fsspec.AbstractFileSystem, path: str, bounds: Bounds
             bounds.check_size(*header.size, label)
             if header.format in ("JPEG", "MPO") and (damage := _jpeg_damage(data)):
                 raise DecodeError(f"{label}: damaged ({damage}); get a sound copy")
+            if header.format == "PPM":
+                return _netpbm_pixels(header)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except DecodeError:
         raise
@@ -96,6 +98,15 @@ def _read_image(filesystem: fsspec.AbstractFileSystem, path: str, bounds: Bounds
     if image is None:
         raise DecodeError(f"{label}: not a readable image")
     return image
+
+
+def _netpbm_pixels(image: Image.Image) -> Frame:
+    """The pixels of a PBM, PGM or PPM, whose largest value may be any up to 65535: Pillow scales
+    by it, to 16 bits where it is over 255; OpenCV does not."""
+    if image.mode != "I":
+        return np.array(image.convert("RGB"), np.uint8)
+    grey = np.rint(np.asarray(image, np.float32) * (255 / 65535)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, 2)
 
 
 def _jpeg_damage(data: bytes) -> str:

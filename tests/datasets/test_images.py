@@ -74,6 +74,38 @@ def _cv2_pixels(data: bytes) -> Frame:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
+@pytest.mark.parametrize("kind", ["P2", "P3", "P5", "P6"])
+@pytest.mark.parametrize("largest", [1, 15, 100, 255, 256, 1023, 4095, 65535])
+def test_grey_and_colour_maps_of_any_depth(tmp_path: Path, kind: str, largest: int) -> None:
+    """Their 8-bit pixels are 255·v / largest."""
+    bands = 3 if kind in ("P3", "P6") else 1
+    values = np.random.default_rng(0).integers(0, largest + 1, (5, 7, bands))
+    values[0, :2] = [[0], [largest]]
+    if kind in ("P2", "P3"):
+        body = " ".join(map(str, values.ravel())).encode()
+    else:
+        body = values.astype(">u2" if largest > 255 else "u1").tobytes()
+    frame = read_image(tmp_path, f"{kind}\n# ours\n7 5\n{largest}\n".encode() + body, "1.pgm")
+    wanted = np.repeat(np.rint(255 * values / largest), 3 // bands, 2)
+    assert frame.dtype == np.uint8 and frame.shape == (5, 7, 3)
+    assert (frame[0, :2] == [[0], [255]]).all()
+    assert np.abs(frame - wanted).max() <= 1
+
+
+def test_bit_maps(tmp_path: Path) -> None:
+    for data in (b"P1\n3 2\n0 1 0\n1 1 0\n", b"P4\n3 2\n\x40\xc0"):
+        frame = read_image(tmp_path, data, "1.pgm")
+        assert frame[..., 1].tolist() == [[255, 0, 255], [0, 0, 255]]
+
+
+@pytest.mark.parametrize(
+    "data", [b"P5\n9 9\n0\n", b"P5\nx 9\n255\n", b"P5\n9 9\n255\nabc", b"P2\n2 2\n15\n1 2 3"]
+)
+def test_damaged_grey_maps_are_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(DecodeError, match=r"a/b/1\.pgm: not a readable image"):
+        read_image(tmp_path, data, "1.pgm")
+
+
 @pytest.mark.skipif("FACESTACK_FACES" not in os.environ, reason="needs FACESTACK_FACES")
 def test_sound_photographs_are_not_refused() -> None:
     found = find_sources(os.path.join(os.environ["FACESTACK_FACES"], "lfw-deepfunneled"), "lfw")
