@@ -6,11 +6,9 @@ has redundancy: H.264, MPEG-1, -2, -4 and WMV seldom hide a flipped bit; HEVC, V
 mostly do.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 
@@ -25,24 +23,14 @@ from datasets.images import open_images, short
 from datasets.layouts import Source
 from datasets.memory import giving_back
 from datasets.sources import locate
+from datasets.truncation import Tally, check_whole, promised_seconds
 
 IMAGE_RATE = Fraction(25)
-# A container's count may include frames that an edit list hides; more than this is missing data.
-MISSING_SHARE, MISSING_FRAMES, MISSING_SECONDS = 0.02, 2, 1.0
 # Playlists and scripts are formats to FFmpeg too, and would have it open other files and addresses;
 # and an image with the name of a video is decoded in full to learn its size.
 FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg"
 # Without it flipped bits decode to grey smears, and many without any error.
 DETECTION = "+crccheck+bitstream+buffer+explode"
-
-
-@dataclass
-class _Tally:
-    """What has been decoded: sound frames, broken ones, and the time of the last [s]."""
-
-    frames: int = 0
-    broken: int = 0
-    end: float = 0.0
 
 
 def open_source(
@@ -111,9 +99,8 @@ def _decoded(
 ) -> Iterator[Frame]:
     """Streams the frames of `stream` upright, and raises where its data ends or breaks early."""
     bounds.check_size(stream.width, stream.height)
-    promised = _promised_seconds(container, stream)
-    bounds.check_length(promised or 0.0)
-    tally = _Tally()
+    bounds.check_length(promised_seconds(container, stream) or 0.0)
+    tally = Tally()
     convert = VideoReformatter()  # a frame's own would be set up anew for each of them
     try:
         for frame in _progressive(_sound(container, stream, bounds, tally), counts):
@@ -125,11 +112,11 @@ def _decoded(
         raise DecodeError(
             f"{bounds.name}: {what} after frame {tally.frames} ({short(error)})"
         ) from error
-    _check_whole(stream, bounds.name, tally, promised)
+    check_whole(container, stream, bounds.name, tally)
 
 
 def _sound(
-    container: InputContainer, stream: VideoStream, bounds: Bounds, tally: _Tally
+    container: InputContainer, stream: VideoStream, bounds: Bounds, tally: Tally
 ) -> Iterator[av.VideoFrame]:
     """Streams the frames up to the first broken or concealed one; those behind it are decoded
     only to count them, for the error that is then raised."""
@@ -145,7 +132,10 @@ def _sound(
         for frame in frames:
             bounds.check_size(frame.width, frame.height)
             tally.broken += frame.is_corrupt
-            tally.end = frame.time if frame.time is not None else tally.end
+            if frame.time is not None:
+                shown = float(frame.duration * (frame.time_base or 0))
+                tally.step = max(tally.step, shown, frame.time - tally.end if tally.frames else 0)
+                tally.end = frame.time
             bounds.check_length(tally.end - start)
             if tally.broken:
                 continue
@@ -198,34 +188,6 @@ def _ready(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
             return
         assert isinstance(frame, av.VideoFrame)
         yield frame
-
-
-def _check_whole(stream: VideoStream, name: str, tally: _Tally, promised: float | None) -> None:
-    """Compares what was decoded with what the container promised: a truncated file ends early."""
-    count = tally.frames
-    if stream.frames and count < stream.frames * (1 - MISSING_SHARE) - MISSING_FRAMES:
-        raise DecodeError(
-            f"{name}: truncated or damaged: {count} of the {stream.frames} frames that its header "
-            "promises could be decoded"
-        )
-    if count == 0 or stream.frames:
-        return
-    length = tally.end - float((stream.start_time or 0) * (stream.time_base or 0))
-    if promised is not None and length < promised * (1 - MISSING_SHARE) - MISSING_SECONDS:
-        raise DecodeError(
-            f"{name}: truncated or damaged: the video ends at {length:.1f} s of the "
-            f"{promised:.1f} s that its header promises"
-        )
-
-
-def _promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if clock := re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):
-        return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])  # Matroska
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base
-    return None  # the container's length may be that of its sound
 
 
 def _is_text(name: str) -> bool:

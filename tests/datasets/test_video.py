@@ -87,34 +87,6 @@ def test_sound_alone(tmp_path: Path) -> None:
         read(tmp_path / "v.mkv")
 
 
-def truncate(path: Path, share: float) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_mp4_cut_off_with_its_index_lost(tmp_path: Path, share: float) -> None:
-    write_video(tmp_path / "v.mp4", moving_square(60))
-    truncate(tmp_path / "v.mp4", share)
-    with pytest.raises(DecodeError, match=r"a/v\.mp4"):
-        read(tmp_path / "v.mp4")
-
-
-@pytest.mark.parametrize(
-    ("extension", "codec", "options"),
-    [("mp4", "h264", {"movflags": "faststart"}), ("avi", "mpeg4", {}), ("mkv", "mpeg4", {})],
-)
-def test_truncation_that_still_opens_is_found(
-    tmp_path: Path, extension: str, codec: str, options: dict[str, str]
-) -> None:
-    path = tmp_path / f"v.{extension}"
-    write_video(path, moving_square(120), codec=codec, options=options)
-    assert len(read(path)) == 120
-    truncate(path, 0.6)
-    with pytest.raises(DecodeError, match=r"truncated|damaged"):
-        read(path)
-
-
 def test_flipped_bytes_are_not_passed_on_as_a_picture(tmp_path: Path) -> None:
     write_video(tmp_path / "v.mp4", moving_square(60), codec="h264")
     data = bytearray((tmp_path / "v.mp4").read_bytes())
@@ -123,24 +95,6 @@ def test_flipped_bytes_are_not_passed_on_as_a_picture(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(data)
     with pytest.raises(DecodeError, match=r"a/v\.mp4: (damaged|truncated)"):
         read(tmp_path / "v.mp4")
-
-
-def test_mkv_with_sound_that_is_cut_off_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "v.mkv"
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width, video.height, video.pix_fmt = 96, 72, "yuv420p"
-        sound = container.add_stream("pcm_s16le", rate=8000)
-        for number, frame in enumerate(moving_square(120)):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            noise = av.AudioFrame.from_ndarray(np.zeros((1, 320), np.int16), "s16", "mono")
-            noise.sample_rate, noise.pts = 8000, number * 320
-            container.mux(sound.encode(noise))
-        container.mux(video.encode())
-    assert len(read(path)) == 120
-    truncate(path, 0.6)
-    with pytest.raises(DecodeError, match=r"truncated|damaged"):
-        read(path)
 
 
 @pytest.mark.parametrize(
