@@ -92,7 +92,8 @@ def _list_files(root: str) -> Files:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+    """A key of object storage may have a part "..": it is seen, so that opening it says why not."""
+    return any(part.startswith(".") and part != ".." for part in name.split("/"))
 
 
 def _wanted(layout: str) -> str:

@@ -45,6 +45,8 @@ def open_source(
     limits = limits or Limits()
     if not _is_text(source.name):
         raise DecodeError(f"{source.name!a}: the name is not UTF-8; rename the file")
+    if ".." in source.name.split("/"):
+        raise DecodeError(f"{source.name}: the name leads out of its folder; rename the object")
     if source.kind == "video":
         return _open_video(source, limits)
     return open_images(source, limits, image_rate)

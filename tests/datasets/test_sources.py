@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from datasets.footage import DecodeError
 from datasets.sources import SourceError, find_sources, locate
+from datasets.video import open_source
 
 
 def touch(root: Path, *names: str) -> None:
@@ -27,6 +29,20 @@ def test_videos_and_folders_of_images_are_found_and_sorted(tmp_path: Path) -> No
 def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "a/v.mp4", "a/.v.mp4", ".cache/w.mp4", "a/.x/0001.png")
     assert [s.name for s in find_sources(str(tmp_path))] == ["a/v.mp4"]
+
+
+@pytest.mark.parametrize("key", ["a/../b.mp4", "a/../1.png"])
+def test_a_key_that_leads_out_of_its_folder_is_a_source_that_cannot_be_opened(key: str) -> None:
+    import fsspec
+
+    filesystem = fsspec.filesystem("memory")  # takes any key, as object storage does
+    filesystem.pipe(f"/out/{key}", b"x")
+    try:
+        (source,) = find_sources("memory://out")
+    finally:
+        del filesystem.store[f"/out/{key}"]
+    with pytest.raises(DecodeError, match="the name leads out of its folder; rename the object"):
+        open_source(source)
 
 
 @pytest.mark.parametrize(
