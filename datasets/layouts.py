@@ -12,10 +12,14 @@ from pathlib import PurePosixPath
 from statistics import median
 from typing import Literal
 
-VIDEO_EXTENSIONS = frozenset(["mp4", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "wmv"])
+VIDEO_EXTENSIONS = frozenset([
+    "mp4", "m4v", "mov", "3gp", "avi", "mkv", "webm", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv",
+    "flv", "ogv",
+])  # fmt: skip
 IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "bmp", "webp", "pgm"])
 ALIGNED, WHOLE = "aligned_images_DB", "frame_images_DB"  # the two folders of YouTube Faces
 FILM_FRAMES = 10  # a folder of as many images is a film rather than a person's photographs
+LFW_SHARE = 0.95  # of the images have LFW's names; a stray one beside them changes nothing
 
 Kind = Literal["video", "images", "crops", "image"]
 
@@ -93,13 +97,14 @@ LAYOUTS: dict[str, Callable[[Files], list[Source]]] = {
 def recognise(files: Files) -> list[str]:
     """Names the layouts of what is there: `ytf`, or `lfw`, or `videos` and `frames`, or none.
 
-    LFW is told from frames by its names, `<name>/<name>_NNNN`, and by having few images a person.
+    LFW is told from frames by its names, `<name>/<name>_NNNN`, which nearly all of its images have,
+    and by having few images a person.
     """
     if ytf(files):
         return ["ytf"]
     images = [PurePosixPath(name) for name in files.names if is_image(name)]
     films = [name for name in files.names if is_video(name)]
-    if images and not films and all(map(_is_lfw_name, images)):
+    if images and not films and sum(map(_is_lfw_name, images)) >= LFW_SHARE * len(images):
         usual = median(Counter(path.parent for path in images).values())
         return ["lfw"] if usual < FILM_FRAMES else ["frames"]
     return ["videos"] * bool(films) + ["frames"] * bool(images)

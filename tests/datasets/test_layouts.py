@@ -29,6 +29,14 @@ def test_lfw_is_seen_and_each_image_is_a_still(tmp_path: Path) -> None:
     assert found.sources[0].uri.endswith("/Ann_Lee/Ann_Lee_0001.jpg")
 
 
+def test_a_stray_image_beside_lfw_changes_nothing(tmp_path: Path) -> None:
+    many = [f"P{n}/P{n}_0001.jpg" for n in range(19)]
+    touch(tmp_path, *many, "contact sheet.png")
+    assert {source.kind for source in find_sources(str(tmp_path))} == {"image"}
+    touch(tmp_path, "P1/scan.jpg")  # 2 of 21 are more than one in twenty
+    assert {source.kind for source in find_sources(str(tmp_path))} == {"images"}
+
+
 def test_frames_named_like_their_folder_are_no_photographs(tmp_path: Path) -> None:
     """ffmpeg's burst/burst_%04d.jpg looks like LFW; a film has many images a folder, LFW few."""
     touch(tmp_path, *(f"burst/burst_{n:04d}.jpg" for n in range(1, 26)))

@@ -25,14 +25,16 @@ def read(path: Path, kind: str = "video", **limits: int) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("extension", "codec"),
     [("mp4", "h264"), ("avi", "mpeg4"), ("mov", "mpeg4"), ("mkv", "mpeg4"), ("mpg", "mpeg1video"),
-     ("wmv", "wmv2"), ("webm", "libvpx")],
+     ("wmv", "wmv2"), ("webm", "libvpx"), ("m4v", "h264"), ("ts", "h264"), ("mts", "mpeg2video"),
+     ("m2ts", "h264"), ("flv", "flv"), ("3gp", "h264"), ("ogv", "libvpx")],
 )  # fmt: skip
 def test_every_container_gives_its_frames_rate_and_size(
     tmp_path: Path, extension: str, codec: str
 ) -> None:
     frames = moving_square(12)
     write_video(tmp_path / f"v.{extension}", frames, Fraction(25), codec)
-    with open_source(source(tmp_path / f"v.{extension}")) as footage:
+    (found,) = find_sources(str(tmp_path))
+    with open_source(found) as footage:
         assert (footage.width, footage.height) == (96, 72)
         assert footage.rate == Fraction(25)
         decoded = list(footage.frames())
