@@ -33,13 +33,13 @@ def missing_before(names: Sequence[str]) -> frozenset[int]:
     return frozenset(index for index, step in enumerate(steps, 1) if step > GAP * usual)
 
 
-def faces_of(labels: str, names: Sequence[str]) -> tuple[Boxes, ...]:
-    """Reads the boxes N×4 (x, y, width, height; pixels) of each of the frames `names`.
+def faces_of(labels: str, video: str, names: Sequence[str]) -> tuple[Boxes, ...]:
+    """Reads the boxes N×4 (x, y, width, height; pixels) of each of the frames `names` of `video`.
 
     `labels` is the URI of a `<person>.labeled_faces.txt` of YouTube Faces, with the rows
-    `person\\video\\frame.jpg, -, x centre, y centre, width, height, -, -`. A frame without a row
-    has no face. Raises `LabelError`, naming file and line, for a file that cannot be read, a row
-    of another form, and where no frame has a row.
+    `person\\video\\frame.jpg, -, x centre, y centre, width, height, -, -`; a row that names no
+    folder is of any video. A frame without a row has no face. Raises `LabelError`, naming file and
+    line, for a file that cannot be read, a row of another form, and where no frame has a row.
     """
     filesystem, path = locate(labels)
     try:
@@ -49,15 +49,16 @@ def faces_of(labels: str, names: Sequence[str]) -> tuple[Boxes, ...]:
     boxes: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in names}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
-            name, box = _row(line, f"{labels}:{number}")
-            if name in boxes:
+            folder, name, box = _row(line, f"{labels}:{number}")
+            if name in boxes and folder in ("", video):
                 boxes[name].append(box)
     if not any(boxes.values()):
-        raise LabelError(f"{labels}: has no row for any frame, such as {names[0]}")
+        raise LabelError(f"{labels}: has no row for any frame, such as {video}/{names[0]}")
     return tuple(np.array(boxes[name], np.float32).reshape(-1, 4) for name in names)
 
 
-def _row(line: str, where: str) -> tuple[str, tuple[float, float, float, float]]:
+def _row(line: str, where: str) -> tuple[str, str, tuple[float, float, float, float]]:
+    """The folder and the name of the frame of a row, and its box."""
     fields = [field.strip() for field in line.split(",")]
     try:
         x, y, width, height = (float(field) for field in fields[2:6])
@@ -68,5 +69,5 @@ def _row(line: str, where: str) -> tuple[str, tuple[float, float, float, float]]
             f"{where}: expected `person\\video\\frame.jpg, -, x, y, width, height, -, -`, "
             f"found {line!r}"
         ) from None
-    file = re.split(r"[\\/]", fields[0])[-1]
-    return file, (x - width / 2, y - height / 2, width, height)
+    folder, name = ["", *re.split(r"[\\/]", fields[0])][-2:]
+    return folder, name, (x - width / 2, y - height / 2, width, height)

@@ -38,7 +38,7 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
     names = [PurePosixPath(path).name for path in paths]
     bounds.check_length(float(len(paths) / rate))
     try:
-        faces = faces_of(source.labels, names) if source.labels else None
+        faces = faces_of(source.labels, PurePosixPath(path).name, names) if source.labels else None
     except LabelError as error:
         raise DecodeError(f"{source.name}: {error}") from error
     first = _read_image(filesystem, paths[0], bounds)

@@ -22,10 +22,18 @@ def labels(folder: Path, text: str) -> str:
 
 
 def test_boxes_are_those_of_the_frames_asked_for(tmp_path: Path) -> None:
-    found = faces_of(labels(tmp_path, ROWS), ["0.555.jpg", "0.556.jpg", "0.557.jpg"])
+    found = faces_of(labels(tmp_path, ROWS), "0", ["0.555.jpg", "0.556.jpg", "0.557.jpg"])
     assert [box.tolist() for box in found[:2]] == [[[144, 96.5, 90, 91]], [[145.5, 96.5, 90, 91]]]
     assert found[2].shape == (0, 4)
     assert found[0].dtype == np.float32
+
+
+def test_frames_of_one_name_in_two_videos_keep_their_own_boxes(tmp_path: Path) -> None:
+    rows = "".join(f"Ann\\{n}\\1.jpg,0,{n}0,10,4,4,0,0\n" for n in (3, 4, 34))
+    (found,) = faces_of(labels(tmp_path, rows), "4", ["1.jpg"])
+    assert found.tolist() == [[38, 8, 4, 4]]
+    (found,) = faces_of(labels(tmp_path, "1.jpg,0,10,10,4,4,0,0\n"), "4", ["1.jpg"])
+    assert found.tolist() == [[8, 8, 4, 4]]
 
 
 @pytest.mark.parametrize(
@@ -35,18 +43,18 @@ def test_boxes_are_those_of_the_frames_asked_for(tmp_path: Path) -> None:
         ("a\\0\\0.1.jpg,0,x,2,3,4,0,0\n", r"faces\.txt:1: expected"),
         ("a\\0\\0.1.jpg,0,1,2,0,4,0,0\n", r"faces\.txt:1: expected"),
         ("a\\0\\0.1.jpg,0,nan,2,3,4,0,0\n", r"faces\.txt:1: expected"),
-        ("a\\0\\0.1.jpg,0,1,2,3,4,0,0\n", r"has no row for any frame, such as 0\.555\.jpg"),
+        ("a\\0\\0.1.jpg,0,1,2,3,4,0,0\n", r"has no row for any frame, such as 0/0\.555\.jpg"),
         ("", "has no row for any frame"),
     ],
 )
 def test_bad_labels_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(LabelError, match=message):
-        faces_of(labels(tmp_path, text), ["0.555.jpg"])
+        faces_of(labels(tmp_path, text), "0", ["0.555.jpg"])
 
 
 def test_labels_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"none\.txt: the boxes of its faces cannot be read"):
-        faces_of(f"file://{tmp_path}/none.txt", ["0.1.jpg"])
+        faces_of(f"file://{tmp_path}/none.txt", "0", ["0.1.jpg"])
 
 
 @given(st.integers(0, 5000), st.integers(1, 40), st.lists(st.booleans(), min_size=8, max_size=60))
