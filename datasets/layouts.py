@@ -46,10 +46,16 @@ class Files:
     names: tuple[str, ...]
 
     def source(self, name: str, kind: Kind, labels: str = "") -> Source:
-        """The source at the path `name`; "." is the root itself."""
+        """The source at the path `name`; "." is the root itself, which keeps that name where a
+        source within it has the root's."""
         root = PurePosixPath(self.uri)
         if name == ".":
-            return Source(self.uri, root.name, root.parent.name, kind, labels)
+            taken = any(
+                (is_image(path) and str(PurePosixPath(path).parent) == root.name)
+                or (is_video(path) and path == root.name)
+                for path in self.names
+            )
+            return Source(self.uri, "." if taken else root.name, root.parent.name, kind, labels)
         identity = PurePosixPath(name).parent.name or root.name
         return Source(f"{self.uri}/{name}", name, identity, kind, labels)
 

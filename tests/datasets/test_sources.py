@@ -66,6 +66,18 @@ def test_sources_without_a_folder_of_their_own_take_the_name_of_the_root(tmp_pat
     assert (source.name, source.identity, source.kind) == ("burst", "ben", "images")
 
 
+@pytest.mark.parametrize("inner", ["burst/1.png", "burst.mp4"])
+def test_sources_never_share_a_name(tmp_path: Path, inner: str) -> None:
+    """The root is a source itself, and one within it has the root's name."""
+    root = tmp_path / "ben" / inner.split("/")[0]
+    touch(root, "1.png", "deep/burst/2.png", inner)
+    found = find_sources(str(root))
+    assert [s.name for s in found] == [".", inner.removesuffix("/1.png"), "deep/burst"]
+    assert found[0].identity == "ben"
+    (root / inner).unlink()
+    assert [s.name for s in find_sources(str(root))] == [root.name, "deep/burst"]
+
+
 def test_a_missing_root_says_which_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nowhere: no such folder; give"):
         find_sources(str(tmp_path / "nowhere"))
