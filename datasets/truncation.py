@@ -43,7 +43,7 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
         )
     if count == 0 or expected:
         return
-    if (promised := _tagged_seconds(stream)) is not None:
+    if (promised := _tagged_seconds(container, stream)) is not None:
         # Some writers count from the first frame, some from the file's zero: never before that.
         length = tally.end + tally.step
         slack = max(MISSING_STEPS * tally.step, MISSING_TAGGED_SECONDS)
@@ -63,14 +63,16 @@ def promised_seconds(container: InputContainer, stream: VideoStream) -> float | 
     """The length of `stream` by its header [s], None where it tells none."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    if (tagged := _tagged_seconds(stream)) is not None:
+    if (tagged := _tagged_seconds(container, stream)) is not None:
         return tagged
     if container.duration is not None and len(container.streams) == 1:
         return container.duration / av.time_base
     return None  # the container's length may be that of its sound
 
 
-def _tagged_seconds(stream: VideoStream) -> float | None:
-    """The length that Matroska keeps for each stream."""
+def _tagged_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """The length that Matroska keeps for each stream; elsewhere such a tag may be a leftover."""
+    if "matroska" not in container.format.name:
+        return None
     clock = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
     return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else None

@@ -60,6 +60,18 @@ def test_a_lost_end_is_found(tmp_path: Path, extension: str, codec: str, share: 
             read(path)
 
 
+def test_a_tag_left_over_from_matroska_promises_nothing(tmp_path: Path) -> None:
+    """As in a part of it that FFmpeg has copied into Ogg."""
+    with av.open(str(tmp_path / "v.ogv"), "w") as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+        stream.metadata["DURATION"] = "00:00:30.000000000"
+        for image in moving_square(25):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    assert len(read(tmp_path / "v.ogv")) == 25
+
+
 def test_frames_dropped_in_recording_are_no_lost_end(tmp_path: Path) -> None:
     """AVI counts them; other containers leave a gap, even before the first frame."""
     for name, codec, start in [
