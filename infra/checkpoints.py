@@ -7,6 +7,7 @@ A checkpoint counts when every worker's mark is there. So whatever is killed, fi
 in the middle of one, the one before it stays good, and no file has to be rewritten to say so.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -149,8 +150,15 @@ class Checkpoints:
 
 
 def best_of(marks: list[Mark]) -> Mark | None:
-    """The one with the highest score, the last of equals; None where none was validated."""
-    scored = [(mark.score, mark.step, mark) for mark in marks if mark.score is not None]
+    """The one with the highest score, the last of equals; None where none was validated.
+
+    NaN, which compares with nothing, is the lowest.
+    """
+    scored = [
+        (-math.inf if math.isnan(mark.score) else mark.score, mark.step, mark)
+        for mark in marks
+        if mark.score is not None
+    ]
     return max(scored, key=lambda item: item[:2])[2] if scored else None
 
 

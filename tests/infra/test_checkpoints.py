@@ -1,5 +1,6 @@
 """Checkpoints are whole or absent; the last and the best stay; a full disk harms none before it."""
 
+import math
 import resource
 import signal
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from infra.checkpoints import Checkpoints, Mark
+from infra.checkpoints import Checkpoints, Mark, best_of
 from infra.engines import TorchEngine
 from infra.errors import FaultError
 from infra.loop import train
@@ -56,6 +57,14 @@ def test_last_and_best_are_kept(checkpoints: Checkpoints) -> None:
     assert steps(checkpoints) == [3, 6]
     folders = sorted(path.name for path in Path(checkpoints.uri).iterdir())
     assert folders == ["step-00000003", "step-00000006"]
+
+
+def test_a_score_that_is_no_number_is_never_the_best(checkpoints: Checkpoints) -> None:
+    for step, score in enumerate([math.nan, 20.0, math.nan, 19.0], start=1):
+        save(checkpoints, mark(step, score))
+    assert steps(checkpoints) == [2, 4]
+    assert checkpoints.best() == 2
+    assert best_of([mark(1, math.nan), mark(2, -1.0)]) == mark(2, -1.0)
 
 
 def test_files_come_back_as_they_were_saved(checkpoints: Checkpoints) -> None:
