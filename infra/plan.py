@@ -38,11 +38,17 @@ def learning_rate(plan: Plan, step: int) -> float:
 
 
 def judged(plan: Plan, state: dict[str, Any], scalars: dict[str, float]) -> bool:
-    """Note a validation in the training's state; whether `patience` of them were not the best."""
+    """Note a validation in the training's state; whether `patience` of them were not the best.
+
+    With patience, the scalars say how many: `not_best`. NaN is not the best.
+    """
     score = scalars.get(f"validation_{plan.score}", -math.inf)
     state["worse"] = 0 if score >= state["best"] else state["worse"] + 1
-    state["best"] = max(score, state["best"])
-    return plan.patience is not None and state["worse"] >= plan.patience
+    state["best"] = max(state["best"], score)  # in this order NaN is never kept
+    if plan.patience is None:
+        return False
+    scalars["not_best"] = state["worse"]
+    return state["worse"] >= plan.patience
 
 
 def due(step: int, every: int | None) -> bool:

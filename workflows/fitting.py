@@ -44,6 +44,8 @@ def ended(work: Work, last: dict[str, Any], names: tuple[str, ...] = ()) -> dict
     if last.get("skipped"):
         counts["skipped_updates"] = int(last["skipped"])
     if counts["step"] < work.plan.steps:
-        why = "no better validation" if work.plan.patience else f"{work.options.minutes:g} min"
+        minutes, patience = work.options.minutes, work.plan.patience
+        lost = patience is not None and last.get("not_best", 0) >= patience
+        why = "no better validation" if minutes is None or lost else f"{minutes:g} min"
         counts["stopped"] = f"after {why} of {work.plan.steps} steps"
     return counts
