@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 
 from infra.engines import Engine
 from infra.errors import FaultError, TrainingError
+from infra.generators import load_generators, save_generators
 from infra.plan import Plan, due, judged, learning_rate
 from infra.skipping import Keep, SkippedUpdates
 from infra.updates import on_device
@@ -95,9 +95,7 @@ def _resume(engine: Engine, folder: Path, fingerprint: str) -> dict[str, Any]:
     state = engine.load(folder)
     if state["fingerprint"] != fingerprint:
         raise TrainingError(f"{folder}: checkpoint of other settings; use another --run")
-    generator = folder / f"generator-{engine.rank}.pt"
-    if generator.exists():  # absent where there were fewer workers
-        torch.set_rng_state(torch.load(generator, weights_only=True))
+    load_generators(folder, engine.rank, engine.device)
     return state
 
 
@@ -110,8 +108,7 @@ def _hand_over(
     with TemporaryDirectory() as folder:
         try:
             engine.save(Path(folder), state)
-            # Augmentation draws from torch's generator, on each rank from its own.
-            torch.save(torch.get_rng_state(), Path(folder) / f"generator-{engine.rank}.pt")
+            save_generators(Path(folder), engine.rank, engine.device)
         except (OSError, RuntimeError) as error:  # torch.save meets a full disk with either
             raise FaultError(
                 f"{folder}: the checkpoint of step {state['step']} cannot be written: "

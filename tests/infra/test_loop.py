@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from infra import loop
 from infra.engines import TorchEngine
 from infra.errors import TrainingError
+from infra.generators import load_generators, save_generators
 from infra.loop import Arrays, train
 from infra.plan import Plan, learning_rate
 from infra.settings_training import OptimiserSettings
@@ -76,6 +79,26 @@ def test_stop_and_resume_equals_an_uninterrupted_training(tmp_path: Path) -> Non
     ]
     for one, two in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_the_generator_of_a_gpu_comes_back_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout on a GPU draws from it; a checkpoint of a CPU, or an older one, has none."""
+    state = {"now": torch.tensor([1, 2, 3], dtype=torch.uint8)}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: state["now"])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda new, device: state.update(now=new))
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    save_generators(tmp_path, 0, gpu)
+    state["now"], before = torch.zeros(3, dtype=torch.uint8), torch.get_rng_state()
+    torch.manual_seed(77)
+    load_generators(tmp_path, 0, cpu)
+    assert torch.equal(torch.get_rng_state(), before) and not state["now"].any()
+    load_generators(tmp_path, 0, gpu)
+    assert state["now"].tolist() == [1, 2, 3]
+    save_generators(tmp_path, 1, cpu)
+    load_generators(tmp_path, 1, gpu)
+    assert state["now"].tolist() == [1, 2, 3]
 
 
 def test_two_runs_give_the_same_losses() -> None:
@@ -164,8 +187,12 @@ def test_an_infinite_gradient_of_a_finite_loss_is_left_out_too() -> None:
     assert engine.network.weight == 0
 
 
-def test_time_runs_out_before_the_steps(tmp_path: Path) -> None:
-    """The step under way ends, is evaluated and saved; time spent before a resume counts."""
+def test_time_runs_out_before_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step under way ends, is evaluated and saved; time spent before a resume counts.
+
+    The clock is one that goes on by 10 ms whenever it is read, however busy the machine."""
+    clock = count()
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock) / 100)
     plan = Plan(steps=10**6, batch_size=4, learning_rate=0.01, log_every=1, checkpoint_every=10**6,
                 seconds=0.2, fingerprint="a")  # fmt: skip
     seen, _ = run(plan, keep=tmp_path)
@@ -193,6 +220,7 @@ def test_evaluation_joins_the_report() -> None:
         ([1, 2, 2, 1, 0, 3, 4, 5], 2, 5),  # as good as the best starts the count anew
         ([5, 1, 1, 1, 6, 1, 1, 1], 3, 4),
         ([5, 1, 1, 6, 1, 1, 7, 8], 3, 8),
+        ([math.nan, 2, 1, 3, math.nan, 4, 1, 1], 2, 8),  # NaN is no best that others fall short of
     ],
 )
 def test_patience_counts_validations_that_were_not_the_best(
