@@ -72,7 +72,8 @@ class Restoration(nn.Module):
         window = low_window(batch, self.num_frames, device)
         truth = to_pixels(batch["high"], device)
         if self.augment and self.training:
-            window, truth = augment_clips(window, truth)
+            with _exact(device):
+                window, truth = augment_clips(window, truth)
         restored = self.network(window).float()
         pixel = pixel_loss(restored, truth)
         loss = pixel
@@ -129,7 +130,8 @@ class WarpPretraining(nn.Module):
         radius, count = self.num_frames // 2, self.num_frames - 1
         adjacent = torch.cat((low_BT[:, :radius], low_BT[:, radius + 1 :]), dim=1).flatten(0, 1)
         if self.jitter and self.training:
-            adjacent = jitter_frames(adjacent, self.jitter)
+            with _exact(adjacent.device):
+                adjacent = jitter_frames(adjacent, self.jitter)
         central = low_BT[:, radius]
         maps = self.network.central_maps(central).repeat_interleave(count, dim=0)
         shifts = self.network.shifts(maps, self.network.adjacent_maps(adjacent))
@@ -155,7 +157,9 @@ class WarpPretraining(nn.Module):
             # Frames next to each other hardly move: half of the pairs are such.
             draw = torch.rand(2, len(high), 1, 1)
             strength = strength * torch.where(draw[0] < 0.5, draw[1], 1.0)
-        burst = make_burst(high, high.shape[-1] // low_size, self.blur_sigma, strength, generator)
+        scale = high.shape[-1] // low_size
+        with _exact(high.device):
+            burst = make_burst(high, scale, self.blur_sigma, strength, generator)
         shifts = self.network(burst.central, burst.adjacent).float()
         field = dense_field(shifts, low_size, low_size)
         truth = dense_field(burst.shifts, low_size, low_size)
@@ -188,7 +192,8 @@ class Recognition(nn.Module):
         faces = to_pixels(batch["high"], device)
         label = batch["label"].to(device)
         if self.training:
-            faces = augment_faces(faces, self.degrade)
+            with _exact(device):
+                faces = augment_faces(faces, self.degrade)
         scores = self.network(faces).float()
         smoothing = self.label_smoothing if self.training else 0.0
         loss = functional.cross_entropy(scores, label, label_smoothing=smoothing)
@@ -199,6 +204,11 @@ def device_of(module: nn.Module) -> torch.device:
     """The device of a module's parameters (CPU when it has none)."""
     first = next(module.parameters(), None)
     return torch.device("cpu") if first is None else first.device
+
+
+def _exact(device: torch.device) -> torch.autocast:
+    """No autocast, which is for the network: what is learnt from stays float32."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def _photometric(shifts: Tensor, adjacent: Tensor, central: Tensor) -> Terms:

@@ -1,5 +1,7 @@
 """The three objectives on batches as stored."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.nn import functional
@@ -132,6 +134,38 @@ def test_field_objective_learns_known_motion() -> None:
         terms["loss"].backward()
         optimizer.step()
     assert terms["epe"] < 0.5 * terms["epe_before"]
+
+
+@pytest.mark.parametrize(
+    ("make", "fed"),
+    [
+        (lambda: Restoration(small("f3"), 3, augment=True), ["network"]),
+        (lambda: WarpPretraining(WarpPredictor(8), 5, jitter=1.0),
+         ["network.central", "network.adjacent"]),
+        (lambda: WarpPretraining(WarpPredictor(8), 5, objective="field", blur_sigma=1.2),
+         ["network.central", "network.adjacent"]),
+        (lambda: Recognition(recogniser(), degrade=1.0), ["network"]),
+    ],
+)  # fmt: skip
+def test_autocast_does_not_reach_what_is_learnt_from(
+    make: Callable[[], torch.nn.Module], fed: list[str]
+) -> None:
+    """What each network is given, and the error before any learning, to the last bit."""
+
+    def given(lower: bool) -> list[torch.Tensor]:
+        torch.manual_seed(3)
+        objective, seen = make(), list[torch.Tensor]()
+        for name in fed:
+            objective.get_submodule(name).register_forward_pre_hook(lambda _, x: seen.extend(x))
+        batch = stored()
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            terms = objective(batch)
+        return seen + [terms[name] for name in ("before", "epe_before") if name in terms]
+
+    expected, found = given(False), given(True)
+    assert len(found) == len(expected) >= len(fed)
+    for one, other in zip(expected, found, strict=True):
+        assert other.dtype == torch.float32 and torch.equal(one, other)
 
 
 @pytest.mark.parametrize(
