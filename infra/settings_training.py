@@ -44,7 +44,9 @@ class OptimiserSettings(Section):
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
     loader_threads: Positive = Field(1, description="threads a worker that read shards ahead")
     gpus_per_worker: float = Field(0, ge=0, description="GPUs a worker")
-    zero_stage: Literal[0, 1, 2, 3] = Field(0, description="DeepSpeed ZeRO stage")
+    zero_stage: Literal[0, 1, 2, 3] = Field(
+        0, description="DeepSpeed ZeRO stage; 3 with several workers draws no pictures in training"
+    )
     offload: bool = Field(False, description="Adam's state in CPU memory (zero_stage 1 and up)")
     accumulate: Positive = Field(1, description="parts a batch is worked on in, to save memory")
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(

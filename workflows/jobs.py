@@ -126,7 +126,10 @@ def batches_of(
 
 def watch_of(work: Work, job: Job) -> Watch:
     """What shows the training to people."""
-    return Watch(work.name, work.folder, work.plan.steps, job.panels, work.hyperparameters)
+    # Worker 0 alone draws, and with ZeRO 3 the network runs on all workers or hangs.
+    parted = work.options.zero_stage == 3 and work.options.workers > 1
+    panels = {} if parted else job.panels
+    return Watch(work.name, work.folder, work.plan.steps, panels, work.hyperparameters)
 
 
 def keeper(work: Work) -> Callable[[str, dict[str, Tensor]], str]:

@@ -11,6 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from model.warp_predictor import WarpPredictor
+from tests.integration.small_jobs import work
+from workflows.jobs import Job, watch_of
 from workflows.panels import SIDE, augmented_panel, warp_panel
 from workflows.watch import Watch
 
@@ -86,6 +88,20 @@ def test_a_trial_says_what_it_tries_before_it_is_stopped(tmp_path: Path) -> None
     assert [m.name.tag for m in listed.metric_infos] == [
         "trial/validation_psnr", "trial/validation_verification",
     ]  # fmt: skip
+    watch.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [({"zero_stage": 3, "workers": 2}, []), ({"zero_stage": 3}, ["faces"]),
+     ({"zero_stage": 2, "workers": 2}, ["faces"])],
+)  # fmt: skip
+def test_no_picture_of_a_network_that_runs_on_all_workers_or_hangs(
+    options: dict[str, int], drawn: list[str], tmp_path: Path
+) -> None:
+    job = Job(torch.nn.Identity(), [], {}, panels={"faces": picture})
+    watch = watch_of(work(tmp_path, [], **options), job)
+    assert list(watch.panels) == drawn
     watch.close()
 
 
