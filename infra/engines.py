@@ -19,7 +19,7 @@ from infra.deepspeed_config import deepspeed_config, judges
 from infra.errors import TrainingError
 from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
-from infra.universal import universal_checkpoint
+from infra.universal import separate_groups, universal_checkpoint
 from infra.updates import (
     Batch,
     Terms,
@@ -59,6 +59,11 @@ class Engine(Protocol):
 
     def network_state(self) -> dict[str, Tensor]:
         """The whole trained (or averaged) weights on the CPU; every rank must call it."""
+
+
+def given_a_gpu(options: OptimiserSettings) -> bool:
+    """Whether the settings give a worker a GPU: one that is there may be another program's."""
+    return options.gpus_per_worker > 0 and torch.cuda.is_available()
 
 
 class TorchEngine:
@@ -134,18 +139,16 @@ class TorchEngine:
 class DeepSpeedEngine:
     """DeepSpeed inside a process group that Ray Train (or torchrun) has set up."""
 
-    def __init__(
-        self,
-        objective: nn.Module,
-        options: OptimiserSettings = DEFAULTS,
-        universal: bool = False,
-    ) -> None:
-        """`universal`: the checkpoint to load is of another number of workers."""
-        cuda = torch.cuda.is_available()
+    def __init__(self, objective: nn.Module, options: OptimiserSettings = DEFAULTS) -> None:
+        cuda = given_a_gpu(options)
         if options.precision == "fp16" and not cuda:
-            raise TrainingError("precision fp16: DeepSpeed has it on GPUs alone; use bf16 or fp32")
+            raise TrainingError(
+                "precision fp16: DeepSpeed has it on GPUs alone; set gpus_per_worker, or use bf16 "
+                "or fp32"
+            )
         if not cuda:
-            os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else it warns that it found no GPU
+            # Else it warns that it found no GPU, or takes one that this worker was not given.
+            os.environ["DS_ACCELERATOR"] = "cpu"
         import deepspeed
         import deepspeed.ops
 
@@ -155,20 +158,20 @@ class DeepSpeedEngine:
         deepspeed.init_distributed(
             dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False, verbose=False
         )
-        # Without ZeRO every worker has all states, and the files fit any number of workers.
-        self.universal = universal and options.zero_stage > 0
         self.options = options
         self.network = objective.get_submodule("network")
-        self.average = Average(self.network, options.ema) if options.ema else None
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.engine, *_ = deepspeed.initialize(
             model=prepared(objective, options),
             model_parameters=self.parameters,
             optimizer=adam(objective, options),
-            config=deepspeed_config(options, cuda)
-            | {"checkpoint": {"load_universal": self.universal}},
+            config=deepspeed_config(options, cuda),
             dist_init_required=False,
         )
+        # Made now that the weights lie where they stay; with ZeRO 3, which would have parted them,
+        # the settings refuse ema.
+        self.average = Average(self.network, options.ema) if options.ema else None
+        self.factors = [group["factor"] for group in self.engine.optimizer.param_groups]
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
         self.device = torch.device(self.engine.device)
@@ -211,11 +214,18 @@ class DeepSpeedEngine:
         )
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Take up a DeepSpeed checkpoint."""
-        with universal_checkpoint(folder) if self.universal else nullcontext(folder) as place:
+        """Take up a DeepSpeed checkpoint, of another number of workers too."""
+        # Without ZeRO every worker has all states, and there are no such files.
+        parts = len(list((folder / "engine").glob("*optim_states.pt")))
+        universal = parts not in (0, self.world_size)
+        # DeepSpeed asks for it at each load; its settings say it once for all checkpoints.
+        self.engine._config.load_universal_checkpoint = universal
+        with universal_checkpoint(folder) if universal else nullcontext(folder) as place:
             found, client = self.engine.load_checkpoint(str(place), tag="engine")
         if found is None:
             raise TrainingError(f"{folder}: holds no DeepSpeed checkpoint that can be read")
+        if universal and self.options.zero_stage == 3:
+            separate_groups(self.engine.optimizer, self.factors)
         if self.average is not None:
             self.average.load(client["average"])
         return dict(client["facestack"])

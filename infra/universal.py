@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 
 @contextmanager
@@ -31,3 +32,15 @@ def universal_checkpoint(folder: Path) -> Iterator[Path]:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             ds_to_universal.main(options)
         yield Path(converted)
+
+
+def separate_groups(optimiser: Any, factors: list[float]) -> None:
+    """Give each group of parameters its factor, and its count of steps, back.
+
+    DeepSpeed's loader for ZeRO 3 gives all groups the options of the first, and one tensor that
+    counts the steps of all: Adam would count a step once a group.
+    """
+    for group, factor in zip(optimiser.param_groups, factors, strict=True):
+        group["factor"] = factor
+    for state in optimiser.state.values():
+        state["step"] = state["step"].clone()

@@ -54,7 +54,7 @@ class Watch:
     def see(self, scalars: dict[str, float], milestone: bool) -> None:
         """Show one report; at a milestone (saved or validated) pictures and history.json too."""
         step = int(scalars["step"])
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():  # a GPU may be there for others
             scalars = scalars | {"gpu_memory_gib": torch.cuda.max_memory_allocated() / 2**30}
         self.history = [old for old in self.history if old["step"] < step] + [scalars]
         if self.writer is None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infra.engines import TorchEngine
+from infra.engines import TorchEngine, given_a_gpu
 from infra.settings_training import OptimiserSettings
 
 
@@ -133,6 +133,13 @@ def test_fp16_lowers_its_scale_until_the_gradient_fits() -> None:
 def test_options_that_do_not_go_together_are_refused(fields: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         options(**fields)
+
+
+def test_a_gpu_that_the_settings_do_not_give_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [given_a_gpu(options(gpus_per_worker=share)) for share in (0, 0.5, 1)] == [0, 1, 1]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not given_a_gpu(options(gpus_per_worker=1))
 
 
 @pytest.mark.gpu

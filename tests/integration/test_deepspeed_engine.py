@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from infra.engines import DeepSpeedEngine, Engine, TorchEngine
@@ -19,8 +22,13 @@ CASES = [
     *({**case, "offload": True} for case in PLAIN[1:]),
     *({**case, "precision": "bf16"} for case in PLAIN),
 ]
-MODULE = "tests.integration.test_deepspeed_engine"
 STEPS, POISONED = 5, 2
+SAVED = 3  # steps before the checkpoint of two workers
+
+
+def say(found: Any) -> None:
+    """Print a result where `said` tells it from what DeepSpeed prints."""
+    print(f"said {json.dumps(found)}", flush=True)
 
 
 def losses(engine: Engine) -> tuple[list[float], list[bool]]:
@@ -35,10 +43,7 @@ def losses(engine: Engine) -> tuple[list[float], list[bool]]:
 
 
 def compare() -> None:
-    """Print, as JSON a line, how far the two engines are apart in each case."""
-    torch.distributed.init_process_group(
-        "gloo", rank=0, world_size=1, store=torch.distributed.HashStore()
-    )
+    """Say how far the two engines are apart in each case."""
     for case in CASES:
         plain = TorchEngine(Fit(), options(**{**case, "zero_stage": 0, "offload": False}))
         divided = DeepSpeedEngine(Fit(), options(**case))
@@ -47,20 +52,101 @@ def compare() -> None:
         apart = max(float((weights[name] - found[name]).abs().max()) for name in weights)
         del one[POISONED], other[POISONED]
         worst = max(abs(a - b) for a, b in zip(one, other, strict=True))
-        print(json.dumps([case, worst, apart, updated, same]), flush=True)
+        say([case, worst, apart, updated, same])
+
+
+def average_sees_what_initialize_changes() -> None:
+    """Say how far the average is from weights that DeepSpeed changed while it set itself up."""
+    import deepspeed
+
+    initialize = deepspeed.initialize
+
+    def changing(model: Fit, **given: Any) -> Any:
+        with torch.no_grad():  # stands for what moves them to a GPU
+            model.network[0].weight.zero_()
+        return initialize(model=model, **given)
+
+    deepspeed.initialize = changing
+    average = DeepSpeedEngine(Fit(), options(ema=0.5)).average
+    assert average is not None
+    say(float(average.values["0.weight"].abs().max()))
+
+
+def save_as_one_of_two(stage: int, folder: str) -> None:
+    """Train on this worker's half of each batch, and save."""
+    engine = DeepSpeedEngine(Fit(), halves(stage))
+    for step in range(SAVED):
+        engine.step({"x": batch(step)["x"].chunk(2)[engine.rank]}, 0.01)
+    engine.save(Path(folder), {"step": SAVED})
+
+
+def halves(stage: int) -> Any:
+    return options(zero_stage=stage).model_copy(update={"batch_size": 4, "workers": 2})
+
+
+def go_on_as_one(stage: int, folder: str) -> None:
+    """Say the losses after the checkpoint of two workers, after one of its own, and after that of
+    the two again, as a training does that ends with its best checkpoint."""
+    engine = DeepSpeedEngine(Fit(), options(zero_stage=stage))
+    own = Path(folder) / "own"
+
+    def rest(place: Path) -> list[float]:
+        state = engine.load(place)
+        return [float(engine.step(batch(n), 0.01)["loss"]) for n in range(state["step"], STEPS + 1)]
+
+    found = [rest(Path(folder))]
+    engine.load(Path(folder))
+    engine.save(own, {"step": SAVED})
+    found += [rest(own), rest(Path(folder))]
+    say(found)
+
+
+def start(
+    call: str, rank: int = 0, world_size: int = 1, store: str = ""
+) -> "subprocess.Popen[str]":
+    """A call of this module in a worker's process: DeepSpeed keeps what it set up in globals."""
+    program = (
+        "import torch.distributed as d\n"
+        f"store = d.FileStore({store!r}, 2) if {store!r} else d.HashStore()\n"
+        f"d.init_process_group('gloo', rank={rank}, world_size={world_size}, store=store)\n"
+        f"import tests.integration.test_deepspeed_engine as ours; ours.{call}"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank),
+             "WORLD_SIZE": str(world_size), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def said(process: "subprocess.Popen[str]") -> list[Any]:
+    """What it said, once it has ended well."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return [json.loads(line[5:]) for line in out.splitlines() if line.startswith("said ")]
 
 
 def test_deepspeed_updates_as_plain_pytorch_does() -> None:
-    """In a process of its own: DeepSpeed keeps what it set up for one engine in globals."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"from {MODULE} import compare; compare()"], cwd=ROOT,
-        capture_output=True, text=True, check=False, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "RANK": "0", "WORLD_SIZE": "1",
-             "LOCAL_RANK": "0", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[{")]
+    rows = said(start("compare()"))
     assert [row[0] for row in rows] == CASES
     for case, worst, apart, updated, same in rows:
         assert worst < 1e-6 and apart < 1e-6, case
         assert updated == same == [step != POISONED for step in range(STEPS)], case
+
+
+def test_the_average_starts_from_the_weights_that_are_trained() -> None:
+    assert said(start("average_sees_what_initialize_changes()")) == [0.0]
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_one_worker_loads_what_two_saved_before_and_after_its_own(
+    stage: int, tmp_path: Path
+) -> None:
+    """The groups of parameters keep their own rates: the losses are those of plain PyTorch."""
+    call, store = f"save_as_one_of_two({stage}, {str(tmp_path)!r})", str(tmp_path / "store")
+    for process in [start(call, rank, 2, store) for rank in range(2)]:
+        said(process)
+    plain = TorchEngine(Fit(), options())
+    expected = [float(plain.step(batch(step), 0.01)["loss"]) for step in range(STEPS + 1)][SAVED:]
+    (found,) = said(start(f"go_on_as_one({stage}, {str(tmp_path)!r})"))
+    assert found == [pytest.approx(expected, abs=1e-6)] * 3
