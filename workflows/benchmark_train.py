@@ -44,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=10, help="steps a round (10)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds measured (7)")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], help="of Ray (1 2)")
+    parser.add_argument(
+        "--loss-steps", type=int, default=0, metavar="STEPS",
+        help="of fp32 and bf16 on a GPU, whose losses are compared (0: none)",
+    )  # fmt: skip
 
 
 def measure(chosen: argparse.Namespace) -> Figures:
@@ -64,11 +68,14 @@ def measure(chosen: argparse.Namespace) -> Figures:
             for variant in chosen.variants
         ]  # fmt: skip
         figures["variants"] = {one.variant: _variant(one, chosen.workers) for one in settings}
-    figures["cuda"] = (
-        {one.variant: benchmark_train_cuda.measure(one) for one in settings}
-        if torch.cuda.is_available()
-        else None
-    )
+        figures["cuda"], figures["losses"] = None, {}
+        if torch.cuda.is_available():
+            figures["cuda"] = {one.variant: benchmark_train_cuda.measure(one) for one in settings}
+            if chosen.loss_steps:
+                figures["losses"] = {
+                    one.variant: benchmark_train_cuda.last_losses(one, chosen.loss_steps)
+                    for one in settings
+                }
     return figures
 
 
@@ -96,8 +103,7 @@ def write_shards(folder: str, size: int, scale: int) -> None:
 
 
 def _variant(setting: Setting, on_ray: list[int]) -> Figures:
-    gpus = torch.cuda.device_count()
-    ray = {f"ray-{n}": n for n in on_ray if not gpus or n <= gpus}
+    ray = {f"ray-{n}": n for n in side_by_side(on_ray, torch.cuda.device_count())}
     workers = {"plain": 1, "loop": 1, **ray}
     times: dict[str, list[list[float]]] = {way: [] for way in workers}
     try:
@@ -114,6 +120,18 @@ def _variant(setting: Setting, on_ray: list[int]) -> Figures:
     except ValueError as error:
         raise ValueError(f"{error}\n{_logs(Path(setting.folder, setting.variant))}") from error
     return {way: _row(setting, way, times, workers[way]) for way in workers}
+
+
+def side_by_side(workers: list[int], gpus: int) -> list[int]:
+    """The numbers of workers, first ones first, that have a GPU each all at once; all without one.
+
+    Every way holds its workers until the last is measured.
+    """
+    kept: list[int] = []
+    for number in workers:
+        if not gpus or sum(kept) + number <= gpus:
+            kept.append(number)
+    return kept
 
 
 def _logs(folder: Path) -> str:
@@ -189,13 +207,16 @@ def table(figures: Figures) -> str:
     if figures["cuda"] is None:
         lines.append("no CUDA device: fp32, TF32 and bf16, eager and compiled, not measured")
     else:
-        lines += [benchmark_train_cuda.table(*item) for item in figures["cuda"].items()]
+        for variant, measured in figures["cuda"].items():
+            lines.append(
+                benchmark_train_cuda.table(variant, measured, figures["losses"].get(variant))
+            )
     return "\n".join(lines)
 
 
 def _required(rows: dict[str, Figures]) -> list[str]:
     ratio, waiting = rows["ray-1"]["times_plain"], rows["ray-1"]["waiting"]
-    reached = {True: "reached", False: "not reached"}
+    reached = benchmark_train_cuda.REACHED
     return [
         f"required of ray-1: ≥ {LEAST_RATIO} × plain ({ratio:.2f}, "
         f"{reached[ratio >= LEAST_RATIO]}), loader waiting < {MOST_WAITING:.0%} "

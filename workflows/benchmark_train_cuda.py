@@ -2,17 +2,23 @@
 
 import statistics
 import time
+from itertools import islice
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from datasets.reader import ShardReader, list_shards
 from infra.engines import TorchEngine
 from infra.settings_training import OptimiserSettings
-from workflows.benchmark_ways import Setting, objective
+from infra.updates import on_device
+from workflows.benchmark_ways import COLUMNS, Setting, objective
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 MATRIX = 8192
+LEAST_GAIN, MOST_APART = 3.0, 0.02  # of bf16 over fp32 eager, and from its loss
+LAST = 50  # steps whose mean loss is compared
+REACHED = {True: "reached", False: "not reached"}
 Figures = dict[str, Any]
 
 
@@ -63,6 +69,24 @@ def _row(setting: Setting, device: str, precision: str, compile_it: bool) -> Fig
     }
 
 
+def last_losses(setting: Setting, steps: int, device: str = "cuda") -> dict[str, float]:
+    """The loss at the end of so many steps on the clips, the same ones in fp32 and bf16."""
+    found = {}
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        options = OptimiserSettings.model_validate(
+            {"steps": steps, "batch_size": setting.batch, "precision": precision}
+        )
+        engine = TorchEngine(objective(setting), options, device)
+        reader = ShardReader(list_shards(f"{setting.folder}/clips"), setting.batch, 0, COLUMNS)
+        losses = [
+            engine.step(on_device(batch, engine.device), 1e-4)["loss"]
+            for batch in islice(reader.batches(), steps)
+        ]
+        found[precision] = float(torch.stack(losses[-LAST:]).mean())
+    return found
+
+
 def _flops(setting: Setting, batch: dict[str, torch.Tensor]) -> int:
     """What one step multiplies and adds, forward and backward, as it is written."""
     module = objective(setting).to(batch["high"].device)
@@ -89,8 +113,8 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def table(variant: str, rows: list[Figures]) -> str:
-    """The rows as a Markdown table."""
+def table(variant: str, rows: list[Figures], losses: dict[str, float] | None = None) -> str:
+    """The rows as a Markdown table, with what is required of bf16 below."""
     eager = rows[0]["clips_per_second"]
     lines = [
         "",
@@ -104,4 +128,11 @@ def table(variant: str, rows: list[Figures]) -> str:
             f"| {row['tflops']:.1f} | {row['matrix_peak_tflops']:.0f} "
             f"| {row['share_of_peak']:.0%} |"
         )
-    return "\n".join(lines)
+    gain = max(r["clips_per_second"] for r in rows if r["precision"] == "bf16") / eager
+    required = f"required of bf16: ≥ {LEAST_GAIN:g} × fp32 eager ({gain:.2f}, "
+    required += f"{REACHED[gain >= LEAST_GAIN]})"
+    if losses is not None:
+        apart = losses["bf16"] / losses["fp32"] - 1
+        required += f", loss within {MOST_APART:.0%} of that of fp32 ({apart:+.1%}, "
+        required += f"{REACHED[abs(apart) <= MOST_APART]})"
+    return "\n".join([*lines, "", required])

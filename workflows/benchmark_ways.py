@@ -24,6 +24,7 @@ import torch
 
 from datasets.reader import ShardReader, list_shards
 from infra.plan import Plan
+from infra.precision import set_float32_products
 from infra.settings_training import OptimiserSettings
 from model.network import Network, build
 from model.objectives import Restoration
@@ -133,6 +134,7 @@ def work(setting: Setting, way: str, workers: int = 1) -> Work:
 
 def plain(setting: Setting) -> None:
     """A bare PyTorch loop over batches that are in memory before it starts."""
+    set_float32_products("fp32")  # as the other ways, which by PyTorch's default it would not be
     device = "cuda" if torch.cuda.is_available() else "cpu"
     reader = ShardReader(list_shards(f"{setting.folder}/clips"), setting.batch, SEED, COLUMNS)
     stored = islice(reader.batches(), 2 * setting.steps)

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,8 @@ import pytest
 import torch
 
 from datasets.reader import ShardReader, list_shards
-from infra.engines import TorchEngine
-from infra.settings_training import OptimiserSettings
-from workflows import benchmark, benchmark_train, benchmark_train_cuda
-from workflows.benchmark_ways import Gate, Setting, job, objective, place, wait_for
+from workflows import benchmark, benchmark_train, benchmark_train_cuda, benchmark_ways
+from workflows.benchmark_ways import Gate, Setting, job, place, wait_for
 
 STEPS, ROUNDS = 2, 2
 
@@ -66,7 +64,7 @@ def figures(**ray: float) -> dict[str, Any]:
     }
     return {"size": 16, "scale": 4, "width": 0.25, "batch": 2, "steps": 1, "rounds": 1,
             "machine": benchmark_train.machine(1), "variants": {"f3warp": rows},
-            "cuda": None}  # fmt: skip
+            "cuda": None, "losses": {}}  # fmt: skip
 
 
 def test_the_table_says_what_is_reached() -> None:
@@ -95,6 +93,53 @@ def test_rows_of_a_gpu_on_whatever_there_is(
     assert "| bf16, eager |" in benchmark_train_cuda.table("f3warp", rows)
 
 
+def test_bf16_and_fp32_see_the_same_clips(setting: Setting) -> None:
+    benchmark_train.write_shards(setting.folder, setting.size, setting.scale)
+    losses = benchmark_train_cuda.last_losses(setting, 3, "cpu")
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+    assert losses["bf16"] != losses["fp32"]
+
+
+@pytest.mark.parametrize(
+    ("speed", "loss", "said"),
+    [(300.0, 101.9, "(3.00, reached), loss within 2% of that of fp32 (+1.9%, reached)"),
+     (299.0, 97.9, "(2.99, not reached), loss within 2% of that of fp32 (-2.1%, not reached)")],
+)  # fmt: skip
+def test_the_table_says_what_is_reached_on_a_gpu(speed: float, loss: float, said: str) -> None:
+    rest = {"compiled": False, "tflops": 1.0, "matrix_peak_tflops": 2.0, "share_of_peak": 0.5}
+    rows = [{"precision": name, "clips_per_second": rate, **rest}
+            for name, rate in (("fp32", 100.0), ("bf16", speed))]  # fmt: skip
+    found = {**figures(), "cuda": {"f3warp": rows}}
+    assert said in benchmark_train.table(
+        {**found, "losses": {"f3warp": {"fp32": 100.0, "bf16": loss}}}
+    )
+    assert "of fp32 (" not in benchmark_train.table(found)
+
+
+def test_ways_that_run_at_once_have_a_gpu_for_each_worker() -> None:
+    """With exactly two GPUs one worker and two would wait for each other."""
+    fit = [benchmark_train.side_by_side([1, 2], gpus) for gpus in range(4)]
+    assert fit == [[1, 2], [1], [1], [1, 2]]
+    assert benchmark_train.side_by_side([4, 2, 1], 3) == [2, 1]
+
+
+def test_the_bare_loop_rounds_as_the_others_do(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begun(Exception):
+        pass
+
+    def begin(*_: Any) -> None:
+        raise Begun
+
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
+    monkeypatch.setattr(benchmark_ways, "ShardReader", begin)
+    benchmark_train.write_shards(setting.folder, setting.size, setting.scale)
+    with pytest.raises(Begun):
+        benchmark_ways.plain(setting)
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+
+
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["train", "--rounds", "0"]) == 2
     assert "--rounds: expected at least 1, got 0" in capsys.readouterr().err
@@ -105,17 +150,5 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bf16_ends_where_fp32_does(setting: Setting) -> None:
     """Within 2 % of the loss after 1,000 steps on the same batches."""
     benchmark_train.write_shards(setting.folder, setting.size, setting.scale)
-    ends = []
-    for precision in ("fp32", "bf16"):
-        torch.manual_seed(0)
-        options = OptimiserSettings(steps=1, batch_size=10, precision=precision)
-        engine = TorchEngine(objective(setting), options, "cuda")
-        reader = ShardReader(list_shards(f"{setting.folder}/clips"), 10, 0, ["low", "high"])
-        losses = [
-            engine.step({name: torch.from_numpy(v).cuda() for name, v in batch.items()}, 1e-4)[
-                "loss"
-            ]
-            for batch in islice(reader.batches(), 1000)
-        ]
-        ends.append(float(torch.stack(losses[-50:]).mean()))
-    assert ends[1] == pytest.approx(ends[0], rel=0.02)
+    losses = benchmark_train_cuda.last_losses(replace(setting, batch=10), 1000)
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
