@@ -1,6 +1,7 @@
 """The parts of one update that both engines share."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -19,7 +20,26 @@ def on_device(arrays: Mapping[str, np.ndarray], device: torch.device) -> Batch:
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
     if device.type == "cpu":
         return tensors
-    return {n: t.pin_memory().to(device, non_blocking=True) for n, t in tensors.items()}
+    # The host is a step ahead of the GPU: on a stream of its own the copy does not wait for that
+    # step. The memory is this stream's, and not to be given away before the step has used it.
+    work, copies = torch.cuda.current_stream(device), _copies(device)
+    with torch.cuda.stream(copies):
+        batch = {n: t.pin_memory().to(device, non_blocking=True) for n, t in tensors.items()}
+    work.wait_stream(copies)
+    for value in batch.values():
+        value.record_stream(work)
+    return batch
+
+
+@lru_cache(maxsize=1)
+def _copies(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+def pinned(batches: Iterable[Mapping[str, np.ndarray]]) -> Generator[dict[str, np.ndarray]]:
+    """The batches in pinned memory, where `on_device` need not copy them first; for a thread."""
+    for batch in batches:
+        yield {name: torch.from_numpy(v).pin_memory().numpy() for name, v in batch.items()}
 
 
 def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:

@@ -43,5 +43,6 @@ def _train(work: Work, report: Callable[[dict[str, float]], None]) -> None:
         if evaluated:
             report(scalars)
 
-    train(engine, batches_of(work, job), see, work.plan, None, job.evaluate, keeper(work))
+    batches = batches_of(work, job, engine.device)
+    train(engine, batches, see, work.plan, None, job.evaluate, keeper(work))
     watch.close()

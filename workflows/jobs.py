@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from datasets.read_ahead import read_ahead
 from datasets.reader import ShardReader
 from infra import storage
 from infra.checkpoints import Checkpoints, Mark
@@ -24,6 +25,7 @@ from infra.plan import Plan
 from infra.profiling import traced
 from infra.runs import versions
 from infra.settings_training import OptimiserSettings
+from infra.updates import pinned
 from workflows import initial
 from workflows.watch import Panel, Watch
 
@@ -99,9 +101,12 @@ def open_job(work: Work, quiet: bool = False) -> Job:
 
 
 def batches_of(
-    work: Work, job: Job, rank: int = 0, world_size: int = 1
+    work: Work, job: Job, device: torch.device, rank: int = 0, world_size: int = 1
 ) -> Callable[[int], Iterator[Arrays]]:
-    """What gives the loop this rank's batches from a global row on."""
+    """What gives the loop this rank's batches from a global row on.
+
+    For a GPU a thread has the next batch in pinned memory before it is asked for.
+    """
     options = work.options
     reader = ShardReader(
         work.shards, options.batch_size, seed=work.seed, columns=job.columns,
@@ -117,9 +122,11 @@ def batches_of(
             yield batch
 
     def batches(row: int) -> Iterator[Arrays]:
+        cuda = device.type == "cuda"
+        stream = read_ahead(lambda: pinned(labelled(row)), 1) if cuda else labelled(row)
         if not options.profile or rank:
-            return labelled(row)
-        return traced(labelled(row), options.profile, storage.join(work.folder, "trace.json"))
+            return stream
+        return traced(stream, options.profile, storage.join(work.folder, "trace.json"))
 
     return batches
 

@@ -26,6 +26,7 @@ def fit(work: Work) -> dict[str, float]:
     job = open_job(work)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     engine = TorchEngine(job.objective, work.options, device)
+    batches = batches_of(work, job, engine.device)
     watch = watch_of(work, job)
     checkpoints = Checkpoints(storage.join(work.folder, CHECKPOINTS["torch"]))
     step = checkpoints.newest()
@@ -43,9 +44,7 @@ def fit(work: Work) -> dict[str, float]:
 
     try:
         with checkpoints.files(found) as folder:
-            train(
-                engine, batches_of(work, job), report, work.plan, folder, job.evaluate, keeper(work)
-            )
+            train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
     finally:
         checkpoints.wait()
     if work.plan.patience is not None:

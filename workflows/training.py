@@ -121,7 +121,7 @@ def _worker(work: Work) -> dict[str, float]:
     step = broadcast_from_rank_zero(checkpoints.newest() if rank == 0 else None)
     found = None if step is None else checkpoints.at(step)
     engine = DeepSpeedEngine(job.objective, options)
-    batches = batches_of(work, job, rank, world_size)
+    batches = batches_of(work, job, engine.device, rank, world_size)
     watch = watch_of(work, job) if rank == 0 else None
     last = {} if found is None else found.scalars
 
