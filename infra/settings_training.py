@@ -43,7 +43,9 @@ class OptimiserSettings(Section):
     workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
     loader_threads: Positive = Field(1, description="threads a worker that read shards ahead")
-    gpus_per_worker: float = Field(0, ge=0, description="GPUs a worker")
+    gpus_per_worker: float = Field(
+        0, ge=0, description="GPUs a worker; engine torch takes one there is"
+    )
     zero_stage: Literal[0, 1, 2, 3] = Field(
         0, description="DeepSpeed ZeRO stage; 3 with several workers draws no pictures in training"
     )
