@@ -7,32 +7,20 @@ batch b see exactly what one with 2b sees, and a run resumes at the row after it
 """
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 import fsspec
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from datasets.read_ahead import in_turn, read_ahead
-from datasets.shards import OpenShards, ShardError, open_shard, read_rows
-from datasets.tensors import arrays
+from datasets.row_groups import Batch, Groups, row_groups_of
+from datasets.shards import ShardError, read_rows
 
-Batch = dict[str, NDArray]
 TRAINING_COLUMNS = ("low", "high", "neighbour", "neighbour_offset", "identity")
 CACHED_GROUPS, PREFETCHED_BATCHES = 8, 3
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """Row group number `group` of the file `uri`, with `rows` rows."""
-
-    uri: str
-    group: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +84,7 @@ class ShardReader:
         self.rank, self.world_size = rank, world_size
         self.prefetch, self.threads = prefetch, threads
         self.cached_groups = cached_groups
-        self.groups = _index(uris, self.columns)
+        self.groups = row_groups_of(uris, self.columns)
         sizes = np.array([group.rows for group in self.groups], np.int64)
         self.starts = np.cumsum(sizes) - sizes
         self.every_row = [np.arange(size) for size in sizes]
@@ -130,7 +118,7 @@ class ShardReader:
         """Yields this rank's rows of one epoch in order, each once; the last batch may be short."""
         epoch = self._epoch(0)
         mine = np.array_split(np.arange(self.rows), self.world_size)[self.rank]
-        with _Groups(self.groups, self.columns, self.cached_groups) as groups:
+        with Groups(self.groups, self.columns, self.cached_groups) as groups:
             for begin in range(0, len(mine), self.batch_size):
                 rows = mine[begin : begin + self.batch_size]
                 yield groups.gather([self._locate(epoch, int(row)) for row in rows])
@@ -139,7 +127,7 @@ class ShardReader:
         """Reads every so many of this rank's batches."""
         row = start_row + self.rank * self.batch_size
         epoch = self._epoch(row // self.rows)
-        with _Groups(self.groups, self.columns, self.cached_groups) as groups:
+        with Groups(self.groups, self.columns, self.cached_groups) as groups:
             while True:
                 places = []
                 for number in range(row, row + self.batch_size):
@@ -176,44 +164,6 @@ class ShardReader:
         return group, int(rows[_order_in(group, len(rows), self.seed, epoch.number)[place]])
 
 
-class _Groups:
-    """Reads rows out of row groups; keeps the groups last used, and their files open."""
-
-    def __init__(self, groups: list[RowGroup], columns: list[str], kept: int) -> None:
-        self.groups, self.columns, self.kept = groups, columns, kept
-        self.cache: OrderedDict[int, Batch] = OrderedDict()
-        self.files = OpenShards()
-
-    def __enter__(self) -> "_Groups":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.files.close()
-
-    def gather(self, places: list[tuple[int, int]]) -> Batch:
-        """Copies the rows at (row group, row) together to one batch, in that order."""
-        parts = [(self._group(group), row) for group, row in places]
-        return {
-            column: np.stack([part[column][row] for part, row in parts])
-            if parts[0][0][column].dtype != object
-            else np.array([part[column][row] for part, row in parts], object)
-            for column in self.columns
-        }
-
-    def _group(self, index: int) -> Batch:
-        if index in self.cache:
-            self.cache.move_to_end(index)
-            return self.cache[index]
-        where = self.groups[index]
-        table = self.files.file(where.uri).read_row_group(
-            where.group, columns=self.columns, use_threads=False
-        )
-        self.cache[index] = arrays(table)
-        while len(self.cache) > self.kept:
-            self.cache.popitem(last=False)
-        return self.cache[index]
-
-
 @lru_cache(maxsize=64)
 def _order_in(group: int, rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of the rows inside a row group in an epoch; the next rows ask for it again."""
@@ -235,30 +185,3 @@ def _balanced(people: list[NDArray[np.int64]], generator: np.random.Generator) -
         turns = [generator.permutation(rows) for _ in range(-(-each // len(rows)))]
         drawn.append(np.concatenate(turns)[:each])
     return np.sort(np.concatenate(drawn))
-
-
-def _index(uris: Sequence[str], columns: list[str]) -> list[RowGroup]:
-    """Lists the row groups of the files from their footers."""
-    groups: list[RowGroup] = []
-    first: pa.Schema | None = None
-    for uri in uris:
-        with open_shard(uri) as file:
-            first = file.schema_arrow if first is None else first
-            if not file.schema_arrow.equals(first):
-                raise ShardError(
-                    f"{uri}: its columns or image sizes differ from those of {uris[0]}; a dataset "
-                    "comes from one run of preprocess"
-                )
-            missing = [column for column in columns if column not in first.names]
-            if missing:
-                raise ShardError(f"{uri}: has no column {', '.join(missing)}")
-            groups += [
-                RowGroup(uri, i, file.metadata.row_group(i).num_rows)
-                for i in range(file.num_row_groups)
-            ]
-    if not sum(group.rows for group in groups):
-        raise ShardError(
-            f"no clips in {len(uris)} files: this split is empty; look at errors.parquet, add "
-            "videos or change the seed of the split"
-        )
-    return [group for group in groups if group.rows]

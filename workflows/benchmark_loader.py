@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from datasets.clips import Clip, clips_of
-from datasets.reader import Batch, ShardReader, list_shards
+from datasets.reader import ShardReader, list_shards
+from datasets.row_groups import Batch
 from datasets.shards import write_clips
 from datasets.sources import find_sources
 from datasets.synthetic import write_dataset

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from datasets.reader import Batch, ShardReader
+from datasets.reader import ShardReader
+from datasets.row_groups import Batch
 from datasets.shards import ShardError
 from datasets.split import SPLITS
 from infra import storage

@@ -8,6 +8,9 @@ import torch
 
 from workflows import benchmark, benchmark_cuda, benchmark_network
 
+# Whole commands at toy size: not Ray, yet too long for unit tests.
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:

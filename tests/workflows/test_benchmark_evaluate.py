@@ -7,6 +7,9 @@ import pytest
 
 from workflows import benchmark, benchmark_evaluate
 
+# Whole commands at toy size: not Ray, yet too long for unit tests.
+pytestmark = pytest.mark.integration
+
 SMALL = ["evaluate", "--pairs", "4", "--size", "32", "--width", "0.05", "--input-size", "32",
          "--batch", "3"]  # fmt: skip
 

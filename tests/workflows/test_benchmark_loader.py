@@ -7,6 +7,9 @@ import pytest
 
 from workflows import benchmark, benchmark_loader
 
+# Whole commands at toy size: not Ray, yet too long for unit tests.
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:

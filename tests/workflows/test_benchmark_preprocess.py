@@ -14,6 +14,9 @@ from workflows.benchmark_memory import peak_memory
 from workflows.benchmark_plain import decode_only, plain_loop
 from workflows.benchmark_shares import in_process, shares, watched
 
+# Whole commands at toy size: not Ray, yet too long for unit tests.
+pytestmark = pytest.mark.integration
+
 FRAMES, CLIPS = 51, 3  # of a video: centres 12, 24, 36
 
 

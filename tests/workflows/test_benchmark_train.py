@@ -13,6 +13,9 @@ from datasets.reader import ShardReader, list_shards
 from workflows import benchmark, benchmark_train, benchmark_train_cuda, benchmark_ways
 from workflows.benchmark_ways import Gate, Setting, job, place, wait_for
 
+# Whole commands at toy size: not Ray, yet too long for unit tests.
+pytestmark = pytest.mark.integration
+
 STEPS, ROUNDS = 2, 2
 
 
