@@ -1,5 +1,6 @@
 """One update of the plain engine against the formulas, and its options against each other."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,16 @@ def test_faster_arithmetic_learns_the_same(
     assert exact[-1] < 0.5 * exact[0]
     assert fast == pytest.approx(exact, rel=tolerance, abs=rounding)
     assert fast != exact or not tolerance or "channels_last" in fields
+
+
+@pytest.mark.integration  # a C++ compiler at work for a quarter of a minute
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of torch by torch
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
+def test_compiled_steps_are_the_eager_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    _, eager = trained(2)
+    _, compiled = trained(2, compile=True)
+    assert compiled == pytest.approx(eager, rel=1e-5)
 
 
 def test_fp16_lowers_its_scale_until_the_gradient_fits() -> None:
