@@ -1,5 +1,6 @@
 """Servers that speak S3 on loopback, with one bucket, `archive`: rclone's and moto's."""
 
+import random
 import socket
 import subprocess
 import sys
@@ -18,9 +19,15 @@ BINARIES = Path(sys.executable).parent
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, out of those that neither the system nor Ray hands out: a
+    server that goes away finds it free when it comes back."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port := random.randrange(20_000, 30_000)))
+            except OSError:
+                continue
+            return port
 
 
 @contextmanager

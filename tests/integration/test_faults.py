@@ -24,28 +24,23 @@ from infra import cluster, storage
 from infra.checkpoints import Checkpoints, Mark
 from infra.errors import FaultError
 from tests.integration import small_jobs
+from tests.integration.s3_server import CREDENTIALS, free_port
 from tests.integration.small_jobs import STEPS, work
 from workflows.training import fit
 
 # The driver runs in this process, and warns of Ray's own affairs.
 pytestmark = pytest.mark.filterwarnings("default")
 
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "tester",
-    "AWS_SECRET_ACCESS_KEY": "only-for-this-test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-    "AWS_MAX_ATTEMPTS": "2",  # what is tested is our own patience, on top of the client's
-}
+# What is tested is our own patience, on top of the client's.
+VARIABLES = {**CREDENTIALS, "AWS_MAX_ATTEMPTS": "2"}
 
 
 class Store:
     """An S3 server that goes away and comes back with what it held."""
 
     def __init__(self) -> None:
-        self.server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        self.server.start()
-        self.port = self.server.get_host_and_port()[1]
+        self.port = free_port()
+        self.back()
 
     def away(self) -> None:
         self.server.stop()
@@ -60,7 +55,7 @@ def store() -> Iterator[Store]:
     """The server, to which the environment points every client."""
     found = Store()
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items():
+        for name, value in VARIABLES.items():
             patch.setenv(name, value)
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{found.port}")
         s3fs.S3FileSystem(skip_instance_cache=True).mkdir("archive")
