@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from datasets.shards import read_rows
 from infra import storage
@@ -119,3 +120,12 @@ def tiny(bucket: tuple[Path, dict[str, str]]) -> tuple[Path, Ended]:
     and how full.py ended."""
     folder, variables = bucket
     return folder / "tiny run", run("full.py", "--config", TINY, "--run", TINY_RUN, **variables)
+
+
+@pytest.fixture
+def reached(bucket: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process reaches the bucket, too."""
+    for name, value in bucket[1].items():
+        monkeypatch.setenv(name, value)
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()  # or the next test would ask this server

@@ -2,14 +2,12 @@
 and that a second run does none."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import s3fs
 import torch
 
 from datasets.reader import ShardReader
@@ -92,15 +90,6 @@ def test_enhanced_videos_have_the_frames_and_rate_of_their_sources(tiny: Tiny) -
             assert len(pictures) == row["frames"] == sum(1 for _ in low.decode(video=0)) == 33
         assert pictures[0].shape == (32, 32, 3)
         assert np.std(pictures[0]) > 10
-
-
-@pytest.fixture
-def reached(bucket: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process reaches the bucket, too."""
-    for name, value in bucket[1].items():
-        monkeypatch.setenv(name, value)
-    yield
-    s3fs.S3FileSystem.clear_instance_cache()  # or the next test would ask this server
 
 
 @pytest.mark.usefixtures("reached")

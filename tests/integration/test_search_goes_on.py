@@ -1,7 +1,6 @@
 """The search: trials side by side on two cores, a killed and a stopped driver that goes on."""
 
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -10,18 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from infra import storage
 from tests.integration.conftest import ROOT, TINY, Ended, command, run
 
 ENDED = '\\"status\\": \\"TERMINATED\\"'
 
 
-@pytest.fixture
-def ready(tiny: tuple[Path, Ended], tmp_path: Path) -> Path:
-    """A run folder whose next stage is tune."""
-    folder = tmp_path / "run"
+def make_ready(tiny: tuple[Path, Ended], run: str) -> None:
+    """Make a run whose next stage is tune."""
     for stage in ("clips", "recogniser", "pretrain"):
-        shutil.copytree(tiny[0] / stage, folder / stage)
-    return folder
+        storage.upload(tiny[0] / stage, f"{run}/{stage}")
 
 
 def finished(folder: Path) -> int:
@@ -40,7 +37,9 @@ def run_until(
     )  # fmt: skip
     deadline = time.monotonic() + 240
     while not when():
-        assert process.poll() is None, "ended before it could be stopped"
+        assert process.poll() is None, (
+            f"ended before it could be stopped: {process.communicate()[0]}"
+        )
         assert time.monotonic() < deadline, "what was waited for did not come"
         time.sleep(0.1)
     process.send_signal(send)
@@ -49,9 +48,15 @@ def run_until(
     return process.returncode, output
 
 
-def test_killed_then_stopped_then_finished(ready: Path) -> None:
-    arguments = ("--config", TINY, "--run", ready, "--tune.trials", 3, "--tune.concurrent", 1,
-                 "--tune.metric", "both", "--tune.warp", "true,false",
+@pytest.mark.usefixtures("reached")
+def test_killed_then_stopped_then_finished_in_object_storage(
+    tiny: tuple[Path, Ended], bucket: tuple[Path, dict[str, str]]
+) -> None:
+    ready, there = bucket[0] / "search", "s3://archive/search"
+    make_ready(tiny, there)
+    arguments = ("--config", TINY, "--run", there,
+                 "--tune.trials", 3, "--tune.concurrent", 1, "--tune.metric", "both",
+                 "--tune.warp", "true,false",
                  "--tune.learning-rate-min", 1e-4, "--tune.learning-rate-max", 1e-3)  # fmt: skip
     run_until(lambda: finished(ready) >= 1, signal.SIGKILL, *arguments)
     first = {path: path.stat().st_mtime_ns for path in ready.glob("tune/trials/*/history.json")}
@@ -78,8 +83,12 @@ def test_killed_then_stopped_then_finished(ready: Path) -> None:
     assert len(list((ready / "tune/figures").glob("*.png"))) == 3
 
 
-def test_more_trials_than_cores_with_workers_of_their_own(ready: Path) -> None:
+def test_more_trials_than_cores_with_workers_of_their_own(
+    tiny: tuple[Path, Ended], tmp_path: Path
+) -> None:
     """Three trials at once, each with a Ray Train worker of a whole CPU, on two CPUs."""
+    ready = tmp_path / "run"
+    make_ready(tiny, str(ready))
     ended = run("tune.py", "--config", TINY, "--run", ready, "--cluster.cpus", 2,
                 "--tune.trials", 3, "--tune.concurrent", 3, "--tune.workers", 1,
                 "--tune.cpus-per-trial", 1, "--tune.metric", "psnr", "--tune.reports", 1,
