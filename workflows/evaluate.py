@@ -15,6 +15,7 @@ from infra.runs import Run, Stage, say
 from infra.settings import Settings
 from workflows import clips
 from workflows.command import main
+from workflows.differences import differences
 from workflows.exchange import check_restored, export_clips, frame_name
 from workflows.judging import load_judge
 from workflows.measuring import Measured, measure
@@ -47,6 +48,7 @@ def evaluate(settings: Settings, run: Run) -> None:
             "pairs": test.about,
             "identities": len(test.people),
             "external": test.external,
+            "differences": differences(test.measured, row_names(settings, run), settings.seed),
         }
         if "train" in settings.evaluate.splits:
             limit = None if settings.evaluate.protocol != "drawn" else len(test.measured.clip_ids)

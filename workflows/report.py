@@ -16,7 +16,7 @@ from infra import storage
 from infra.runs import Run, Stage, StageRecord, versions
 from infra.settings import Settings
 from model.network import Network
-from workflows import clips, selection
+from workflows import clips, differences, selection
 from workflows.measuring import MEASURES, Measured
 from workflows.methods import all_networks, row_names
 from workflows.plots import psnr_against_frames, rendered, roc
@@ -62,7 +62,8 @@ def write_report(
 ) -> None:
     """Write `tables/`, `figures/` and `index.html` of the report folder."""
     tables = {"results": results(metrics["variants"]), "table1": table_1(_splits(metrics)),
-              "table2": table_2(metrics["variants"])}  # fmt: skip
+              "table2": table_2(metrics["variants"]),
+              "differences": differences.table(metrics["differences"])}  # fmt: skip
     for name, table in tables.items():
         for ending, write in FORMATS.items():
             storage.write_bytes(stage.path("tables", f"{name}.{ending}"), write(table).encode())

@@ -55,7 +55,7 @@ def test_metrics_and_report(tiny: Tiny) -> None:
     assert 'src="data:image/png;base64,' in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
-    for name in ("results.md", "results.csv", "table1.md", "table2.tex"):
+    for name in ("results.md", "results.csv", "table1.md", "table2.tex", "differences.md"):
         assert "bicubic" in (folder / "report/tables" / name).read_text()
 
 
