@@ -42,7 +42,7 @@ class StageRecord(BaseModel):
     @property
     def digest(self) -> str:
         """Hash of what the stage was made from; its successors record it as their input."""
-        return _digest(settings=self.settings, inputs=self.inputs, finished=self.finished)
+        return digest_of(settings=self.settings, inputs=self.inputs, finished=self.finished)
 
 
 class Run:
@@ -101,7 +101,7 @@ class Run:
             _refuse_redone(name, "since this stage began", begun_with["inputs"], reads)
             say(name, "was cut off, goes on")
         storage.write_json(started, {"settings": settings, "inputs": reads})
-        stage = Stage(name, self.path(folder), _digest(settings=settings, inputs=reads))
+        stage = Stage(name, self.path(folder), digest_of(settings=settings, inputs=reads))
         begun = time.monotonic()
         yield stage
         record = _record(name, settings, reads, stage.counts, time.monotonic() - begun)
@@ -200,7 +200,8 @@ def commit() -> str | None:
     return found.stdout.strip()
 
 
-def _digest(**made_from: Any) -> str:
+def digest_of(**made_from: Any) -> str:
+    """A short hash of what can be written as JSON."""
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -25,7 +25,7 @@ from fsspec.core import url_to_fs
 from infra.errors import FaultError, RunError
 
 PATIENCE = float(os.environ.get("FACESTACK_PATIENCE", "120"))  # seconds
-# For every client in this process: s3fs, and pyarrow under Ray.
+# For every client in this process.
 os.environ.setdefault("AWS_RETRY_MODE", "standard")
 os.environ.setdefault("AWS_MAX_ATTEMPTS", "8")
 # As these clients did until 2025. Several servers beside AWS (rclone, older Ceph) answer a read of

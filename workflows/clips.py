@@ -1,8 +1,6 @@
 """Where the other stages find the clips that preprocess wrote."""
 
-import pyarrow.parquet as pq
-from fsspec.core import url_to_fs
-
+from datasets.shards import open_shard
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
@@ -24,7 +22,6 @@ def rows(paths: list[str]) -> int:
     """Number of clips in the shards, from their footers."""
     total = 0
     for uri in paths:
-        fs, path = url_to_fs(uri)
-        with fs.open(path, "rb") as stream:
-            total += pq.ParquetFile(stream).metadata.num_rows
+        with open_shard(uri) as file:
+            total += file.metadata.num_rows
     return total

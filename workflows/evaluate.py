@@ -48,7 +48,7 @@ def evaluate(settings: Settings, run: Run) -> None:
             "pairs": test.about,
             "identities": len(test.people),
             "external": test.external,
-            "differences": differences(test.measured, row_names(settings, run), settings.seed),
+            "differences": differences(test.measured, list(test.figures), settings.seed),
         }
         if "train" in settings.evaluate.splits:
             limit = None if settings.evaluate.protocol != "drawn" else len(test.measured.clip_ids)

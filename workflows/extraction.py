@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import lru_cache
 
@@ -21,6 +21,7 @@ from infra.errors import FacestackError
 from infra.settings import Settings
 from workflows.tasks import Row, as_text
 
+Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
 STILLS = 64  # in one part: two files for each would drown an object store in requests
 
 
@@ -54,14 +55,20 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
     if not storage.exists(outcomes_uri):
         cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
         accounts = [Account() for _ in sources]
-        # Where one still of a bundle has killed the process, each of them is counted by itself.
         record, many = outcomes_uri + SUFFIX, len(sources) > 1
+        # A source that is slow but not stuck ends itself within half of it, and says so.
+        seconds = 2 * settings.preprocess.time_limit
+        # Where one still of a bundle has killed the process, each of them is counted by itself.
         guarded = many and storage.exists(record)
         most = 1 + ATTEMPTS * len(sources) if many else ATTEMPTS
+
+        def guard(number: int) -> AbstractContextManager[None]:
+            own = f"{outcomes_uri}.{number}{SUFFIX}"
+            return attempt(own, seconds) if guarded else nullcontext()
+
         try:
-            with outages.reporting(), attempt(record, None if guarded else _limit(settings), most):
-                made = _clips(settings, sources, accounts, outcomes_uri if guarded else None)
-                write_clips(part, made, packed=True)
+            with outages.reporting(), attempt(record, None if guarded else seconds, most):
+                write_clips(part, _clips(settings, sources, accounts, guard), packed=True)
         except FacestackError:  # the run folder's fault, not the input's
             raise
         except Exception as error:  # whatever one input does to us, the others go on
@@ -98,28 +105,16 @@ def outcome_of(source: Source, account: Account, part: str) -> Row:
     }
 
 
-def _limit(settings: Settings) -> float:
-    """Seconds after which a source is stuck: one that is slow ends itself before, and says so."""
-    return 2 * settings.preprocess.time_limit
-
-
 def _clips(
-    settings: Settings, sources: list[Source], accounts: list[Account], guarded: str | None
+    settings: Settings, sources: list[Source], accounts: list[Account], guard: Guard
 ) -> Iterator[Clip]:
-    """The clips of all sources; a still that fails says so in its account, and the next follows.
-
-    `guarded` begins the names of the files in which the attempts at each still are counted.
-    """
+    """The clips of all sources; a still that fails says so in its account, and the next follows."""
     for number, (source, account) in enumerate(zip(sources, accounts, strict=True)):
         if source.kind != "image":
             yield from clips_by(settings, source, account)
             continue
         try:
-            record = f"{guarded}.{number}{SUFFIX}"
-            with (
-                outages.reporting(),
-                attempt(record, _limit(settings)) if guarded else nullcontext(),
-            ):
+            with outages.reporting(), guard(number):
                 made = list(clips_by(settings, source, account))
         except FacestackError:
             raise

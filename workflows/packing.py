@@ -1,7 +1,5 @@
 """Parts to shards, when all sources have become parts: the second phase of the stage preprocess."""
 
-import hashlib
-import json
 import pickle
 from collections import Counter
 from functools import partial
@@ -11,13 +9,13 @@ import ray.data
 from datasets.assembly import PlannedRow, ShardPlan, assemble_shard, part_rows, plan_shards
 from datasets.memory import give_back
 from datasets.protocols import Protocol
-from datasets.shards import ShardError, open_shard
+from datasets.shards import ShardError
 from datasets.split import SPLITS
 from infra import storage
 from infra.errors import RunError
-from infra.runs import Stage, say
+from infra.runs import Stage, digest_of, say
 from infra.settings import Settings
-from workflows import splits
+from workflows import clips, splits
 from workflows.tables import write_errors
 from workflows.tasks import Row, faults_as_rows, rows
 
@@ -58,7 +56,7 @@ def assemble(stage: Stage, plans: list[ShardPlan], workers: int) -> None:
 def _forget_other_plan(stage: Stage, plans: list[ShardPlan]) -> None:
     """Remove the shards of another plan: a source came or went since the run was cut off."""
     rows_of = [(plan.name, [row.clip_id for row in plan.rows]) for plan in plans]
-    digest = hashlib.sha256(json.dumps(rows_of).encode()).hexdigest()
+    digest = digest_of(plans=rows_of)
     record = stage.path("parts", "plan.json")
     if storage.exists(record) and storage.read_json(record) == digest:
         return
@@ -70,11 +68,11 @@ def _forget_other_plan(stage: Stage, plans: list[ShardPlan]) -> None:
 def _shard(folder: str, row: Row) -> Row:
     plan: ShardPlan = pickle.loads(row["plan"])
     uri = storage.join(folder, plan.name)
-    if not storage.exists(uri):
-        assemble_shard(plan, uri)
+    if storage.exists(uri):
+        found = clips.rows([uri])
+    else:
+        found = assemble_shard(plan, uri)
         give_back()
-    with open_shard(uri) as file:
-        found = file.metadata.num_rows
     if found != len(plan.rows):
         raise ShardError(
             f"{uri}: holds {found} clips, {len(plan.rows)} were planned; remove it and run again"

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import s3fs
 
 from datasets.shards import read_rows
 from infra import storage
-from tests.integration.s3_server import CREDENTIALS, server
+from tests.integration.s3_server import leading_to, reaching, server
 from workflows.command import FOLDERS, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +110,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dic
     """A folder that a server shows as `s3://archive`, and the variables that lead there."""
     folder = tmp_path_factory.mktemp("server")
     with server("rclone", folder) as port:
-        yield folder / "archive", {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        yield folder / "archive", leading_to(port)
 
 
 @pytest.fixture(scope="session")
@@ -123,9 +122,7 @@ def tiny(bucket: tuple[Path, dict[str, str]]) -> tuple[Path, Ended]:
 
 
 @pytest.fixture
-def reached(bucket: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def reached(bucket: tuple[Path, dict[str, str]]) -> Iterator[None]:
     """This process reaches the bucket, too."""
-    for name, value in bucket[1].items():
-        monkeypatch.setenv(name, value)
-    yield
-    s3fs.S3FileSystem.clear_instance_cache()  # or the next test would ask this server
+    with reaching(bucket[1]):
+        yield

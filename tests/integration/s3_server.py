@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+import s3fs
+
 USER, SECRET = "tester-of-facestack", "only-for-this-test-0123"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": USER,
@@ -28,6 +31,23 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def leading_to(port: int) -> dict[str, str]:
+    """The environment that points every client at the server on a port."""
+    return {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+
+
+@contextmanager
+def reaching(variables: dict[str, str]) -> Iterator[None]:
+    """This process, and those it starts, go by these variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        # s3fs keeps clients, and with them the address of the server of the test before.
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @contextmanager

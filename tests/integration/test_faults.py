@@ -24,15 +24,12 @@ from infra import cluster, storage
 from infra.checkpoints import Checkpoints, Mark
 from infra.errors import FaultError
 from tests.integration import small_jobs
-from tests.integration.s3_server import CREDENTIALS, free_port
+from tests.integration.s3_server import free_port, leading_to, reaching
 from tests.integration.small_jobs import STEPS, work
 from workflows.training import fit
 
 # The driver runs in this process, and warns of Ray's own affairs.
 pytestmark = pytest.mark.filterwarnings("default")
-
-# What is tested is our own patience, on top of the client's.
-VARIABLES = {**CREDENTIALS, "AWS_MAX_ATTEMPTS": "2"}
 
 
 class Store:
@@ -54,10 +51,8 @@ class Store:
 def store() -> Iterator[Store]:
     """The server, to which the environment points every client."""
     found = Store()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in VARIABLES.items():
-            patch.setenv(name, value)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{found.port}")
+    # What is tested is our own patience, on top of the client's.
+    with reaching({**leading_to(found.port), "AWS_MAX_ATTEMPTS": "2"}):
         s3fs.S3FileSystem(skip_instance_cache=True).mkdir("archive")
         yield found
     found.away()

@@ -17,7 +17,7 @@ import s3fs
 from datasets.synthetic import write_dataset
 from tests.integration.conftest import Ended, content_of, run
 from tests.integration.faulty_proxy import Faults, proxy
-from tests.integration.s3_server import CREDENTIALS, SECRET, USER, server
+from tests.integration.s3_server import SECRET, USER, leading_to, reaching, server
 
 AWKWARD = 'person_000/two\nlines, "quoted" \'é 🙂..mp4'
 ARGUMENTS = ("preprocess.py", "--source", "s3://archive/films", "--clip.size", 32, "--run")
@@ -41,15 +41,10 @@ def archive(kind: str, films: Path, folder: Path) -> Iterator[tuple[s3fs.S3FileS
     """A bucket with the films behind a proxy; the environment points every client at it."""
     faults = Faults()
     with (
-        pytest.MonkeyPatch.context() as patch,
         server(kind, folder) as port,
         proxy(port, faults) as entrance,
+        reaching(leading_to(entrance)),
     ):
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{entrance}")
-        # s3fs keeps clients, and with them the address of the server of the test before.
-        s3fs.S3FileSystem.clear_instance_cache()
         files = s3fs.S3FileSystem(use_listings_cache=False)
         if kind == "moto":
             files.mkdir("archive")
