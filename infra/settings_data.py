@@ -1,6 +1,6 @@
 """Settings of what clips are and how videos become them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +20,9 @@ class ClipSettings(Section):
     size: Positive = Field(64, description="side of the high-resolution face [px]")
     scale: Positive = Field(4, description="high-resolution pixels per low-resolution pixel")
     num_frames: Positive = Field(25, description="low-resolution frames stored a clip, odd")
+    frame_step: Positive = Field(
+        1, description="frames of the film from one of a network's window to the next"
+    )
     blur_sigma: float | None = Field(
         1.2, gt=0, description="Gaussian blur before downsampling [high px]; none = bicubic"
     )
@@ -28,6 +31,10 @@ class ClipSettings(Section):
         "paper",
         description="paper: blur_sigma, the same for all; realistic: blur, noise, codec a clip",
     )
+
+    def stored(self) -> dict[str, Any]:
+        """What the clips themselves depend on: all but how a network's window is cut from them."""
+        return self.model_dump(exclude={"frame_step"})
 
     @property
     def low_size(self) -> int:

@@ -137,6 +137,11 @@ class NetworkSettings(Section):
     """The network's size; the paper's where 1."""
 
     width: float = Field(0.25, gt=0, description="channels of R per channel of the paper's R")
+    start: Literal["linear", "passthrough", "kaiming"] = Field(
+        "linear",
+        description="R's first weights; linear: the best linear restoration of training clips; "
+        "passthrough: the enlarged central frame; kaiming: He's random start",
+    )
 
 
 class TrainSettings(OptimiserSettings):
@@ -172,6 +177,9 @@ class TuneSettings(Section):
 
     trials: Positive = Field(4, description="trials in all")
     num_frames: list[Positive] = Field([1, 5], description="frame counts searched, odd")
+    frame_step: list[Positive] = Field(
+        [], description="distances of a window's frames searched; none = clip.frame_step"
+    )
     warp: list[bool] = Field(
         [True], description="whether several frames are aligned; true,false searches both"
     )

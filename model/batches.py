@@ -16,21 +16,23 @@ def to_pixels(stored: Tensor, device: torch.device) -> Tensor:
     return stored.to(device, non_blocking=True).movedim(-1, -3).float().div(255)
 
 
-def centre_slice(low: Tensor, num_frames: int) -> Tensor:
-    """Cut the `num_frames` central frames out of B×T×…; raises ValueError if there are fewer."""
+def centre_slice(low: Tensor, num_frames: int, frame_step: int = 1) -> Tensor:
+    """Cut `num_frames` frames, `frame_step` apart about the centre, out of B×T×…; raises
+    ValueError if T is too few."""
     stored = low.shape[1]
-    if num_frames % 2 == 0 or stored % 2 == 0 or num_frames > stored:
+    reach = num_frames // 2 * frame_step
+    if num_frames % 2 == 0 or stored % 2 == 0 or 2 * reach + 1 > stored:
         raise ValueError(
-            f"low: cannot cut a centred window of {num_frames} out of {stored} frames; "
-            "both must be odd, and the shards must hold at least as many"
+            f"low: cannot cut a centred window of {num_frames} frames, {frame_step} apart, out of "
+            f"{stored}; both must be odd, and the shards must hold {2 * reach + 1} or more"
         )
-    first = (stored - num_frames) // 2
-    return low[:, first : first + num_frames]
+    centre = stored // 2
+    return low[:, centre - reach : centre + reach + 1 : frame_step]
 
 
-def low_window(batch: Batch, num_frames: int, device: torch.device) -> Tensor:
+def low_window(batch: Batch, num_frames: int, device: torch.device, frame_step: int = 1) -> Tensor:
     """The batch's B×num_frames×3×h×w window, float32 in [0, 1]."""
-    return to_pixels(centre_slice(batch["low"], num_frames), device)
+    return to_pixels(centre_slice(batch["low"], num_frames, frame_step), device)
 
 
 def pick_frames(low: Tensor, offset: Tensor) -> Tensor:

@@ -24,9 +24,7 @@ class FeatureExtractor(nn.Module):
         super().__init__()
         self.size = size
         low = size // scale
-        self.upsample = nn.ConvTranspose2d(
-            3, 3, kernel_size=2 * scale, stride=scale, padding=scale // 2
-        )
+        self.upsample = upsampling(scale)
         self.drawing = nn.Sequential(
             nn.Linear(3 * low * low, HIDDEN),
             nn.ReLU(),
@@ -47,15 +45,37 @@ class FeatureExtractor(nn.Module):
 
     def enlarge(self, low: Tensor) -> Tensor:
         """Stream 1: N×3×h×w → N×3×S×S; bilinear upsampling before training."""
-        layer = self.upsample
-        scale = layer.stride[0]
-        return functional.conv_transpose2d(
-            functional.pad(low, (1, 1, 1, 1), mode="replicate"),
-            layer.weight,
-            layer.bias,
-            stride=scale,
-            padding=scale // 2 + scale,
-        )
+        return enlarge(self.upsample, low)
+
+
+class Enlargement(nn.Module):
+    """Stream 1 alone, untrained: N×3×h×w low frames in [0, 1] → N×3×S×S, bilinear."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.upsample = upsampling(scale).requires_grad_(False)
+        start_as_bilinear(self.upsample)
+
+    def forward(self, low: Tensor) -> Tensor:
+        """N×3×h×w in [0, 1] → N×3×S×S."""
+        return enlarge(self.upsample, low.to(self.upsample.weight.dtype))
+
+
+def upsampling(scale: int) -> nn.ConvTranspose2d:
+    """The transposed convolution of stream 1, colours in and out."""
+    return nn.ConvTranspose2d(3, 3, kernel_size=2 * scale, stride=scale, padding=scale // 2)
+
+
+def enlarge(layer: nn.ConvTranspose2d, low: Tensor) -> Tensor:
+    """N×3×h×w through stream 1's layer → N×3×S×S, with the low frame extended by its border."""
+    scale = layer.stride[0]
+    return functional.conv_transpose2d(
+        functional.pad(low, (1, 1, 1, 1), mode="replicate"),
+        layer.weight,
+        layer.bias,
+        stride=scale,
+        padding=scale // 2 + scale,
+    )
 
 
 def start_as_bilinear(layer: nn.ConvTranspose2d) -> None:
@@ -78,6 +98,6 @@ def start_as_bilinear(layer: nn.ConvTranspose2d) -> None:
 def _start_drawing(layers: nn.Sequential) -> None:
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
     for layer in linear:
-        last = layer is linear[-1]
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if last else "relu")
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
+    nn.init.zeros_(linear[-1].weight)

@@ -1,11 +1,12 @@
 """The whole network (paper §3, §5.3): F, P, M, the stack in temporal order, R; and its variants.
 
 `f1` is F₀ and R alone (the paper's single-image baseline), `f5` and `f25` stack without P and M,
-`f5warp` and `f25warp` are the full network, `bicubic` is interpolation with no parameters. The
-steps of the forward pass are methods, because streaming inference does the per-frame ones once a
+`f5warp` and `f25warp` are the full network, `bicubic` is interpolation with no parameters. Beside
+them stands `linear25warp` and the like, ours: P, M and filters in place of F's second stream and R
+(model/linear.py). The steps of the forward pass are methods, because streaming inference does the per-frame ones once a
 frame.
 
-Suffixes: B batch, T = 2k+1 frames, A = T-1 others, D = 4 maps each, h w low pixels, S high ones.
+Suffixes: B batch, T = 2k+1 frames, A = T-1 others, D = 4 maps each (3 of `linear`), h w low pixels, S high ones.
 """
 
 import re
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.features import DEPTH, FeatureExtractor
+from model.features import DEPTH, Enlargement, FeatureExtractor
+from model.linear import LinearRestoration
 from model.reconstruction import Reconstruction
 from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
@@ -25,36 +27,45 @@ VARIANTS = ("bicubic", "f1", "f5", "f25", "f5warp", "f25warp")
 
 
 class Variant(NamedTuple):
-    """What a variant's name says: frames in a window (odd) and whether they are warped."""
+    """What a variant's name says: frames in a window (odd), whether they are warped, and whether
+    fixed filters take the place of R."""
 
     num_frames: int
     warp: bool
+    linear: bool = False
 
 
 def parse_variant(name: str) -> Variant:
-    """Read `bicubic` or `f<odd number>[warp]`; raises ValueError that says what is expected."""
+    """Read `bicubic`, `f<odd number>[warp]` or `linear<odd number>[warp]`; raises ValueError that
+    says what is expected."""
     if name == "bicubic":
         return Variant(1, False)
-    match = re.fullmatch(r"f([1-9]\d*)(warp)?", name)
+    match = re.fullmatch(r"(f|linear)([1-9]\d*)(warp)?", name)
     expected = f"expected bicubic or f<odd number>[warp], such as {', '.join(VARIANTS[1:])}"
     if match is None:
         raise ValueError(f"variant {name!r}: {expected}")
-    num_frames, warped = int(match[1]), match[2] is not None
+    num_frames, warped = int(match[2]), match[3] is not None
     if num_frames % 2 == 0:
         raise ValueError(f"variant {name!r}: an even window has no central frame; {expected}")
     if num_frames == 1 and warped:
         raise ValueError(f"variant {name!r}: a single frame has nothing to warp; use f1")
-    return Variant(num_frames, warped)
+    return Variant(num_frames, warped, match[1] == "linear")
 
 
 def build(
-    variant: str, scale: int = 8, size: int = 128, width: float = 1.0, start: str = "passthrough"
+    variant: str,
+    scale: int = 8,
+    size: int = 128,
+    width: float = 1.0,
+    start: str = "passthrough",
+    frame_step: int = 1,
 ) -> nn.Module:
     """Build a variant: `forward(low: B×T×3×h×w in [0, 1]) → B×3×size×size` with h = size / scale.
 
     `width` multiplies the filters of R; `start` is R's initialisation, `passthrough` (ours, no
-    change of architecture: it starts from the upsampled central frame) or `kaiming`. The defaults
-    are the paper's. Raises ValueError for an unknown variant or sizes that do not fit.
+    change of architecture: it starts from the upsampled central frame) or `kaiming`; the third,
+    `linear`, needs clips (`start_linear`). The frames of a window are `frame_step` apart in their
+    film. Raises ValueError for an unknown variant or sizes that do not fit.
     """
     parsed = parse_variant(variant)
     if scale < 2 or scale % 2 or size % scale or size // scale < 2:
@@ -64,16 +75,21 @@ def build(
         )
     if width <= 0:
         raise ValueError(f"width: expected a positive multiple of R's filters, got {width}")
+    if frame_step < 1:
+        raise ValueError(f"frame_step: expected 1 frame or more, got {frame_step}")
     if variant == "bicubic":
         return Bicubic(scale, size)
-    return Network(variant, parsed, scale, size, width, start)
+    return Network(variant, parsed, scale, size, width, start, frame_step)
 
 
 class Bicubic(nn.Module):
-    """Bicubic enlargement of the frame, clamped to [0, 1]: the paper's first baseline."""
+    """Bicubic enlargement of the frame, clamped to [0, 1]: the paper's first baseline.
+
+    Keys' kernel with a = -0.5, as in Pillow and MATLAB, at the borders too.
+    """
 
     variant = "bicubic"
-    num_frames = 1
+    num_frames = frame_step = 1
 
     def __init__(self, scale: int, size: int) -> None:
         super().__init__()
@@ -86,8 +102,9 @@ class Bicubic(nn.Module):
 
     def enlarge(self, frames: Tensor) -> Tensor:
         """N×3×h×w in [0, 1] → N×3×size×size in [0, 1]."""
+        # Without `antialias`, which changes nothing else where a picture grows, a is -0.75.
         large = functional.interpolate(
-            frames, size=(self.size, self.size), mode="bicubic", align_corners=False
+            frames, (self.size, self.size), mode="bicubic", align_corners=False, antialias=True
         )
         return large.clamp(0, 1)
 
@@ -100,37 +117,60 @@ class Network(nn.Module):
     """A trained variant: F₀ for the central frame, one F for all adjacent ones, P and M, R."""
 
     def __init__(
-        self, variant: str, parsed: Variant, scale: int, size: int, width: float, start: str
+        self,
+        variant: str,
+        parsed: Variant,
+        scale: int,
+        size: int,
+        width: float,
+        start: str,
+        frame_step: int,
     ) -> None:
         super().__init__()
         self.variant, self.scale, self.size, self.width = variant, scale, size, width
-        self.num_frames = parsed.num_frames
+        self.num_frames, self.frame_step = parsed.num_frames, frame_step
         self.radius = parsed.num_frames // 2
-        self.central = FeatureExtractor(scale, size)
-        self.adjacent = FeatureExtractor(scale, size) if self.radius else None
+        self.central = _extractor(parsed, scale, size)
+        self.adjacent = _extractor(parsed, scale, size) if self.radius else None
         self.predictor = WarpPredictor(size // scale) if parsed.warp else None
-        self.reconstruction = Reconstruction(
-            parsed.num_frames * DEPTH, self.radius * DEPTH, width, start
+        self.reconstruction = (
+            LinearRestoration(parsed.num_frames)
+            if parsed.linear
+            else Reconstruction(parsed.num_frames * DEPTH, self.radius * DEPTH, width, start)
         )
 
-    def forward(self, low: Tensor) -> Tensor:
-        """B×T×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape."""
+    def forward(self, low: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """B×T×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape.
+
+        B×A×64×2 `shifts` take the place of those that P would predict.
+        """
+        return self.reconstruction(self.aligned(low, shifts))
+
+    def aligned(self, low: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """What R sees of B×T×3×h×w: B×(T·D)×S×S, the features of all frames in temporal order."""
         check_low(low, self.num_frames, self.size // self.scale)
-        central_B = low[:, self.radius]
-        features_BDSS = self.central(central_B)
+        features_BDSS = self.central(low[:, self.radius])
         if self.adjacent is None:
-            return self.reconstruction(features_BDSS)
-        others_BA = torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
+            return features_BDSS
+        others_BA = self.others(low)
         maps_BADSS = self.adjacent(others_BA.flatten(0, 1)).unflatten(0, others_BA.shape[:2])
-        shifts_BAK2 = None
-        if self.predictor is not None:
-            shifts_BAK2 = self.window_shifts(
-                self.predictor.central_maps(central_B),
-                self.predictor.adjacent_maps(others_BA.flatten(0, 1)).unflatten(
-                    0, others_BA.shape[:2]
-                ),
-            )
-        return self.reconstruction(self.stack(features_BDSS, maps_BADSS, shifts_BAK2))
+        if shifts is None and self.predictor is not None:
+            shifts = self.predicted_shifts(low)
+        return self.stack(features_BDSS, maps_BADSS, shifts)
+
+    def others(self, low: Tensor) -> Tensor:
+        """The adjacent frames B×A×… of a window B×T×…, in temporal order."""
+        return torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
+
+    def predicted_shifts(self, low: Tensor) -> Tensor:
+        """P's shifts B×A×64×2 of a window B×T×3×h×w."""
+        assert self.predictor is not None
+        others_BA = self.others(low)
+        maps = self.predictor.adjacent_maps(others_BA.flatten(0, 1))
+        return self.window_shifts(
+            self.predictor.central_maps(low[:, self.radius]),
+            maps.unflatten(0, others_BA.shape[:2]),
+        )
 
     def window_shifts(self, central_maps: Tensor, adjacent_maps: Tensor) -> Tensor:
         """P's maps of the centre B×20×h×w and the others B×A×20×h×w → shifts B×A×64×2."""
@@ -159,7 +199,12 @@ class Network(nn.Module):
             "scale": str(self.scale),
             "size": str(self.size),
             "width": str(self.width),
+            "frame_step": str(self.frame_step),
         }
+
+
+def _extractor(parsed: Variant, scale: int, size: int) -> nn.Module:
+    return Enlargement(scale) if parsed.linear else FeatureExtractor(scale, size)
 
 
 def check_low(low: Tensor, num_frames: int, side: int) -> None:

@@ -47,6 +47,7 @@ class Restoration(nn.Module):
         super().__init__()
         self.network = network
         self.num_frames = num_frames
+        self.frame_step = int(getattr(network, "frame_step", 1))
         self.augment = augment
         self.rates = {"network.predictor": warp_rate}
         self.weights = {layer: value for layer, value in (weights or {}).items() if value}
@@ -69,7 +70,7 @@ class Restoration(nn.Module):
     def forward(self, batch: Batch) -> Terms:
         """Batch with low B×25×h×w×3 and high B×S×S×3 → loss, pixel, psnr (dB), one term a layer."""
         device = device_of(self.network)
-        window = low_window(batch, self.num_frames, device)
+        window = low_window(batch, self.num_frames, device, self.frame_step)
         truth = to_pixels(batch["high"], device)
         if self.augment and self.training:
             with _exact(device):

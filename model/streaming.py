@@ -2,8 +2,8 @@
 
 What depends on a frame alone (F₀, F_adj, P's branch for each role) is computed once, when the frame
 comes, and serves all windows that hold it. So is P's first layer on the pair of branches, since a
-convolution of joined maps is the sum of one convolution of each. Only the last 2k+1 frames and one
-batch are held. Windows at the ends repeat the first and the last frame. On CPU windows go one by
+convolution of joined maps is the sum of one convolution of each. Only the last 2k·step + 1 frames
+and one batch are held, for frames `step` apart. Windows at the ends repeat the first and the last frame. On CPU windows go one by
 one, which stays in a core's caches, and the large convolutions through model/fast_convolution.py.
 
 Suffixes: N frames, W windows in a batch, A = 2k adjacent frames, h low pixels, S high pixels.
@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from model.fast_convolution import fast_reconstruction, fast_sequence
 from model.network import Bicubic, Network, check_low
+from model.reconstruction import Reconstruction
 from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
 from model.warping import warp
@@ -90,7 +91,7 @@ def _restore_each(
             yield network(frame[None, None])[0]
         return
     parts = _parts(network, bf16)
-    radius = network.radius
+    reach = network.radius * network.frame_step
     held: list[FrameWork] = []
     first, centre, ended = 0, 0, False
     while not ended:
@@ -99,21 +100,21 @@ def _restore_each(
         if chunk:
             held += _once_a_frame(network, parts, torch.stack(chunk))
         known = first + len(held)
-        ready = known if ended else max(centre, known - radius)
+        ready = known if ended else max(centre, known - reach)
         while centre < ready:
             stop = min(centre + min(batch_size, parts.windows), ready)
             # Before the first and after the last frame, these are repeated.
             windows = [
                 [
                     held[min(max(place, 0), known - 1) - first]
-                    for place in range(middle - radius, middle + radius + 1)
+                    for place in range(middle - reach, middle + reach + 1, network.frame_step)
                 ]
                 for middle in range(centre, stop)
             ]
             yield from _once_a_window(network, parts, windows)
             centre = stop
-        # The next window reaches back to centre - radius.
-        spare = max(0, centre - radius - first)
+        # The next window reaches back to centre - reach.
+        spare = max(0, centre - reach - first)
         del held[:spare]
         first += spare
 
@@ -127,11 +128,13 @@ def _parts(network: Network, bf16: bool) -> Parts:
     predictor, trunk = network.predictor, None
     if predictor is not None:
         trunk = nn.Sequential(*list(predictor.trunk)[1:])
-    low_side = network.size // network.scale
+    low_side, last = network.size // network.scale, network.reconstruction
     return Parts(
         first.device,
         fast_sequence(trunk, low_side) if fast and trunk is not None else trunk,
-        fast_reconstruction(network.reconstruction, network.size) if fast else None,
+        fast_reconstruction(last, network.size)
+        if fast and isinstance(last, Reconstruction)
+        else None,
         CPU_WINDOWS if fast else sys.maxsize,
         bf16 and not on_cpu,
     )

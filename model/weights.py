@@ -72,6 +72,7 @@ def load_network(path: str | os.PathLike[str]) -> nn.Module:
         scale=int(metadata["scale"]),
         size=int(metadata["size"]),
         width=float(metadata.get("width", "1")),
+        frame_step=int(metadata.get("frame_step", "1")),
     )
     try:
         network.load_state_dict(state)

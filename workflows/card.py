@@ -54,7 +54,7 @@ def make_card(
         "versions": versions(),
         "source": settings.source or "drawn faces",
         "seed": settings.seed,
-        "clip": settings.clip.model_dump(),
+        "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.model_dump(exclude={"workers"}),
         "degradation": _degradation(settings),
         "frames": sum(outcome["frames"] for outcome in outcomes),

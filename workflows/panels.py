@@ -16,14 +16,16 @@ COLOUR = (255, 220, 0)
 
 
 @torch.no_grad()
-def warp_panel(predictor: WarpPredictor, low: Picture, num_frames: int, rows: int = 4) -> Picture:
+def warp_panel(
+    predictor: WarpPredictor, low: Picture, num_frames: int, frame_step: int = 1, rows: int = 4
+) -> Picture:
     """Where P samples: N×T×h×w×3 low frames → a row a clip: first frame, centre, last frame.
 
     Over the window's first and last frame lie the 8 × 8 control lines of the spline, drawn where
     the warped frame reads its pixels; a still clip shows them straight.
     """
     device = predictor.last.weight.device
-    frames = centre_slice(torch.from_numpy(np.array(low[:rows])), num_frames)
+    frames = centre_slice(torch.from_numpy(np.array(low[:rows])), num_frames, frame_step)
     pixels = to_pixels(frames, device)
     shown = []
     for clip, window in zip(frames.numpy(), pixels, strict=True):

@@ -41,7 +41,7 @@ def preprocess(settings: Settings, run: Run) -> None:
     used = {
         "source": storage.absolute(settings.source) if settings.source else "drawn faces",
         "seed": settings.seed,
-        "clip": settings.clip.model_dump(),
+        "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.model_dump(exclude={"workers", "max_error_share"}),
     }
     if settings.source is None:

@@ -24,7 +24,7 @@ def pretrain(settings: Settings, run: Run) -> None:
     options = settings.pretrain
     used = {
         "pretrain": options.made_from(),
-        "clip": settings.clip.model_dump(),
+        "clip": settings.clip.stored(),
         "seed": settings.seed,
     }
     with run.stage("pretrain", "pretrain", used, ["clips"]) as stage:

@@ -35,7 +35,7 @@ def recogniser(settings: Settings, run: Run) -> None:
     options = settings.recogniser
     used = {
         "recogniser": options.made_from(),
-        "clip": settings.clip.model_dump(),
+        "clip": settings.clip.stored(),
         "seed": settings.seed,
     }
     with run.stage("recogniser", "recogniser", used, ["clips"]) as stage:

@@ -14,6 +14,7 @@ from datasets.reader import ShardReader
 from datasets.verification import pair_similarities, verification_percent
 from model.batches import centre_slice, to_pixels
 from model.metrics import psnr_luma, unit_layers
+from model.network import Bicubic
 from model.perceptual import FaceRecogniser
 
 Clips = Mapping[str, Any]
@@ -43,15 +44,15 @@ def validation_clips(
 
 @torch.no_grad()
 def restore_clips(network: nn.Module, low: NDArray[np.uint8], batch_size: int = 16) -> Tensor:
-    """Stored N×25×h×w×3 uint8 low frames → N×3×S×S restored faces in [0, 1], on the CPU."""
+    """Stored N×T×h×w×3 uint8 low frames → N×3×S×S restored faces in [0, 1], on the CPU."""
     device = next((p.device for p in network.parameters()), CPU)
     training = network.training
     network.eval()
-    num_frames = int(network.num_frames)  # type: ignore[arg-type]
+    window_of = int(network.num_frames), int(network.frame_step)  # type: ignore[arg-type]
     parts = []
     for start in range(0, len(low), batch_size):
         stored = torch.from_numpy(np.array(low[start : start + batch_size]))
-        window = to_pixels(centre_slice(stored, num_frames), device)
+        window = to_pixels(centre_slice(stored, *window_of), device)
         parts.append(network(window).float().clamp(0, 1).cpu())
     network.train(training)
     return torch.cat(parts)
@@ -134,9 +135,8 @@ class Validation:
 
 def enlarged(low: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A low frame h×w×3 at size×size×3: its bare pixels, and bicubic."""
-    square = (size, size)
-    bicubic = cv2.resize(low, square, interpolation=cv2.INTER_CUBIC)
-    return cv2.resize(low, square, interpolation=cv2.INTER_NEAREST), bicubic
+    bicubic = Bicubic(size // len(low), size).enlarge(pictures(low[None]))
+    return cv2.resize(low, (size, size), interpolation=cv2.INTER_NEAREST), to_bytes(bicubic)[0]
 
 
 def to_bytes(images: Tensor) -> NDArray[np.uint8]:

@@ -26,8 +26,8 @@ def warp_overlay(network: Network, low: NDArray[np.uint8]) -> Picture:
     next and the last frame of the network's window with the grid at the places where P reads them;
     below, each frame warped, to be compared with the central one."""
     assert network.predictor is not None
-    radius = network.radius
-    offsets = sorted({-radius, -1, 1, radius})
+    reach, step = network.radius * network.frame_step, network.frame_step
+    offsets = sorted({-reach, -step, step, reach})
     middle = len(low) // 2
     frames = to_pixels(torch.from_numpy(low[[middle + offset for offset in offsets]].copy()),
                        torch.device("cpu"))  # fmt: skip
