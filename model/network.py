@@ -113,8 +113,11 @@ class Network(nn.Module):
             parsed.num_frames * DEPTH, self.radius * DEPTH, width, start
         )
 
-    def forward(self, low: Tensor) -> Tensor:
-        """B×T×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape."""
+    def forward(self, low: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """B×T×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape.
+
+        `shifts`, B×A×64×2 for the other frames in temporal order, stand in for what P predicts.
+        """
         check_low(low, self.num_frames, self.size // self.scale)
         central_B = low[:, self.radius]
         features_BDSS = self.central(central_B)
@@ -122,15 +125,18 @@ class Network(nn.Module):
             return self.reconstruction(features_BDSS)
         others_BA = torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
         maps_BADSS = self.adjacent(others_BA.flatten(0, 1)).unflatten(0, others_BA.shape[:2])
-        shifts_BAK2 = None
-        if self.predictor is not None:
-            shifts_BAK2 = self.window_shifts(
-                self.predictor.central_maps(central_B),
-                self.predictor.adjacent_maps(others_BA.flatten(0, 1)).unflatten(
-                    0, others_BA.shape[:2]
-                ),
-            )
-        return self.reconstruction(self.stack(features_BDSS, maps_BADSS, shifts_BAK2))
+        if shifts is None and self.predictor is not None:
+            shifts = self.predicted_shifts(low)
+        return self.reconstruction(self.stack(features_BDSS, maps_BADSS, shifts))
+
+    def predicted_shifts(self, low: Tensor) -> Tensor:
+        """What P says of a window B×T×3×h×w: shifts B×A×64×2 of the others against the centre."""
+        assert self.predictor is not None
+        others_BA = torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
+        maps = self.predictor.adjacent_maps(others_BA.flatten(0, 1))
+        return self.window_shifts(
+            self.predictor.central_maps(low[:, self.radius]), maps.unflatten(0, others_BA.shape[:2])
+        )
 
     def window_shifts(self, central_maps: Tensor, adjacent_maps: Tensor) -> Tensor:
         """P's maps of the centre B×20×h×w and the others B×A×20×h×w → shifts B×A×64×2."""
