@@ -149,6 +149,13 @@ class TrainSettings(OptimiserSettings):
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     augment: bool = Field(True, description="mirror, play backwards and relight training clips")
+    crop: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="side of the random square on which R learns, in that of the picture, where "
+        "the loss is of pixels alone; none = the whole picture",
+    )
     warp_rate: float = Field(
         0.0,
         ge=0,

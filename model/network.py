@@ -21,6 +21,7 @@ from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
 from model.warping import warp
 
+WHOLE = (slice(None), slice(None))
 VARIANTS = ("bicubic", "f1", "f5", "f25", "f5warp", "f25warp")
 
 
@@ -113,21 +114,24 @@ class Network(nn.Module):
             parsed.num_frames * DEPTH, self.radius * DEPTH, width, start
         )
 
-    def forward(self, low: Tensor, shifts: Tensor | None = None) -> Tensor:
+    def forward(
+        self, low: Tensor, shifts: Tensor | None = None, crop: tuple[slice, slice] = WHOLE
+    ) -> Tensor:
         """B×T×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape.
 
         `shifts`, B×A×64×2 for the other frames in temporal order, stand in for what P predicts.
+        Of a `crop` (rows, columns of high pixels) R sees no more, and makes no more.
         """
         check_low(low, self.num_frames, self.size // self.scale)
         central_B = low[:, self.radius]
         features_BDSS = self.central(central_B)
         if self.adjacent is None:
-            return self.reconstruction(features_BDSS)
+            return self.reconstruction(features_BDSS[:, :, *crop])
         others_BA = torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
         maps_BADSS = self.adjacent(others_BA.flatten(0, 1)).unflatten(0, others_BA.shape[:2])
         if shifts is None and self.predictor is not None:
             shifts = self.predicted_shifts(low)
-        return self.reconstruction(self.stack(features_BDSS, maps_BADSS, shifts))
+        return self.reconstruction(self.stack(features_BDSS, maps_BADSS, shifts, crop))
 
     def predicted_shifts(self, low: Tensor) -> Tensor:
         """What P says of a window B×T×3×h×w: shifts B×A×64×2 of the others against the centre."""
@@ -146,15 +150,25 @@ class Network(nn.Module):
         shifts = self.predictor.shifts(repeated.flatten(0, 1), adjacent_maps.flatten(0, 1))
         return shifts.unflatten(0, (-1, count))
 
-    def stack(self, features: Tensor, maps: Tensor, shifts: Tensor | None) -> Tensor:
+    def stack(
+        self,
+        features: Tensor,
+        maps: Tensor,
+        shifts: Tensor | None,
+        crop: tuple[slice, slice] = WHOLE,
+    ) -> Tensor:
         """Central B×D×S×S and adjacent B×A×D×S×S features → B×(T·D)×S×S in temporal order.
 
-        With B×A×64×2 `shifts` the adjacent maps are warped (M); the central ones never are.
+        With B×A×64×2 `shifts` the adjacent maps are warped (M); the central ones never are. Of a
+        `crop` the stack has no more, though it is read from the whole maps.
         """
+        features = features[:, :, *crop]
         if shifts is not None:
             field = dense_field(shifts.flatten(0, 1), self.size, self.size)
-            aligned = warp(maps.flatten(0, 1), field).to(features.dtype)
+            aligned = warp(maps.flatten(0, 1), field[:, *crop]).to(features.dtype)
             maps = aligned.unflatten(0, maps.shape[:2])
+        else:
+            maps = maps[:, :, :, *crop]
         before, after = maps[:, : self.radius], maps[:, self.radius :]
         return torch.cat((before.flatten(1, 2), features, after.flatten(1, 2)), dim=1)
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from model.augmentation import augment_clips, augment_faces, jitter_frames
 from model.batches import Batch, low_window, pick_frames, to_pixels
 from model.bursts import make_burst
+from model.crops import draw_crop
 from model.curriculum import Curriculum, GivenMotion
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import end_point_error, psnr_luma
@@ -32,6 +33,7 @@ class Restoration(nn.Module):
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
     objective to its device. `input_size` is what it sees (None: its own). With `augment`, clips are
     mirrored, played backwards and relit at random in training (model/augmentation.py).
+    With `crop`, R is trained on a random square of that share of the side (model/crops.py).
     `curriculum` says when the warp predictor learns and whose motion R is given; `at` makes the
     objective ready for a step, and `rates` is the predictor's learning rate in that of the rest.
     """
@@ -44,6 +46,7 @@ class Restoration(nn.Module):
         weights: Mapping[str, float] | None = None,
         input_size: int | None = None,
         augment: bool = False,
+        crop: float | None = None,
         curriculum: Curriculum | None = None,
     ) -> None:
         super().__init__()
@@ -58,6 +61,9 @@ class Restoration(nn.Module):
             raise ValueError(
                 f"weights: {', '.join(self.weights)} need a recogniser; give one or leave them out"
             )
+        if self.weights and crop is not None:
+            raise ValueError("crop: the recogniser of `weights` knows whole faces; leave one out")
+        self.crop = crop
         # In a tuple it is not registered as a submodule.
         frozen = None if recogniser is None else recogniser.requires_grad_(False).eval()
         self._frozen: tuple[FaceRecogniser | None] = (frozen,)
@@ -86,8 +92,14 @@ class Restoration(nn.Module):
             with _exact(device):
                 window, truth, known = augment_clips(window, truth, known)
         shifts, apart = self.motion.given(window, known)
-        restored = self.network(window, shifts=shifts).float()
-        pixel = pixel_loss(restored, truth)
+        if self.crop is not None and self.training:
+            crop = draw_crop(truth.shape[-1], self.crop)
+            restored = crop.inside(self.network(window, shifts=shifts, crop=crop.seen)).float()
+            truth = truth[:, :, *crop.kept]
+            pixel = pixel_loss(restored, truth) / crop.share
+        else:
+            restored = self.network(window, shifts=shifts).float()
+            pixel = pixel_loss(restored, truth)
         loss = pixel
         terms = {"pixel": pixel.detach(), "psnr": psnr_luma(restored.detach(), truth).mean()}
         if apart is not None:

@@ -94,6 +94,12 @@ def check(settings: Settings) -> None:
                 f"train.variants: {variant} needs {parsed.num_frames} frames a clip, "
                 f"clip.num_frames is {settings.clip.num_frames}"
             )
+    options = settings.train
+    if options.crop is not None and (options.use_search or any(options.perceptual.values())):
+        raise SettingsError(
+            "train.crop: the recogniser of eq. (6) knows whole faces; give train.use_search false "
+            "and no λ in train.perceptual, or no crop"
+        )
     _check_start(settings.train.init_from, settings.train.variants)
     initial.check("train.init", settings.train.init)
 
@@ -185,7 +191,7 @@ def _build(
     )
     objective = Restoration(
         network, network.num_frames, judge, perceptual, augment=options.augment,
-        curriculum=curriculum,
+        crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,
     )  # fmt: skip
     columns = ["low", "high"]
     if network.predictor is not None:

@@ -156,3 +156,22 @@ def test_columns_are_those_that_some_step_takes() -> None:
     assert Curriculum(0.0, alignment=1.0).columns() == []
     assert Curriculum(0.5, alignment=1.0).columns() == ["motion"]
     assert Curriculum(0.0, true_motion=0.1).columns() == ["motion"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of torch by torch
+def test_a_compiled_objective_goes_through_the_same_phases() -> None:
+    """Traced (the code is not generated): the same losses, the memory of held shifts beside it."""
+    plan = Curriculum(0.5, true_motion=0.25, warp_after=0.5, alignment=1.0)
+    losses = []
+    for compiled in (False, True):
+        objective = Restoration(network(), 3, curriculum=plan)
+        if compiled:
+            objective.compile(backend="eager")
+        found = []
+        for step in range(1, 5):
+            objective.at(step, 4)
+            found.append(objective(stored())["loss"])
+            assert len(objective.motion.held.kept) == (3 if step < 3 else 0)
+        losses.append(torch.stack(found).detach())
+    assert losses[0][0] != losses[0][1]
+    torch.testing.assert_close(losses[0], losses[1])

@@ -266,7 +266,7 @@ def test_the_predictor_moves_after_its_hold_and_not_before(
     """Held for half of the steps on what is known of a clip, also when cut off in between."""
     options = settings(
         Path(ready.uri), variants=["f3warp"], evaluate_every=1, warp_rate=1.0, warp_after=0.5,
-        true_motion=0.25, alignment=1.0,
+        true_motion=0.25, alignment=1.0, crop=0.5,
     )  # fmt: skip
     start = load_weights(ready.path("pretrain", "weights.safetensors"))[0]
     for after in (None, 1):
@@ -361,3 +361,10 @@ def test_the_variant_to_grow_from_comes_first(tmp_path: Path) -> None:
         check(settings(tmp_path, init_from="f3warp"))
     with pytest.raises(SettingsError, match=r"train.init: .*no such file"):
         check(settings(tmp_path, init=str(tmp_path / "none.safetensors")))
+
+
+@pytest.mark.parametrize("more", [{"use_search": True}, {"perceptual": {"pool3": 1.0}}])
+def test_a_crop_goes_with_the_loss_of_pixels_alone(more: dict[str, Any], tmp_path: Path) -> None:
+    check(settings(tmp_path, crop=0.5))
+    with pytest.raises(SettingsError, match=r"train.crop: .*train.use_search false"):
+        check(settings(tmp_path, crop=0.5, **more))
