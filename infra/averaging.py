@@ -1,7 +1,14 @@
-"""Weights averaged over the steps, a ← decay·a + (1 − decay)·w: less noisy than the last ones."""
+"""Weights averaged over the steps, less noisy than the last ones: at update n = 1, 2, …
+
+    a ← d·a + (1 − d)·w,    d = min(decay, (1 + n) / (10 + n)).
+
+So the average forgets the weights from which training began within its first updates, however long
+its memory is later.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +20,7 @@ class Average:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.parameters = dict(module.named_parameters())
         self.decay = decay
+        self.updates = 0
         self.values = {
             name: value.detach().float().clone() for name, value in self.parameters.items()
         }
@@ -20,14 +28,21 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Move the average towards the weights as they are now."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         now = [value.detach().float() for value in self.parameters.values()]
-        torch._foreach_lerp_(list(self.values.values()), now, 1 - self.decay)
+        torch._foreach_lerp_(list(self.values.values()), now, 1 - decay)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {"updates": self.updates, "values": self.values}
 
     @torch.no_grad()
-    def load(self, values: dict[str, Tensor]) -> None:
-        """Take up the average of a checkpoint."""
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.updates = state["updates"]
         for name, value in self.values.items():
-            value.copy_(values[name])
+            value.copy_(state["values"][name])
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -27,6 +27,7 @@ from infra.updates import (
     judge,
     mean,
     prepared,
+    rates_of,
     set_rate,
     split,
     spoilt_if_not_finite,
@@ -41,6 +42,7 @@ class Engine(Protocol):
     rank: int
     world_size: int
     device: torch.device
+    objective: nn.Module
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """Forward, backward and update; the objective's scalars, and `finite`: it was updated."""
@@ -86,7 +88,7 @@ class TorchEngine:
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update with Adam."""
-        set_rate(self.optimiser, learning_rate)
+        set_rate(self.optimiser, learning_rate, rates_of(self.objective))
         self.optimiser.zero_grad(set_to_none=True)
         parts = []
         for part in split(batch, self.options.accumulate):
@@ -116,7 +118,7 @@ class TorchEngine:
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": self.average.values if self.average is not None else {},
+            "average": self.average.state() if self.average is not None else {},
             "state": state,
         }
         torch.save(content, folder / "engine.pt")
@@ -159,6 +161,7 @@ class DeepSpeedEngine:
             dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False, verbose=False
         )
         self.options = options
+        self.objective = objective
         self.network = objective.get_submodule("network")
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.engine, *_ = deepspeed.initialize(
@@ -171,7 +174,7 @@ class DeepSpeedEngine:
         # Made now that the weights lie where they stay; with ZeRO 3, which would have parted them,
         # the settings refuse ema.
         self.average = Average(self.network, options.ema) if options.ema else None
-        self.factors = [group["factor"] for group in self.engine.optimizer.param_groups]
+        self.modules = [group["module"] for group in self.engine.optimizer.param_groups]
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
         self.device = torch.device(self.engine.device)
@@ -181,7 +184,7 @@ class DeepSpeedEngine:
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update; gradients are averaged over the workers."""
-        set_rate(self.engine.optimizer, learning_rate)
+        set_rate(self.engine.optimizer, learning_rate, rates_of(self.objective))
         parts = []
         for part in split(batch, self.options.accumulate):
             parts.append(self.engine(part))
@@ -208,7 +211,7 @@ class DeepSpeedEngine:
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """This rank's files of a DeepSpeed checkpoint."""
-        average = self.average.values if self.average is not None else {}
+        average = self.average.state() if self.average is not None else {}
         self.engine.save_checkpoint(
             str(folder), tag="engine", client_state={"facestack": state, "average": average}
         )
@@ -225,7 +228,7 @@ class DeepSpeedEngine:
         if found is None:
             raise TrainingError(f"{folder}: holds no DeepSpeed checkpoint that can be read")
         if universal and self.options.zero_stage == 3:
-            separate_groups(self.engine.optimizer, self.factors)
+            separate_groups(self.engine.optimizer, self.modules)
         if self.average is not None:
             self.average.load(client["average"])
         return dict(client["facestack"])

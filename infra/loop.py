@@ -18,7 +18,7 @@ from infra.errors import FaultError, TrainingError
 from infra.generators import load_generators, save_generators
 from infra.plan import Plan, due, judged, learning_rate
 from infra.skipping import Keep, SkippedUpdates
-from infra.updates import on_device
+from infra.updates import on_device, tell
 
 Arrays = Mapping[str, np.ndarray]
 Report = Callable[[dict[str, float], Path | None], None]
@@ -57,6 +57,7 @@ def train(
         batch = on_device(next(stream), engine.device)
         waited += time.perf_counter() - asked
         rate = learning_rate(plan, step)
+        tell(engine.objective, step, plan.steps)
         terms = engine.step(batch, rate)
         skipped.see(step, batch, terms.pop("finite"))
         seconds = time.perf_counter() - began

@@ -21,6 +21,7 @@ class Plan:
     seconds: float | None = None  # of training in all, with what came before a resume
     max_skipped: int = 25  # updates in a row
     score: str = "psnr"  # the validation that says which checkpoint is the best
+    best: bool = False  # the result is the best checkpoint, not the last weights
     patience: int | None = None  # validations without a better one before training stops
 
 

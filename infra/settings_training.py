@@ -32,7 +32,7 @@ class OptimiserSettings(Section):
         None,
         gt=0,
         lt=1,
-        description="decay of averaged weights, the result then; none = off",
+        description="decay of averaged weights, the result then; less at first; none = off",
     )
     clip_gradient: float | None = Field(
         None, gt=0, description="largest norm of the gradient; none = no bound"
@@ -154,12 +154,39 @@ class TrainSettings(OptimiserSettings):
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     augment: bool = Field(True, description="mirror, play backwards and relight training clips")
+    crop: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="side of the random square on which R learns, in that of the picture, where "
+        "the loss is of pixels alone; none = the whole picture",
+    )
     warp_rate: float = Field(
         0.0,
         ge=0,
         le=1,
         description="learning rate of the warp predictor in that of the rest; 0 = it stays as "
         "pretraining left it, 1 = as the paper, which at 5e-4 undid the alignment",
+    )
+    warp_after: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the steps at the start in which the warp predictor is held, where "
+        "warp_rate is above 0; its rate then rises over a tenth of the rest",
+    )
+    true_motion: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the steps at the start in which frames are aligned by the motion "
+        "stored with a clip, where all of it is known, and not by the warp predictor's",
+    )
+    alignment: float = Field(
+        0.0,
+        ge=0,
+        description="weight, while the warp predictor learns, of its squared distance from the "
+        "stored motion [low px²], so that it does not forget to align",
     )
     init_from: str | None = Field(
         None, description="trained variant, such as f1, that the others grow from; none = anew"

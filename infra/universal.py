@@ -34,13 +34,13 @@ def universal_checkpoint(folder: Path) -> Iterator[Path]:
         yield Path(converted)
 
 
-def separate_groups(optimiser: Any, factors: list[float]) -> None:
-    """Give each group of parameters its factor, and its count of steps, back.
+def separate_groups(optimiser: Any, modules: list[str]) -> None:
+    """Give each group of parameters its module's name, and its count of steps, back.
 
     DeepSpeed's loader for ZeRO 3 gives all groups the options of the first, and one tensor that
     counts the steps of all: Adam would count a step once a group.
     """
-    for group, factor in zip(optimiser.param_groups, factors, strict=True):
-        group["factor"] = factor
+    for group, module in zip(optimiser.param_groups, modules, strict=True):
+        group["module"] = module
     for state in optimiser.state.values():
         state["step"] = state["step"].clone()

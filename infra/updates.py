@@ -14,9 +14,14 @@ from infra.settings_training import OptimiserSettings
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
 
+ON_HOST = ("order",)  # keys of clips, looked up in a dictionary; a GPU would be waited for
+
 
 def on_device(arrays: Mapping[str, np.ndarray], device: torch.device) -> Batch:
-    """A batch of arrays as tensors; a GPU fetches it from pinned memory beside its other work."""
+    """A batch of arrays as tensors; a GPU fetches it from pinned memory beside its other work.
+
+    What is in ON_HOST stays.
+    """
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
     if device.type == "cpu":
         return tensors
@@ -24,11 +29,15 @@ def on_device(arrays: Mapping[str, np.ndarray], device: torch.device) -> Batch:
     # step. The memory is this stream's, and not to be given away before the step has used it.
     work, copies = torch.cuda.current_stream(device), _copies(device)
     with torch.cuda.stream(copies):
-        batch = {n: t.pin_memory().to(device, non_blocking=True) for n, t in tensors.items()}
+        batch = {
+            n: t.pin_memory().to(device, non_blocking=True)
+            for n, t in tensors.items()
+            if n not in ON_HOST
+        }
     work.wait_stream(copies)
     for value in batch.values():
         value.record_stream(work)
-    return batch
+    return tensors | batch
 
 
 @lru_cache(maxsize=1)
@@ -55,27 +64,38 @@ def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
 def adam(objective: nn.Module, options: OptimiserSettings) -> torch.optim.Adam:
     """Adam as both engines use it, on the parameters that are trained.
 
-    `objective.rates`, where there is such, maps the names of submodules to their learning rate in
-    that of the rest.
+    Each submodule that `rates_of` names is a group of its own.
     """
-    rates: Mapping[str, float] = getattr(objective, "rates", {})
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
-            named = (rate for module, rate in rates.items() if name.startswith(f"{module}."))
-            groups.setdefault(next(named, 1.0), []).append(parameter)
+            named = (module for module in rates_of(objective) if name.startswith(f"{module}."))
+            groups.setdefault(next(named, ""), []).append(parameter)
     return torch.optim.Adam(
-        [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
+        [{"params": parameters, "module": module} for module, parameters in groups.items()],
         options.learning_rate,
         betas=(0.9, options.beta2),
         fused=True,  # one pass over all parameters, on a CPU too
     )
 
 
-def set_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of an optimiser that `adam` made."""
+def rates_of(objective: nn.Module) -> Mapping[str, float]:
+    """Names of submodules and their present learning rate in that of the rest: `rates`, if any."""
+    return getattr(objective, "rates", {})
+
+
+def tell(objective: nn.Module, step: int, steps: int) -> None:
+    """Say which 1-based step comes, to an objective that changes on the way: one with `at`."""
+    if hasattr(objective, "at"):
+        objective.at(step, steps)  # type: ignore[operator]
+
+
+def set_rate(
+    optimiser: torch.optim.Optimizer, learning_rate: float, rates: Mapping[str, float]
+) -> None:
+    """Set the learning rate of an optimiser that `adam` made for an objective of such `rates`."""
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate * group["factor"]
+        group["lr"] = learning_rate * rates.get(group["module"], 1.0)
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.thin_plate_spline import mirrored as mirrored_shifts
 from model.warping import warp
 
 
@@ -20,9 +21,12 @@ def jitter_frames(frames: Tensor, pixels: float) -> Tensor:
     return warp(frames, _grid(matrix, frames)).to(frames.dtype)
 
 
-def augment_clips(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def augment_clips(
+    low: Tensor, high: Tensor, shifts: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Mirror, play backwards and relight clips, low B×T×3×h×w and high B×3×S×S in [0, 1], alike.
 
+    `shifts`, B×A×64×2 of all frames but the central one against it, go with the clips.
     Each of these commutes with the degradation, so that the low frames are still those of the
     high one. The paper names no augmentation; with few people, more steps otherwise only make
     the fully connected layers of F learn them by heart.
@@ -32,6 +36,9 @@ def augment_clips(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     low = torch.where(_each(mirrored, low), low.flip(-1), low)
     low = torch.where(_each(backwards, low), low.flip(1), low)
     high = torch.where(_each(mirrored, high), high.flip(-1), high)
+    if shifts is not None:
+        shifts = torch.where(_each(mirrored, shifts), mirrored_shifts(shifts), shifts)
+        shifts = torch.where(_each(backwards, shifts), shifts.flip(1), shifts)
     gain = (1 + 0.15 * torch.randn(count, 1)) * (1 + 0.05 * torch.randn(count, 3))
     lift = 0.06 * torch.randn(count, 1)
 
@@ -41,7 +48,7 @@ def augment_clips(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         each_lift = lift.reshape(*shape[:-3], 1, 1, 1).to(images)
         return ((images - 0.5) * each_gain + 0.5 + each_lift).clamp(0, 1)
 
-    return relit(low), relit(high)
+    return relit(low), relit(high), shifts
 
 
 def augment_faces(faces: Tensor, degrade: float) -> Tensor:

@@ -3,10 +3,11 @@
 `f1` is F₀ and R alone (the paper's single-image baseline), `f5` and `f25` stack without P and M,
 `f5warp` and `f25warp` are the full network, `bicubic` is interpolation with no parameters. Beside
 them stands `linear25warp` and the like, ours: P, M and filters in place of F's second stream and R
-(model/linear.py). The steps of the forward pass are methods, because streaming inference does the per-frame ones once a
-frame.
+(model/linear.py). The steps of the forward pass are methods, because streaming inference does the
+per-frame ones once a frame.
 
-Suffixes: B batch, T = 2k+1 frames, A = T-1 others, D = 4 maps each (3 of `linear`), h w low pixels, S high ones.
+Suffixes: B batch, T = 2k+1 frames, A = T-1 others, D = 4 maps each (3 of `linear`),
+h w low pixels, S high ones.
 """
 
 import re
@@ -23,6 +24,7 @@ from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
 from model.warping import warp
 
+WHOLE = (slice(None), slice(None))
 VARIANTS = ("bicubic", "f1", "f5", "f25", "f5warp", "f25warp")
 
 
@@ -139,31 +141,36 @@ class Network(nn.Module):
             else Reconstruction(parsed.num_frames * DEPTH, self.radius * DEPTH, width, start)
         )
 
-    def forward(self, low: Tensor, shifts: Tensor | None = None) -> Tensor:
+    def forward(
+        self, low: Tensor, shifts: Tensor | None = None, crop: tuple[slice, slice] = WHOLE
+    ) -> Tensor:
         """B×T×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape.
 
-        B×A×64×2 `shifts` take the place of those that P would predict.
+        `shifts`, B×A×64×2 for the other frames in temporal order, stand in for what P predicts.
+        Of a `crop` (rows, columns of high pixels) R sees no more, and makes no more.
         """
-        return self.reconstruction(self.aligned(low, shifts))
+        return self.reconstruction(self.aligned(low, shifts, crop))
 
-    def aligned(self, low: Tensor, shifts: Tensor | None = None) -> Tensor:
-        """What R sees of B×T×3×h×w: B×(T·D)×S×S, the features of all frames in temporal order."""
+    def aligned(
+        self, low: Tensor, shifts: Tensor | None = None, crop: tuple[slice, slice] = WHOLE
+    ) -> Tensor:
+        """What R sees: B×(T·D)×S×S, the features of all frames in temporal order."""
         check_low(low, self.num_frames, self.size // self.scale)
         features_BDSS = self.central(low[:, self.radius])
         if self.adjacent is None:
-            return features_BDSS
+            return features_BDSS[:, :, *crop]
         others_BA = self.others(low)
         maps_BADSS = self.adjacent(others_BA.flatten(0, 1)).unflatten(0, others_BA.shape[:2])
         if shifts is None and self.predictor is not None:
             shifts = self.predicted_shifts(low)
-        return self.stack(features_BDSS, maps_BADSS, shifts)
+        return self.stack(features_BDSS, maps_BADSS, shifts, crop)
 
     def others(self, low: Tensor) -> Tensor:
         """The adjacent frames B×A×… of a window B×T×…, in temporal order."""
         return torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
 
     def predicted_shifts(self, low: Tensor) -> Tensor:
-        """P's shifts B×A×64×2 of a window B×T×3×h×w."""
+        """What P says of a window B×T×3×h×w: shifts B×A×64×2 of the others against the centre."""
         assert self.predictor is not None
         others_BA = self.others(low)
         maps = self.predictor.adjacent_maps(others_BA.flatten(0, 1))
@@ -180,15 +187,25 @@ class Network(nn.Module):
         shifts = self.predictor.shifts(repeated.flatten(0, 1), adjacent_maps.flatten(0, 1))
         return shifts.unflatten(0, (-1, count))
 
-    def stack(self, features: Tensor, maps: Tensor, shifts: Tensor | None) -> Tensor:
+    def stack(
+        self,
+        features: Tensor,
+        maps: Tensor,
+        shifts: Tensor | None,
+        crop: tuple[slice, slice] = WHOLE,
+    ) -> Tensor:
         """Central B×D×S×S and adjacent B×A×D×S×S features → B×(T·D)×S×S in temporal order.
 
-        With B×A×64×2 `shifts` the adjacent maps are warped (M); the central ones never are.
+        With B×A×64×2 `shifts` the adjacent maps are warped (M); the central ones never are. Of a
+        `crop` the stack has no more, though it is read from the whole maps.
         """
+        features = features[:, :, *crop]
         if shifts is not None:
             field = dense_field(shifts.flatten(0, 1), self.size, self.size)
-            aligned = warp(maps.flatten(0, 1), field).to(features.dtype)
+            aligned = warp(maps.flatten(0, 1), field[:, *crop]).to(features.dtype)
             maps = aligned.unflatten(0, maps.shape[:2])
+        else:
+            maps = maps[:, :, :, *crop]
         before, after = maps[:, : self.radius], maps[:, self.radius :]
         return torch.cat((before.flatten(1, 2), features, after.flatten(1, 2)), dim=1)
 

@@ -15,6 +15,8 @@ from torch.nn import functional
 from model.augmentation import augment_clips, augment_faces, jitter_frames
 from model.batches import Batch, low_window, pick_frames, to_pixels
 from model.bursts import make_burst
+from model.crops import draw_crop
+from model.curriculum import Curriculum, GivenMotion
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import end_point_error, psnr_luma
 from model.perceptual import FaceRecogniser
@@ -30,8 +32,10 @@ class Restoration(nn.Module):
 
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
     objective to its device. `input_size` is what it sees (None: its own). With `augment`, clips are
-    mirrored, played backwards and relit at random in training (model/augmentation.py). `rates` says
-    that the warp predictor learns at `warp_rate` times the learning rate of the rest.
+    mirrored, played backwards and relit at random in training (model/augmentation.py).
+    With `crop`, R is trained on a random square of that share of the side (model/crops.py).
+    `curriculum` says when the warp predictor learns and whose motion R is given; `at` makes the
+    objective ready for a step, and `rates` is the predictor's learning rate in that of the rest.
     """
 
     def __init__(
@@ -42,23 +46,32 @@ class Restoration(nn.Module):
         weights: Mapping[str, float] | None = None,
         input_size: int | None = None,
         augment: bool = False,
-        warp_rate: float = 1.0,
+        crop: float | None = None,
+        curriculum: Curriculum | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.num_frames = num_frames
         self.frame_step = int(getattr(network, "frame_step", 1))
         self.augment = augment
-        self.rates = {"network.predictor": warp_rate}
+        self.motion = GivenMotion(network, curriculum or Curriculum())
+        self.at(1, 1)
         self.weights = {layer: value for layer, value in (weights or {}).items() if value}
         self.input_size = input_size
         if self.weights and recogniser is None:
             raise ValueError(
                 f"weights: {', '.join(self.weights)} need a recogniser; give one or leave them out"
             )
+        if self.weights and crop is not None:
+            raise ValueError("crop: the recogniser of `weights` knows whole faces; leave one out")
+        self.crop = crop
         # In a tuple it is not registered as a submodule.
         frozen = None if recogniser is None else recogniser.requires_grad_(False).eval()
         self._frozen: tuple[FaceRecogniser | None] = (frozen,)
+
+    def at(self, step: int, steps: int) -> None:
+        """Be ready for 1-based `step` of `steps`."""
+        self.rates = {"network.predictor": self.motion.at(step, steps)}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Restoration":
         """What `.to()` moves or lays out in another way moves the recogniser with it."""
@@ -68,17 +81,31 @@ class Restoration(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> Terms:
-        """Batch with low B×25×h×w×3 and high B×S×S×3 → loss, pixel, psnr (dB), one term a layer."""
+        """Batch with low B×25×h×w×3 and high B×S×S×3 → loss, pixel, psnr (dB), one term a layer.
+
+        `order`, B, and `motion`, B×25×64×2, are looked at where GivenMotion says.
+        """
         device = device_of(self.network)
         window = low_window(batch, self.num_frames, device, self.frame_step)
         truth = to_pixels(batch["high"], device)
+        known = self.motion.known(batch, window)
         if self.augment and self.training:
             with _exact(device):
-                window, truth = augment_clips(window, truth)
-        restored = self.network(window).float()
-        pixel = pixel_loss(restored, truth)
+                window, truth, known = augment_clips(window, truth, known)
+        shifts, apart = self.motion.given(window, known)
+        if self.crop is not None and self.training:
+            crop = draw_crop(truth.shape[-1], self.crop)
+            restored = crop.inside(self.network(window, shifts=shifts, crop=crop.seen)).float()
+            truth = truth[:, :, *crop.kept]
+            pixel = pixel_loss(restored, truth) / crop.share
+        else:
+            restored = self.network(window, shifts=shifts).float()
+            pixel = pixel_loss(restored, truth)
         loss = pixel
         terms = {"pixel": pixel.detach(), "psnr": psnr_luma(restored.detach(), truth).mean()}
+        if apart is not None:
+            loss = loss + self.motion.curriculum.alignment * apart
+            terms["alignment"] = apart.detach()
         recogniser = self._frozen[0]
         if recogniser is not None and self.weights:
             found = perceptual_distances(recogniser, restored, truth, self.weights, self.input_size)

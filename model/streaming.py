@@ -3,8 +3,9 @@
 What depends on a frame alone (F₀, F_adj, P's branch for each role) is computed once, when the frame
 comes, and serves all windows that hold it. So is P's first layer on the pair of branches, since a
 convolution of joined maps is the sum of one convolution of each. Only the last 2k·step + 1 frames
-and one batch are held, for frames `step` apart. Windows at the ends repeat the first and the last frame. On CPU windows go one by
-one, which stays in a core's caches, and the large convolutions through model/fast_convolution.py.
+and one batch are held, for frames `step` apart. Windows at the ends repeat the first and the last
+frame. On CPU windows go one by one, which stays in a core's caches, and the large convolutions
+through model/fast_convolution.py.
 
 Suffixes: N frames, W windows in a batch, A = 2k adjacent frames, h low pixels, S high pixels.
 """

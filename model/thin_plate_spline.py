@@ -87,6 +87,15 @@ def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
     return field.view(-1, height, width, 2)
 
 
+def mirrored(shifts: Tensor) -> Tensor:
+    """The shifts …×64×2 of two images that are both mirrored left to right.
+
+    The columns of control points change places, and x its sign.
+    """
+    grid = shifts.unflatten(-2, (GRID, GRID)).flip(-2)
+    return (grid * grid.new_tensor([-1.0, 1.0])).flatten(-3, -2)
+
+
 @torch.compiler.assume_constant_result
 def _constants(
     height: int, width: int, dtype: torch.dtype, device: torch.device

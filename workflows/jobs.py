@@ -165,12 +165,19 @@ def mark_of(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
     )
 
 
-def take_best(checkpoints: Checkpoints, engine: Engine, step: int | None) -> None:
-    """Go back to the checkpoint of a step: where training stops early, its end is not the best."""
-    if step is not None:
-        with checkpoints.files(checkpoints.at(step)) as folder:
-            assert folder is not None
-            engine.load(folder)
+def take_best(checkpoints: Checkpoints, engine: Engine, step: int | None) -> dict[str, float]:
+    """Go back to the checkpoint of a step, if there is one; returns its `best_step` and validation.
+
+    The last weights are seldom the best: a training overfits, or is stopped for having done so.
+    """
+    if step is None:
+        return {}
+    mark = checkpoints.at(step)
+    with checkpoints.files(mark) as folder:
+        assert folder is not None
+        engine.load(folder)
+    found = {name: v for name, v in mark.scalars.items() if name.startswith("validation_")}
+    return {"best_step": step, **found}
 
 
 def write_weights(work: Work, job: Job, engine: Engine) -> None:

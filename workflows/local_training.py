@@ -22,7 +22,10 @@ from workflows.jobs import (
 
 
 def fit(work: Work) -> dict[str, float]:
-    """Train here; returns the last scalars. The same folder goes on from its last checkpoint."""
+    """Train here; the same folder goes on from its last checkpoint.
+
+    Returns the last scalars; the validation is that of the weights that were written.
+    """
     job = open_job(work)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     engine = TorchEngine(job.objective, work.options, device)
@@ -47,8 +50,8 @@ def fit(work: Work) -> dict[str, float]:
             train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
     finally:
         checkpoints.wait()
-    if work.plan.patience is not None:
-        take_best(checkpoints, engine, checkpoints.best())
+    if work.plan.best:
+        last = last | take_best(checkpoints, engine, checkpoints.best())
     write_weights(work, job, engine)
     watch.close()
     return last

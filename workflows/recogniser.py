@@ -82,7 +82,8 @@ def _train(settings: Settings, run: Run, stage: Stage) -> None:
     options = settings.recogniser
     plan = plan_of(options, clips.rows(shards), stage.fingerprint, options.evaluate_every)
     # The area under the ROC curve goes by all pairs; the equal error rate of a few hundred jumps.
-    plan = replace(plan, score="auc", patience=options.patience)
+    patience = options.patience
+    plan = replace(plan, score="auc", patience=patience, best=patience is not None)
     work = Work(
         name="recogniser",
         folder=stage.uri,

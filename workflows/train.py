@@ -1,6 +1,7 @@
 """Stage train: the restoration variants with the loss of eq. (6)."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from infra.plan import Plan
 from infra.runs import Run, Stage
 from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
+from model.curriculum import Curriculum
 from model.network import Network, build, parse_variant
 from model.objectives import Restoration
 from model.weights import grow_from, load_weights, start_from
@@ -92,6 +94,12 @@ def check(settings: Settings) -> None:
                 f"train.variants: {variant} needs {parsed.num_frames} frames a clip, "
                 f"clip.num_frames is {settings.clip.num_frames}"
             )
+    options = settings.train
+    if options.crop is not None and (options.use_search or any(options.perceptual.values())):
+        raise SettingsError(
+            "train.crop: the recogniser of eq. (6) knows whole faces; give train.use_search false "
+            "and no λ in train.perceptual, or no crop"
+        )
     _check_start(settings.train.init_from, settings.train.variants)
     initial.check("train.init", settings.train.init)
 
@@ -125,12 +133,14 @@ def _train_one(
     options = settings.train
     shards = clips.shards(run, "train")
     plan = plan_of(options, clips.rows(shards), stage.fingerprint, options.evaluate_every)
+    plan = replace(plan, best=True)
     todo = work(
         settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan,
         shorter=_shorter(settings, variant),
     )  # fmt: skip
     last = fit(settings, todo)
-    stage.counts |= ended(todo, last, ("validation_psnr", "validation_verification"))
+    named = ("best_step", "validation_psnr", "validation_verification")
+    stage.counts |= ended(todo, last, named)
 
 
 def work(
@@ -175,10 +185,19 @@ def _build(
     validation = Validation(
         clips.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
     )
+    options = settings.train
+    curriculum = Curriculum(
+        options.warp_rate, options.true_motion, options.warp_after, options.alignment
+    )
     objective = Restoration(
-        network, network.num_frames, judge, perceptual, augment=settings.train.augment,
-        warp_rate=settings.train.warp_rate,
+        network, network.num_frames, judge, perceptual, augment=options.augment,
+        crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,
     )  # fmt: skip
+    columns = ["low", "high"]
+    if network.predictor is not None:
+        columns += curriculum.columns()
+        # With ZeRO 3 all workers must run P, or none; each has seen other clips.
+        columns += [] if options.zero_stage == 3 else ["order"]
     panels: dict[str, Panel] = {}
     if validation.clips is not None:
         panels["faces"] = partial(validation.panel, network)
@@ -187,7 +206,7 @@ def _build(
             panels["warp"] = partial(warp_panel, network.predictor, low, frames)
     return Job(
         objective=objective,
-        columns=["low", "high"],
+        columns=columns,
         metadata=network.description(),
         evaluate=partial(validation.score, network),
         panels=panels,

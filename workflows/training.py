@@ -33,8 +33,9 @@ from workflows.jobs import (
 
 
 def fit(work: Work) -> dict[str, float]:
-    """Train on Ray; returns the last scalars. The same folder goes on from its last checkpoint.
+    """Train on Ray; the same folder goes on from its last checkpoint.
 
+    Returns the last scalars; the validation is that of the weights that were written.
     A lost worker is replaced `max_failures` times. Raises what a worker raised, and FaultError
     where workers are lost more often.
     """
@@ -142,10 +143,10 @@ def _worker(work: Work) -> dict[str, float]:
             train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
     finally:
         checkpoints.wait()
-    if work.plan.patience is not None:
+    if work.plan.best:
         barrier()  # the files of all workers are there
         best = broadcast_from_rank_zero(checkpoints.best() if rank == 0 else None)
-        take_best(checkpoints, engine, best)
+        last = last | take_best(checkpoints, engine, best)
     write_weights(work, job, engine)
     if watch is not None:
         watch.close()

@@ -7,7 +7,8 @@
                and -2.6 before the sigmoid, the line that is nearest to its inverse.
 `kaiming`      He's random start, grey noise.
 
-The sigmoid's inverse, log(x / (1 - x)), is not a layer's to give. A line through rectified units is:
+The sigmoid's inverse, log(x / (1 - x)), is not a layer's to give. Rectified units give a
+broken line:
 
     logit(x) ≈ a + Σ_j b_j · max(0, x - t_j),      t = KNOTS, five a colour,
 

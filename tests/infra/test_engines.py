@@ -77,13 +77,33 @@ def test_the_gradient_is_clipped_to_its_norm() -> None:
     torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
 
 
-def test_averaged_weights_are_the_result_and_come_back_from_a_checkpoint(tmp_path: Path) -> None:
-    """a ← 0.5·a + 0.5·w after each step, a₀ the weights before the first."""
-    engine = TorchEngine(Fit(), options(ema=0.5))
-    expected = engine.network[0].weight.detach().clone()
+def test_a_short_trainings_average_is_not_mostly_its_start() -> None:
+    """After five updates a decay of 0.999 would leave 99.5 % of it; the rise leaves 2/11 · 3/12 ·
+    4/13 · 5/14 · 6/15 of it. The count goes on in a checkpoint."""
+    engine = TorchEngine(Fit(), options(ema=0.999))
+    assert engine.average is not None
+    for value in engine.average.values.values():
+        value.fill_(1e6)
     for step in range(3):
+        engine.step(batch(step), 0.0)
+    other = TorchEngine(Fit(), options(ema=0.999))
+    assert other.average is not None
+    other.average.load(engine.average.state())
+    for step in range(2):
+        other.step(batch(step), 0.0)
+    share = 2 / 11 * 3 / 12 * 4 / 13 * 5 / 14 * 6 / 15
+    found = other.network_state()["0.weight"]
+    torch.testing.assert_close(found, torch.full_like(found, 1e6 * share), rtol=1e-5, atol=1.0)
+
+
+def test_averaged_weights_are_the_result_and_come_back_from_a_checkpoint(tmp_path: Path) -> None:
+    """a ← d·a + (1 − d)·w after step n, d = min(decay, (1 + n) / (10 + n)), a₀ the weights before
+    the first: 2/11, 3/12 and then 0.3."""
+    engine = TorchEngine(Fit(), options(ema=0.3))
+    expected = engine.network[0].weight.detach().clone()
+    for step, decay in enumerate((2 / 11, 3 / 12, 0.3)):
         engine.step(batch(step), 0.01)
-        expected = 0.5 * expected + 0.5 * engine.network[0].weight.detach()
+        expected = decay * expected + (1 - decay) * engine.network[0].weight.detach()
     torch.testing.assert_close(engine.network_state()["0.weight"], expected)
     own = engine.network[0].weight.detach().clone()
     with engine.result():
@@ -91,12 +111,23 @@ def test_averaged_weights_are_the_result_and_come_back_from_a_checkpoint(tmp_pat
     assert torch.equal(engine.network[0].weight, own)
 
     engine.save(tmp_path, {"step": 3})
-    other = TorchEngine(Fit(), options(ema=0.5))
+    other = TorchEngine(Fit(), options(ema=0.3))
     assert other.load(tmp_path) == {"step": 3}
     assert torch.equal(other.network_state()["0.weight"], engine.network_state()["0.weight"])
     engine.step(batch(3), 0.01)
     other.step(batch(3), 0.01)
     assert torch.equal(other.network_state()["0.weight"], engine.network_state()["0.weight"])
+
+
+def test_rates_are_looked_up_at_each_step() -> None:
+    """At 0 a module is not moved, momentum or not; the rest is."""
+    engine, _ = trained(2)
+    assert isinstance(engine.objective, Fit)
+    engine.objective.rates = {"network.2": 0.0}
+    before = [layer.weight.detach().clone() for layer in (engine.network[0], engine.network[2])]
+    engine.step(batch(2), 0.01)
+    assert not torch.equal(engine.network[0].weight, before[0])
+    assert torch.equal(engine.network[2].weight, before[1])
 
 
 @pytest.mark.parametrize(

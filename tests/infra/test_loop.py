@@ -101,6 +101,22 @@ def test_the_generator_of_a_gpu_comes_back_too(
     assert state["now"].tolist() == [1, 2, 3]
 
 
+def test_an_objective_is_told_each_step_after_a_resume_too(tmp_path: Path) -> None:
+    class Told(Squares):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[tuple[int, int]] = []
+
+        def at(self, step: int, steps: int) -> None:
+            self.told.append((step, steps))
+
+    run(PLAN, keep=tmp_path)
+    for resume, first in ((None, 1), (tmp_path / "4", 5)):
+        objective = Told()
+        train(TorchEngine(objective), batches, lambda *_: None, PLAN, resume)
+        assert objective.told == [(step, 8) for step in range(first, 9)]
+
+
 def test_two_runs_give_the_same_losses() -> None:
     assert [row["loss"] for row in run(PLAN)[0]] == [row["loss"] for row in run(PLAN)[0]]
 

@@ -21,6 +21,7 @@ from datasets.clips import Clip
 from datasets.shards import write_clips
 from infra.loop import Plan
 from infra.settings_training import OptimiserSettings
+from model.curriculum import Curriculum
 from model.network import Network, build
 from model.objectives import Restoration
 from workflows.jobs import Job, Work
@@ -83,7 +84,8 @@ class Faulty(Restoration):
 def _build(fault: Fault | None) -> Job:
     network = build("f5warp", scale=4, size=16, width=0.125)
     assert isinstance(network, Network)
-    objective = Faulty(network, network.num_frames, warp_rate=0.5)  # two groups of parameters
+    curriculum = Curriculum(warp_rate=0.5)  # two groups of parameters
+    objective = Faulty(network, network.num_frames, curriculum=curriculum)
     objective.fault = fault
     scores = iter([30.0, 20.0, 20.0])  # the first validation is the best
     return Job(

@@ -11,8 +11,12 @@ import pytest
 import torch
 
 from infra.engines import DeepSpeedEngine, Engine, TorchEngine
+from infra.updates import tell
+from model.curriculum import Curriculum
+from model.objectives import Restoration
 from tests.conftest import ROOT
 from tests.infra.test_engines import Fit, batch, options
+from tests.model.test_curriculum import network, stored
 
 PLAIN = [{"zero_stage": stage} for stage in range(4)]
 CASES = [
@@ -101,6 +105,27 @@ def go_on_as_one(stage: int, folder: str) -> None:
     say(found)
 
 
+def hold_the_predictor() -> None:
+    """Say by how much P moved in each of four steps, in two of which it is held; the last layer
+    of a network that is not held, too."""
+    for stage in range(4):
+        net = network()
+        objective = Restoration(net, 3, curriculum=Curriculum(0.5, warp_after=0.5))
+        engine = DeepSpeedEngine(objective, options(zero_stage=stage))
+        given = stored(8)
+        if stage == 3:
+            del given["order"]  # as the stage train does
+        moved = []
+        for step in range(1, 5):
+            tell(objective, step, 4)
+            before = engine.network_state()
+            engine.step(given, 0.001)
+            after = engine.network_state()
+            apart = {name: float((after[name] - before[name]).abs().max()) for name in after}
+            moved.append([apart["predictor.last.weight"], apart["reconstruction.layers.7.weight"]])
+        say([stage, moved])
+
+
 def start(
     call: str, rank: int = 0, world_size: int = 1, store: str = ""
 ) -> "subprocess.Popen[str]":
@@ -132,6 +157,15 @@ def test_deepspeed_updates_as_plain_pytorch_does() -> None:
     for case, worst, apart, updated, same in rows:
         assert worst < 1e-6 and apart < 1e-6, case
         assert updated == same == [step != POISONED for step in range(STEPS)], case
+
+
+def test_a_held_predictor_is_not_moved_however_deepspeed_divides_it() -> None:
+    rows = said(start("hold_the_predictor()"))
+    assert [stage for stage, _ in rows] == [0, 1, 2, 3]
+    for stage, moved in rows:
+        held, rest = zip(*moved, strict=True)
+        assert held[:2] == (0, 0) and min(held[2:]) > 0, stage
+        assert min(rest) > 0, stage
 
 
 def test_the_average_starts_from_the_weights_that_are_trained() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -94,6 +95,22 @@ def test_last_and_best_are_kept_and_say_what_they_are(straight: Path, shards: li
     assert sorted(p.name for p in (straight / "checkpoints").glob("step-*")) == [
         "step-00000004", "step-00000008",
     ]  # fmt: skip
+
+
+def test_the_best_validated_weights_are_the_result_where_the_plan_says_so(
+    straight: Path, shards: list[str], tmp_path: Path
+) -> None:
+    """Of a training that has nothing left to do but that."""
+    shutil.copytree(straight, tmp_path / "run")
+    todo = work(tmp_path / "run", shards)
+    last = fit(replace(todo, plan=replace(todo.plan, best=True)))
+    assert (last["step"], last["best_step"], last["validation_psnr"]) == (STEPS, 4, 30.0)
+    found = safetensors.torch.load_file(tmp_path / "run/weights.safetensors")
+    saved = straight / "checkpoints/step-00000004/engine/mp_rank_00_model_states.pt"
+    module = torch.load(saved, weights_only=False)["module"]
+    assert all(torch.equal(value, module[f"network.{name}"]) for name, value in found.items())
+    ended = safetensors.torch.load_file(straight / "weights.safetensors")
+    assert any(not torch.equal(value, ended[name]) for name, value in found.items())
 
 
 def test_worker_killed_more_often_than_allowed_and_gone_on_with(

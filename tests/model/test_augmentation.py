@@ -43,7 +43,7 @@ def test_changed_clips_are_still_degraded_from_their_high_frame() -> None:
     torch.manual_seed(2)
     sharp = 0.4 + 0.2 * torch.rand(32, 3, 3, 32, 32)  # B×T×3×S×S, away from the clamp
     low = avg_pool2d(sharp.flatten(0, 1), 4).unflatten(0, (32, 3))
-    changed, high = augment_clips(low, sharp[:, 1])
+    changed, high, _ = augment_clips(low, sharp[:, 1])
     torch.testing.assert_close(changed[:, 1], avg_pool2d(high, 4))
     assert (changed - low).abs().mean() > 0.01
 
@@ -53,7 +53,7 @@ def test_clips_are_played_backwards_and_mirrored_at_times() -> None:
     torch.manual_seed(3)
     levels = torch.tensor([0.4, 0.5, 0.6]).reshape(1, 3, 1, 1, 1)
     low = (levels + torch.linspace(-0.02, 0.02, 8)).expand(64, 3, 3, 8, 8)
-    changed, high = augment_clips(low, low[:, 1])
+    changed, high, _ = augment_clips(low, low[:, 1])
     backwards = changed[:, 0].mean((1, 2, 3)) > changed[:, 2].mean((1, 2, 3))
     mirrored = high[..., 0].mean((1, 2)) > high[..., -1].mean((1, 2))
     assert 16 < backwards.sum() < 48 and 16 < mirrored.sum() < 48

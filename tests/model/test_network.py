@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from model.augmentation import augment_clips
 from model.losses import pixel_loss
 from model.metrics import psnr_luma
 from model.network import VARIANTS, Network, Variant, build, parse_variant
@@ -86,6 +87,43 @@ def test_warp_moves_the_adjacent_frames_only() -> None:
     stack = seen[0].unflatten(1, (5, 4))
     assert torch.equal(stack[:, 2], network.central(low[:, 2]))
     assert not torch.allclose(stack[:, 1], network.adjacent(low[:, 1]), atol=1e-2)
+
+
+def test_given_shifts_stand_in_for_the_predictors() -> None:
+    torch.manual_seed(0)
+    network, low = small("f5warp", start="kaiming"), torch.rand(2, 5, 3, 8, 8)
+    assert network.predictor is not None
+    nn.init.normal_(network.predictor.last.weight, std=0.05)
+    own = network.predicted_shifts(low)
+    assert torch.equal(network(low, own), network(low))
+    network.predictor = None  # is not asked
+    assert not torch.equal(network(low, 2 * own), network(low, own))
+
+
+def test_an_augmented_clips_shifts_align_it_as_before() -> None:
+    """Mirrored, or played backwards, the aligned maps are those of the clip, mirrored or in
+    reverse: F's start, which only enlarges, commutes with both."""
+    torch.manual_seed(0)
+    network, low = small("f5warp"), torch.rand(32, 5, 3, 8, 8)
+    assert network.adjacent is not None
+    shifts = 0.1 * torch.randn(32, 4, 64, 2)
+
+    def aligned(low: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+        others = torch.cat((low[:, :2], low[:, 3:]), dim=1)
+        assert network.adjacent is not None
+        maps = network.adjacent.enlarge(others.flatten(0, 1)).unflatten(0, (32, 4))
+        return network.stack(network.central.enlarge(low[:, 2]), maps, shifts)
+
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn", lambda *shape: torch.zeros(shape))  # no other light
+        changed, _, moved = augment_clips(low, low[:, 2], shifts)
+        assert moved is not None
+        before, after = aligned(low, shifts), aligned(changed, moved)
+    before = before.unflatten(1, (5, 3))
+    kinds = [before, before.flip(-1), before.flip(1), before.flip(1).flip(-1)]
+    nearest = torch.stack([(kind.flatten(1, 2) - after).abs().amax((1, 2, 3)) for kind in kinds])
+    assert nearest.amin(0).max() < 1e-4
+    assert set(nearest.argmin(0).tolist()) == {0, 1, 2, 3}
 
 
 def test_identity_warp_equals_no_warp() -> None:

@@ -5,7 +5,13 @@ import pytest
 import torch
 from scipy.interpolate import RBFInterpolator
 
-from model.thin_plate_spline import control_points, dense_field, displacement_at, pixel_centres
+from model.thin_plate_spline import (
+    control_points,
+    dense_field,
+    displacement_at,
+    mirrored,
+    pixel_centres,
+)
 
 
 def identity(height: int, width: int) -> torch.Tensor:
@@ -53,6 +59,16 @@ def test_control_points_run_row_by_row_from_the_top_left() -> None:
     assert points[7].tolist() == [1, -1]
     assert points[56].tolist() == [-1, 1]
     assert points[1, 0] > points[0, 0] and points[1, 1] == points[0, 1]
+
+
+def test_mirrored_shifts_give_the_mirrored_field() -> None:
+    """x(p') = -x(p) and y(p') = y(p) at p' = (-p_x, p_y); twice is as before."""
+    shifts = 0.2 * torch.randn(3, 64, 2, dtype=torch.float64)
+    field = dense_field(shifts, 12, 10)
+    expected = field.flip(2) * torch.tensor([-1.0, 1.0])
+    torch.testing.assert_close(dense_field(mirrored(shifts), 12, 10), expected)
+    assert torch.equal(mirrored(mirrored(shifts)), shifts)
+    assert mirrored(shifts[0, None, None]).shape == (1, 1, 64, 2)
 
 
 def test_gradient_in_float64() -> None:

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from model.network import build
 from model.weights import load_network, load_weights
 from tests.datasets.test_shards import clip
 from workflows import jobs
+from workflows.scoring import Validation
 from workflows.train import check, train
 
 # Whole stages, one of them in a process of its own: not Ray, yet too long for a unit test.
@@ -137,19 +140,20 @@ def test_cut_off_and_resumed_equals_uninterrupted(
         assert torch.equal(value, straight[name])
 
 
-def cut_off(options: Settings, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train up to the first checkpoint."""
+def cut_off(options: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, after: int = 1) -> None:
+    """Train up to the first, or a later, checkpoint."""
 
     def crash_after(self: Checkpoints, folder: Path, mark: Mark) -> None:
         save(self, folder, mark)
         self.wait()
-        raise KeyboardInterrupt
+        if mark.step >= after:
+            raise KeyboardInterrupt
 
     save = Checkpoints.save
-    monkeypatch.setattr(Checkpoints, "save", crash_after)
-    with pytest.raises(KeyboardInterrupt):
-        train(options, run)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", crash_after)
+        with pytest.raises(KeyboardInterrupt):
+            train(options, run)
 
 
 def test_goes_on_with_other_variants_and_more_validation(
@@ -191,18 +195,93 @@ def test_time_runs_out_and_the_record_says_so(ready: Run) -> None:
     assert load_network(ready.path("train/f1/weights.safetensors"))
 
 
-def test_averaged_weights_are_validated_and_written(ready: Run) -> None:
-    """With a decay near 1 the result is the start, whose validation is the same at every step."""
-    options = settings(
-        Path(ready.uri), variants=["f1"], ema=1 - 1e-9, learning_rate=0.01, evaluate_every=1
-    )
-    train(options, ready)
-    scores = [row["validation_psnr"] for row in history(ready, "train/f1")]
-    assert scores == pytest.approx([scores[0]] * 4, abs=1e-4)
+State = dict[str, torch.Tensor]
+
+
+def validated(scores: Iterable[float], monkeypatch: pytest.MonkeyPatch) -> list[State]:
+    """Validations give these scores; returns where the weights at each are put."""
+    seen: list[State] = []
+    given = iter(scores)
+
+    def score(_: Validation, network: torch.nn.Module) -> dict[str, float]:
+        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        return {"psnr": next(given)}
+
+    monkeypatch.setattr(Validation, "score", score)
+    return seen
+
+
+def test_averaged_weights_are_validated_and_written(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """a ← d·a + (1 − d)·w, d = (1 + n) / (10 + n), of the weights w of a training without it."""
+    more: dict[str, Any] = {"variants": ["f1"], "evaluate_every": 1}
+    own = validated(repeat(20.0), monkeypatch)
+    train(settings(Path(ready.uri), **more), ready)
+    averaged = validated(repeat(20.0), monkeypatch)
+    again = Run(ready.uri, frozenset(["train"]))
+    train(settings(Path(ready.uri), **more, ema=1 - 1e-9), again)
     torch.manual_seed(3)
-    torch.testing.assert_close(
-        state(ready, "f1"), dict(build("f1", 4, 32, 0.125).state_dict()), atol=1e-6, rtol=0
-    )
+    expected: State = dict(build("f1", 4, 32, 0.125).state_dict())
+    for n, (weights, found) in enumerate(zip(own, averaged, strict=True), 1):
+        decay = (1 + n) / (10 + n)
+        expected = {k: decay * v + (1 - decay) * weights[k] for k, v in expected.items()}
+        torch.testing.assert_close(found, expected)
+    assert n == 4
+    torch.testing.assert_close(state(ready, "f1"), expected)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_the_best_validated_weights_are_written(
+    cut: bool, ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a validation that gets worse, cut off after the checkpoint of the best or not."""
+    options = settings(Path(ready.uri), variants=["f3warp"], evaluate_every=1, ema=0.9)
+    scores = iter([20.0, 30.0, 25.0, 10.0])
+    seen = validated(scores, monkeypatch)
+    if cut:
+        cut_off(options, ready, monkeypatch, after=2)
+        assert len(seen) == 2
+    train(options, ready)
+    assert len(seen) == 4
+    counts = ready.record("train/f3warp").counts
+    assert (counts["step"], counts["best_step"], counts["validation_psnr"]) == (4, 2, 30.0)
+    assert ready.record("train").counts["validation_psnr"] == {"f3warp": 30.0}
+    torch.testing.assert_close(state(ready, "f3warp"), seen[1], rtol=0, atol=0)
+    assert any(not torch.equal(value, seen[3][name]) for name, value in seen[1].items())
+
+
+def test_without_validation_clips_the_last_weights_are_written(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Validation, "score", lambda *_: {})
+    train(settings(Path(ready.uri), variants=["f1"], evaluate_every=1), ready)
+    counts = ready.record("train/f1").counts
+    assert counts["step"] == 4 and "best_step" not in counts and "validation_psnr" not in counts
+
+
+def test_the_predictor_moves_after_its_hold_and_not_before(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held for half of the steps on what is known of a clip, also when cut off in between."""
+    options = settings(
+        Path(ready.uri), variants=["f3warp"], evaluate_every=1, warp_rate=1.0, warp_after=0.5,
+        true_motion=0.25, alignment=1.0, crop=0.5,
+    )  # fmt: skip
+    start = load_weights(ready.path("pretrain", "weights.safetensors"))[0]
+    for after in (None, 1):
+        seen = validated([1.0, 2.0, 3.0, 4.0], monkeypatch)
+        again = Run(ready.uri, frozenset(["train"]))
+        if after is not None:
+            cut_off(options, again, monkeypatch, after)
+            again = ready
+        train(options, again)
+        moved = [
+            any(not torch.equal(weights[f"predictor.{name}"], start[name]) for name in start)
+            for weights in seen
+        ]
+        assert moved == [False, False, True, True]
+        assert "alignment" in history(ready, "train/f3warp")[-1]
 
 
 def test_a_larger_variant_grows_from_a_smaller_one(
@@ -282,3 +361,10 @@ def test_the_variant_to_grow_from_comes_first(tmp_path: Path) -> None:
         check(settings(tmp_path, init_from="f3warp"))
     with pytest.raises(SettingsError, match=r"train.init: .*no such file"):
         check(settings(tmp_path, init=str(tmp_path / "none.safetensors")))
+
+
+@pytest.mark.parametrize("more", [{"use_search": True}, {"perceptual": {"pool3": 1.0}}])
+def test_a_crop_goes_with_the_loss_of_pixels_alone(more: dict[str, Any], tmp_path: Path) -> None:
+    check(settings(tmp_path, crop=0.5))
+    with pytest.raises(SettingsError, match=r"train.crop: .*train.use_search false"):
+        check(settings(tmp_path, crop=0.5, **more))
