@@ -92,7 +92,7 @@ class GivenMotion:
         held = None if self.learns else self.held.of(self.network, low, batch.get("order"))
         if not (self.gives_truth or (self.learns and self.curriculum.alignment)):
             return held
-        motion = stored_motion(batch, low.shape[1], low.device)
+        motion = stored_motion(batch, low.shape[1], low.device, self.network.frame_step)
         return motion if held is None else true_where_known(motion, held)
 
     def given(self, low: Tensor, known: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
@@ -109,9 +109,13 @@ class GivenMotion:
         return shifts, alignment_error(predicted, known, low.shape[-1])
 
 
-def stored_motion(batch: Batch, num_frames: int, device: torch.device) -> Tensor:
+def stored_motion(
+    batch: Batch, num_frames: int, device: torch.device, frame_step: int = 1
+) -> Tensor:
     """The batch's `motion` of the window's others, B×A×64×2 float32; NaN where it is not known."""
-    motion = centre_slice(batch["motion"], num_frames).to(device, non_blocking=True).float()
+    motion = (
+        centre_slice(batch["motion"], num_frames, frame_step).to(device, non_blocking=True).float()
+    )
     radius = num_frames // 2
     return torch.cat((motion[:, :radius], motion[:, radius + 1 :]), dim=1)
 

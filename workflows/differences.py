@@ -34,13 +34,13 @@ def differences(measured: Measured, rows: list[str], seed: int) -> list[Row]:
 
 
 def pairs_of(rows: list[str]) -> list[tuple[str, str]]:
-    """What is compared: every method with bicubic and with the first trained one, and a variant
-    that warps with the one that does not."""
+    """What is compared: every method with bicubic, with the linear restoration and with the first
+    trained one, and a variant that warps with the one that does not."""
     methods = [row for row in rows if row not in BASELINES]
     pairs = []
     for method in methods:
         unwarped = re.sub(r"^(f\d+)warp$", r"\1", method)
-        others = dict.fromkeys(("bicubic", methods[0], unwarped))
+        others = dict.fromkeys(("bicubic", "linear", methods[0], unwarped))
         pairs += [(method, other) for other in others if other != method and other in rows]
     return pairs
 

@@ -20,6 +20,7 @@ from datasets.split import SPLITS
 from infra import storage
 from infra.errors import FacestackError, RunError
 from workflows.card import CARD, unbalanced
+from workflows.scoring import enlarged
 
 COLUMNS = ("clip_id", "identity", "low", "high", "sharpness", "degradation")
 WORST = 10  # reasons and sources printed
@@ -180,7 +181,7 @@ def _cells(clip: Sample) -> list[NDArray[np.uint8]]:
     low, high = clip["low"], clip["high"]
     shown = np.linspace(0, len(low) - 1, LOW_FRAMES).round().astype(int)
     cells = [cv2.resize(low[i], (CELL, CELL), interpolation=cv2.INTER_NEAREST) for i in shown]
-    large = cv2.resize(low[len(low) // 2], high.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    large = enlarged(low[len(low) // 2], high.shape[0])[1]
     return cells + [
         cv2.resize(i, (CELL, CELL), interpolation=cv2.INTER_AREA) for i in (large, high)
     ]

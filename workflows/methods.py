@@ -1,4 +1,4 @@
-"""The rows of every table: the truth, the low frame, bicubic, trained variants, other methods."""
+"""The rows of every table: truth, low frame, bicubic, linear, trained variants, other methods."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +17,7 @@ from infra.settings import Settings
 from model.batches import to_pixels
 from model.network import Bicubic
 from model.weights import load_network
+from workflows import linear_start
 from workflows.exchange import FrameError, read_restored
 from workflows.scoring import pictures, restore_clips, shifted
 
@@ -24,7 +25,7 @@ Arrays = dict[str, NDArray[Any]]
 # Clips B as stored, and B offsets in frames from their centres → B×3×S×S in [0, 1] on the CPU; NaN
 # where the method has no picture.
 Restore = Callable[[Arrays, NDArray[np.int_]], Tensor]
-BASELINES = ("ground_truth", "low", "bicubic")
+BASELINES = ("ground_truth", "low", "bicubic", "linear")
 
 
 def row_names(settings: Settings, run: Run) -> list[str]:
@@ -33,20 +34,26 @@ def row_names(settings: Settings, run: Run) -> list[str]:
 
 
 def networks(run: Run, settings: Settings, variants: list[str]) -> dict[str, nn.Module]:
-    """The trained networks of a run by name, and bicubic; for inference."""
+    """The trained networks of a run by name, bicubic, and the linear restoration of the longest
+    window; for inference."""
     found: dict[str, nn.Module] = {}
     for variant in variants:
         if variant == "bicubic":
             found[variant] = Bicubic(settings.clip.scale, settings.clip.size)
+        elif variant == "linear":
+            widest = linear_start.widest(run.record("train").settings["variants"])
+            found[variant] = _loaded(run.path("train", widest, linear_start.FILE))
         else:
             found[variant] = _loaded(run.path("train", variant, "weights.safetensors"))
     return found
 
 
 def all_networks(run: Run, settings: Settings) -> dict[str, nn.Module]:
-    """Bicubic, the run's variants, and the weights among `evaluate.external`; raises RunError for
-    weights that are made for other sizes than the clips."""
-    found = networks(run, settings, ["bicubic", *run.record("train").settings["variants"]])
+    """Bicubic, linear, the run's variants, and the weights among `evaluate.external`; raises
+    RunError for weights that are made for other sizes than the clips."""
+    found = networks(
+        run, settings, ["bicubic", "linear", *run.record("train").settings["variants"]]
+    )
     for name, uri in settings.evaluate.external.items():
         if is_weights(uri):
             found[name] = _loaded(uri)

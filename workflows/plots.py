@@ -23,7 +23,9 @@ def roc(curves: dict[str, dict[str, Curve]]) -> Figure | None:
     )
     for axes, (judge, rows) in zip(panels[0], shown.items(), strict=True):
         for name, (false_accepts, true_accepts) in rows.items():
-            style = {"ground_truth": ":", "low": "--", "bicubic": "-."}.get(name, "-")
+            style = {"ground_truth": ":", "low": "--", "bicubic": "-.", "linear": "-."}.get(
+                name, "-"
+            )
             label = name.replace("_", " ")
             axes.plot(false_accepts, true_accepts, style, label=label, linewidth=1.4)
         axes.plot([0, 1], [1, 0], color="0.7", linewidth=0.8)  # meets each curve at its EER
@@ -54,7 +56,8 @@ def psnr_against_frames(figures: dict[str, dict[str, Any]]) -> Figure | None:
     for name, points in lines.items():
         if len(points) > 1:
             axes.plot(*zip(*sorted(points.items()), strict=True), marker="o", label=name)
-    axes.axhline(figures["bicubic"]["psnr"], color="0.5", linestyle="--", label="bicubic")
+    for name, style in (("bicubic", "--"), ("linear", "-.")):
+        axes.axhline(figures[name]["psnr"], color="0.5", linestyle=style, label=name)
     axes.set(xlabel="frames", ylabel="PSNR on test people [dB]", xticks=sorted(counts))
     axes.legend()
     axes.grid(alpha=0.3)

@@ -38,13 +38,16 @@ def best_json(rows: list[Row], metric: str) -> Row:
 def table(rows: list[Row]) -> list[list[str]]:
     """Every trial as text, header first, best PSNR on top; what was not searched has no column."""
     layers = list(rows[0]["perceptual"]) if rows else []
-    with_rate = any(row["learning_rate"] is not None for row in rows)
-    header = ["trial", "variant", *(f"λ {layer}" for layer in layers)]
-    header += ["learning rate"] if with_rate else []
+    others = {
+        name: title
+        for name, title in (("frame_step", "frame step"), ("learning_rate", "learning rate"))
+        if any(row.get(name) is not None for row in rows)
+    }
+    header = ["trial", "variant", *(f"λ {layer}" for layer in layers), *others.values()]
     lines = [[*header, "steps", "PSNR [dB]", "verification [%]"]]
     for row in sorted(rows, key=lambda row: -row["psnr"]):
         numbers = [row["perceptual"][layer] for layer in layers]
-        numbers += [row["learning_rate"]] if with_rate else []
+        numbers += [row[name] for name in others]
         same = "–" if row["verification"] is None else f"{row['verification']:.1f}"
         lines.append([row["trial"], row["variant"], *(f"{number:.3g}" for number in numbers),
                       str(row["steps"]), f"{row['psnr']:.2f}", same])  # fmt: skip

@@ -15,10 +15,11 @@ from infra.runs import Run, Stage
 from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
 from model.curriculum import Curriculum
-from model.network import Network, build, parse_variant
+from model.linear_fit import start_linear
+from model.network import parse_variant
 from model.objectives import Restoration
-from model.weights import grow_from, load_weights, start_from
-from workflows import clips, initial, recogniser
+from model.weights import grow_from
+from workflows import clips, initial, linear_start, recogniser
 from workflows.command import main
 from workflows.fitting import ended, fit
 from workflows.jobs import Job, Work, plan_of
@@ -33,9 +34,7 @@ def train(settings: Settings, run: Run) -> None:
     Every variant has its own completion record, so that one more variant trains alone, with a
     budget of its own if need be; the stage's record names it beside those trained before.
     """
-    perceptual, rate = _chosen(settings, run)
-    options = settings.train.model_copy(update={"learning_rate": rate})
-    settings = settings.model_copy(update={"train": options})
+    settings, perceptual = _chosen(settings, run)
     # With a record for each variant, the list itself is no part of any variant's settings.
     made_from = settings.train.made_from()
     for name in ("variants", "use_search", "evaluate_every", "validation_clips"):
@@ -89,11 +88,13 @@ def check(settings: Settings) -> None:
             raise SettingsError(f"train.variants: {error}") from error
         if variant == "bicubic":
             raise SettingsError("train.variants: bicubic is not trained; it is always evaluated")
-        if parsed.num_frames > settings.clip.num_frames:
+        if parsed.linear:
             raise SettingsError(
-                f"train.variants: {variant} needs {parsed.num_frames} frames a clip, "
-                f"clip.num_frames is {settings.clip.num_frames}"
+                f"train.variants: {variant} is fitted, not trained; the linear restoration of the "
+                "longest window is always evaluated"
             )
+        for step in _steps(settings):
+            check_window(settings, "train.variants", variant, parsed.num_frames, step)
     options = settings.train
     if options.crop is not None and (options.use_search or any(options.perceptual.values())):
         raise SettingsError(
@@ -102,6 +103,23 @@ def check(settings: Settings) -> None:
         )
     _check_start(settings.train.init_from, settings.train.variants)
     initial.check("train.init", settings.train.init)
+
+
+def _steps(settings: Settings) -> list[int]:
+    """The distances between a window's frames that may be trained: a search may choose another."""
+    searched = settings.tune.frame_step if settings.train.use_search else []
+    return searched or [settings.clip.frame_step]
+
+
+def check_window(settings: Settings, field: str, what: object, frames: int, step: int) -> None:
+    """Raise SettingsError where a window of frames so far apart is longer than a clip."""
+    needed = (frames - 1) * step + 1
+    if needed > settings.clip.num_frames:
+        apart = f", {step} apart," if step > 1 else ""
+        raise SettingsError(
+            f"{field}: {what} needs {needed} frames a clip{apart}, "
+            f"clip.num_frames is {settings.clip.num_frames}"
+        )
 
 
 def _check_start(init_from: str | None, variants: list[str]) -> None:
@@ -116,15 +134,21 @@ def _shorter(settings: Settings, variant: str) -> str | None:
     return settings.train.init_from if variant != settings.train.init_from else None
 
 
-def _chosen(settings: Settings, run: Run) -> tuple[dict[str, float], float]:
-    """λ of each layer and the learning rate: what the search chose, the rest from the settings."""
+def _chosen(settings: Settings, run: Run) -> tuple[Settings, dict[str, float]]:
+    """The settings with the learning rate and the frame step that a search chose, where it
+    searched them, and λ of each layer."""
     options = settings.train
     if not options.use_search:
-        weights = {str(layer): weight for layer, weight in options.perceptual.items()}
-        return weights, options.learning_rate
+        return settings, {str(layer): weight for layer, weight in options.perceptual.items()}
     run.record("tune")
     best = storage.read_json(run.path("tune", "best.json"))
-    return dict(best["perceptual"]), best.get("learning_rate") or options.learning_rate
+    rate = best.get("learning_rate") or options.learning_rate
+    step = best.get("frame_step") or settings.clip.frame_step
+    chosen = {
+        "train": options.model_copy(update={"learning_rate": rate}),
+        "clip": settings.clip.model_copy(update={"frame_step": step}),
+    }
+    return settings.model_copy(update=chosen), dict(best["perceptual"])
 
 
 def _train_one(
@@ -153,9 +177,15 @@ def work(
     plan: Plan,
     options: OptimiserSettings | None = None,
     shorter: str | None = None,
+    linear_folder: str | None = None,
     **more: Any,
 ) -> Work:
-    """The training of one variant; the search uses it too, with its own length and weights."""
+    """The training of one variant; the search uses it too, with its own length and weights.
+
+    The linear restoration that it starts from is fitted here if `linear_folder`, else `folder`,
+    does not hold it yet.
+    """
+    linear = linear_start.fitted(settings, run, variant, linear_folder or folder)
     return Work(
         name=name,
         folder=folder,
@@ -163,19 +193,23 @@ def work(
         options=options or settings.train,
         plan=plan,
         seed=settings.seed,
-        build=partial(_build, settings, run, variant, perceptual, shorter),
+        build=partial(_build, settings, run, variant, perceptual, shorter, linear),
         **more,
     )  # fmt: skip
 
 
 def _build(
-    settings: Settings, run: Run, variant: str, perceptual: dict[str, float], shorter: str | None
+    settings: Settings,
+    run: Run,
+    variant: str,
+    perceptual: dict[str, float],
+    shorter: str | None,
+    linear: str,
 ) -> Job:
-    network = build(variant, settings.clip.scale, settings.clip.size, settings.network.width)
-    assert isinstance(network, Network)
+    network = linear_start.new_network(settings, run, variant)
+    if settings.network.start == "linear":
+        start_linear(network, linear_start.load(linear))
     if network.predictor is not None:
-        with storage.local_file(run.path("pretrain", "weights.safetensors")) as path:
-            start_from(network.predictor, load_weights(path)[0])
         network.predictor.requires_grad_(settings.train.warp_rate > 0)
     notes = []
     if shorter is not None:

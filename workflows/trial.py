@@ -14,7 +14,7 @@ from workflows.jobs import plan_of
 from workflows.train import work
 from workflows.training import fit
 
-Config = dict[str, Any]  # what Tune drew: num_frames, warp, λ by layer, perhaps learning_rate
+Config = dict[str, Any]  # what Tune drew: num_frames, warp, λ by layer, perhaps others
 
 
 def trial(config: Config, settings: Settings, run: Run) -> None:
@@ -41,12 +41,17 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
             "cpus_per_worker": options.cpus_per_trial,
         }
     )
+    variant = variant_of(config["num_frames"], config["warp"])
+    step = config.get("frame_step", settings.clip.frame_step)
+    clip = settings.clip.model_copy(update={"frame_step": step})
+    settings = settings.model_copy(update={"clip": clip})
     # A trial that was cut off begins anew: checkpoints would cost more than they save.
     plan = replace(plan_of(train_options, 0, "", every), checkpoint_every=None)
     todo = work(
         settings, run, storage.join(run.path("tune"), "trials", name), f"trial-{name}",
-        variant_of(config["num_frames"], config["warp"]), weights_of(config, options.layers),
-        plan, options=train_options, only_evaluated=True, hyperparameters=config,
+        variant, weights_of(config, options.layers), plan, options=train_options,
+        linear_folder=run.path("tune", "linear", f"{variant}-{step}"),
+        only_evaluated=True, hyperparameters=config,
     )  # fmt: skip
     if options.workers:
         fit(replace(todo, callbacks=[TuneReportCallback()]))

@@ -22,6 +22,7 @@ from workflows import clips, search_plots, selection
 from workflows.command import main
 from workflows.result_tables import Cell, Table, comma_separated, markdown
 from workflows.scoring import pairs_of, validation_clips
+from workflows.train import check_window
 from workflows.trial import Config, resources, trial, variant_of, weights_of
 
 Row = selection.Row
@@ -55,12 +56,11 @@ def tune(settings: Settings, run: Run) -> None:
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for a frame count that no clip can give."""
-    stored = settings.clip.num_frames
     for frames in settings.tune.num_frames:
-        if frames % 2 == 0 or frames > stored:
-            raise SettingsError(
-                f"tune.num_frames: {frames} must be odd and at most clip.num_frames, {stored}"
-            )
+        if frames % 2 == 0:
+            raise SettingsError(f"tune.num_frames: {frames} must be odd, with a central frame")
+        for step in settings.tune.frame_step or [settings.clip.frame_step]:
+            check_window(settings, "tune.num_frames", frames, frames, step)
 
 
 def _shared(settings: Settings) -> dict[str, Any]:
@@ -149,6 +149,8 @@ def _space(settings: Settings) -> Config:
         "num_frames": ray.tune.choice(options.num_frames),
         "warp": ray.tune.choice(options.warp),
     }
+    if options.frame_step:
+        space["frame_step"] = ray.tune.choice(options.frame_step)
     for layer in options.layers:
         space[layer] = ray.tune.loguniform(options.perceptual_min, options.perceptual_max)
     if options.learning_rate_min is not None:
@@ -202,13 +204,15 @@ class Progress(ray.tune.Callback):
 
 
 def row_of(config: Config, metrics: dict[str, Any], settings: Settings) -> Row:
-    """A trial as `trials.json` keeps it; learning_rate is None where it was not searched."""
+    """A trial as `trials.json` keeps it; learning_rate and frame_step are None where they
+    were not searched."""
     return {
         "variant": variant_of(config["num_frames"], config["warp"]),
         "num_frames": config["num_frames"],
         "warp": bool(config["warp"] and config["num_frames"] > 1),
         "perceptual": weights_of(config, list(settings.tune.layers)),
         "learning_rate": config.get("learning_rate"),
+        "frame_step": config.get("frame_step"),
         "psnr": metrics["validation_psnr"],
         "verification": metrics.get("validation_verification"),
         "steps": int(metrics["step"]),

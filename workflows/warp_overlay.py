@@ -5,10 +5,9 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from model.batches import to_pixels
-from model.network import Network
+from model.network import Bicubic, Network
 from model.thin_plate_spline import dense_field
 from model.warping import warp
 from workflows.scoring import to_bytes
@@ -46,9 +45,7 @@ def warp_overlay(network: Network, low: NDArray[np.uint8]) -> Picture:
 
 
 def _enlarged(frames: torch.Tensor) -> torch.Tensor:
-    return functional.interpolate(frames, (TILE, TILE), mode="bicubic", align_corners=False).clamp(
-        0, 1
-    )
+    return Bicubic(TILE // frames.shape[-1], TILE).enlarge(frames)
 
 
 def _grid(picture: Picture, lines: NDArray[np.float64]) -> Picture:
