@@ -86,6 +86,9 @@ def describe(card: dict[str, Any]) -> str:
         "made by": f"facestack {card['versions']['facestack']}, commit {card['commit'] or 'none'}, "
         f"schema {card['schema']}, seed {card['seed']}",
         "degradation": ", ".join(f"{k} {_short(v)}" for k, v in card["degradation"].items()),
+        "face moves": ", ".join(
+            f"{v:g} at {k} frames" for k, v in card.get("face_motion", {}).items()
+        ),
         "frames read": f"{card['frames']:,}",
         "size": f"{card['shards']} shards, {card['bytes'] / 2**20:,.1f} MiB",
     }
