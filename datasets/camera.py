@@ -127,9 +127,11 @@ def _cut(track: _Track, box: Square, low_size: int) -> tuple[Square, tuple[float
     side = track.cut or box[2]
     pitch = side / low_size
     centre = np.array(box[:2]) + box[2] / 2
-    corner, shaken = centre - side / 2, next(track.shake) * pitch
+    shaken = next(track.shake) * pitch
+    corner = np.array(box[:2])
     if track.cut:
-        corner = np.floor((corner - shaken) / track.step + 0.5) * track.step
+        nearest = (centre - side / 2 - shaken) / track.step
+        corner = np.floor(nearest + 0.5) * track.step
     corner = corner + shaken
     x, y = corner.tolist()
     right, down = ((centre - corner - side / 2) / pitch).tolist()
