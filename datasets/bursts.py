@@ -11,12 +11,14 @@ so the motion is what the warp predictor should say of (central, frame t), and z
 A frame is rendered the other way round: frame_t(q) = still(p) for the p with p + d_t(p) = q, which
 p ← q − d_t(p) finds, because the spline is far less steep than 1.
 
-Amplitudes are those of model/bursts.py, in low pixels, for frames far apart in time.
+Amplitudes are those of model/bursts.py, in low pixels, for frames far apart in time. The hand that
+holds the camera comes on top, so that even consecutive frames lie differently on the low grid.
 
 Shapes: T frames, K = 64 control points, G nodes of a lattice.
 """
 
 from functools import lru_cache
+from itertools import islice
 from math import ceil, pi, sqrt
 
 import cv2
@@ -27,12 +29,14 @@ from scipy.ndimage import gaussian_filter1d, zoom
 
 from datasets.boxes import Square
 from datasets.crops import crop
+from datasets.hand import hand
 
 GRID = 8
 CONTROL_POINTS = GRID * GRID
 MEMORY = 4.0  # frames over which the motion keeps its direction (standard deviation)
 DRIFT, ANGLE, ZOOM, LOCAL = 0.26, 0.02, 0.018, 0.16  # low pixels, radians, share, low pixels
 SPEED = 0.03  # of the steady drift, low pixels a frame
+HAND, RATE = 0.3, 25.0  # movement of the hand, low pixels RMS an axis; frames a second
 VIGOUR, MOST_VIGOUR = 0.5, 2.5  # spread of its logarithm from still to still, and its limit
 GAIN, LIFT = 0.04, 0.02  # of the exposure, a colour; and of the black, share of the range
 # Splines are evaluated at G×G nodes over more than the crop, for what moves into it.
@@ -66,8 +70,8 @@ def make_burst(
 
 
 def draw_motion(num_frames: int, low_size: int, chance: np.random.Generator) -> Field:
-    """Draws T×K×2 shifts, smooth in time and zero at the centre: a steady drift, a wandering
-    similarity, and a wandering smooth local part."""
+    """Draws T×K×2 shifts, zero at the centre: a steady drift, a wandering similarity and a
+    wandering smooth local part, all smooth in time, and the movement of a hand, which is not."""
     pixel = 2 / low_size
     y, x = np.meshgrid(*[np.linspace(-1, 1, GRID)] * 2, indexing="ij")
     vigour = min(np.exp(VIGOUR * chance.standard_normal()), MOST_VIGOUR)
@@ -78,7 +82,9 @@ def draw_motion(num_frames: int, low_size: int, chance: np.random.Generator) -> 
     turned = np.stack([grow * x - angle * y, angle * x + grow * y], -1)
     coarse = LOCAL * pixel * _wander(num_frames, 32, chance).reshape(num_frames, 16, 2)
     local = (_coarse_to_grid() @ coarse).reshape(num_frames, GRID, GRID, 2)
-    motion = vigour * (drift[:, None, None] + turned + local)
+    held = HAND * pixel * np.array(list(islice(hand(1.0, RATE, chance), num_frames)))
+    held -= held[num_frames // 2]
+    motion = vigour * (drift[:, None, None] + turned + local) + held[:, None, None]
     return motion.reshape(num_frames, CONTROL_POINTS, 2).astype(np.float32)
 
 

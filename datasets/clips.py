@@ -1,6 +1,5 @@
 """Cuts tracks into clips: 2k+1 low frames with the high central frame, one row of a shard each."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.bursts import CONTROL_POINTS, make_burst
-from datasets.crops import CONTEXT, TrackCrop, face_tracks
+from datasets.camera import Camera, Grid, moves
+from datasets.chance import hashed
+from datasets.crops import CONTEXT, TrackCrop, face_tracks, track_crops
 from datasets.degrade import degrade
 from datasets.faces import Detector, Frame
 from datasets.footage import Limits
@@ -64,6 +65,8 @@ def clips_of(
     smoothing: int = 2,
     max_missed: int = 1,
     centre: float = 1.0,
+    grid: Grid = "camera",
+    shake: float = 0.0,
     bursts: bool = False,
     limits: Limits | None = None,
     account: Account | None = None,
@@ -72,12 +75,13 @@ def clips_of(
 
     `detect` finds faces (None: the frames are crops already); `clip_stride` is the distance in
     frames between the centres of two clips of a track; the arguments from `context` to `centre`
-    are those of `crops.face_tracks`, `scale` and `blur_sigma` those of `degrade.degrade`, `limits`
-    that of `video.open_source`; `degradation` "realistic" draws one a clip in its place
-    (`realistic.degrade_clip`); clips under `min_sharpness` are left out. With `bursts` each face of
-    a still becomes a clip of its own by `bursts.make_burst`. Everything random comes from (`seed`,
-    clip id). `account` is filled on the way. Raises `footage.DecodeError` for a source that cannot
-    be read whole, possibly after some clips: these must then be thrown away.
+    are those of `crops.face_tracks`, `grid` and `shake` those of `camera.Camera`, `scale` and
+    `blur_sigma` those of `degrade.degrade`, `limits` that of `video.open_source`; `degradation`
+    "realistic" draws one a clip in its place (`realistic.degrade_clip`); clips under
+    `min_sharpness` are left out. With `bursts` each face of a still becomes a clip of its own by
+    `bursts.make_burst`. Everything random comes from (`seed`, clip id), a shake from (`seed`,
+    source, track). `account` is filled on the way. Raises `footage.DecodeError` for a source that
+    cannot be read whole, possibly after some clips: these must then be thrown away.
     """
     account = Account() if account is None else account
     with open_source(source, limits) as footage:
@@ -87,10 +91,12 @@ def clips_of(
         if bursts and source.kind == "image":
             (still,) = footage.frames()
             footage = replace(footage, frames=partial(iter, [still]))
-        crops = face_tracks(
-            footage, detect, size=size, context=context, stride=stride, min_face=min_face,
+        camera = Camera(grid, size // scale, shake, seed)
+        faces = face_tracks(
+            footage, detect, camera, context=context, stride=stride, min_face=min_face,
             smoothing=smoothing, max_missed=max_missed, centre=centre, rejected=account.rejected,
         )  # fmt: skip
+        crops = track_crops(faces, size)
         if still is not None:
             crops = _moved(crops, still, source.name, seed, scale, num_frames)
 
@@ -104,6 +110,7 @@ def clips_of(
 
         for window in windows(crops, shrink, num_frames, clip_stride, account, min_sharpness):
             account.clips += 1
+            account.moves += moves([crop.offset for crop in window.crops])
             clip = _clip(source, fps, window, seed, paper)
             yield clip if degradation == "paper" else _realistic(clip, scale, seed)
 
@@ -113,13 +120,14 @@ def _moved(
 ) -> Iterator[TrackCrop]:
     """Makes a track of each face of a still, whose central frame is that of the still, index 0."""
     for crop in crops:
-        chance = np.random.default_rng(_hash(seed, _clip_id(name, crop), "burst"))
+        chance = np.random.default_rng(hashed(seed, _clip_id(name, crop), "burst"))
         size = crop.image.shape[0]
         frames, motion = make_burst(still, crop.box, size, scale, num_frames, chance)
-        for place, (image, shifts) in enumerate(zip(frames, motion, strict=True)):
+        moved = motion.mean(1) * (size / scale / 2)  # of the face as a whole, in low pixels
+        for place, (image, shifts, offset) in enumerate(zip(frames, motion, moved, strict=True)):
             yield replace(
                 crop, index=place - num_frames // 2, image=image, motion=shifts,
-                last=place == num_frames - 1,
+                offset=(float(offset[0]), float(offset[1])), last=place == num_frames - 1,
             )  # fmt: skip
 
 
@@ -141,7 +149,7 @@ def _clip(source: Source, fps: float, window: Window, seed: int, degradation: st
         neighbour_offset=offset,
         boxes=np.array([(*c.box, c.box[2]) for c in window.crops], np.float32),
         motion=np.stack([UNKNOWN if c.motion is None else c.motion for c in window.crops]),
-        order=_hash(seed, clip_id, "order") >> 1,  # 63 bits, so that a signed column holds it
+        order=hashed(seed, clip_id, "order") >> 1,  # 63 bits, so that a signed column holds it
         sharpness=window.sharpness,
         degradation=degradation,
     )
@@ -153,7 +161,7 @@ def _clip_id(name: str, centre: TrackCrop) -> str:
 
 def _realistic(clip: Clip, scale: int, seed: int) -> Clip:
     """The clip whose `low` still holds high crops, as a camera and a codec would have left it."""
-    low, recipe = degrade_clip(clip.low, scale, _hash(seed, clip.clip_id, "degradation"))
+    low, recipe = degrade_clip(clip.low, scale, hashed(seed, clip.clip_id, "degradation"))
     return replace(clip, low=low, degradation=json.dumps({"kind": "realistic", **asdict(recipe)}))
 
 
@@ -161,11 +169,5 @@ def _neighbour_offset(seed: int, clip_id: str, radius: int) -> int:
     """Draws from −radius … radius without 0; the clip of a single frame has no other than 0."""
     if radius == 0:
         return 0
-    drawn = _hash(seed, clip_id, "neighbour") % (2 * radius) - radius
+    drawn = hashed(seed, clip_id, "neighbour") % (2 * radius) - radius
     return drawn if drawn < 0 else drawn + 1
-
-
-def _hash(seed: int, clip_id: str, purpose: str) -> int:
-    """64 bits that are the same on every machine, which Python's own hash is not."""
-    text = f"{seed}\0{purpose}\0{clip_id}".encode("utf-8", "surrogateescape")
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")

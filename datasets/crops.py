@@ -1,15 +1,16 @@
 """Cuts square face crops of one size out of the frames of a source: a source to track crops."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from math import ceil
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.boxes import Square, widen
+from datasets.boxes import Square
+from datasets.camera import Camera, Placed, place
 from datasets.faces import Detector, Frame
 from datasets.footage import Footage
 from datasets.tracks import follow, follow_whole
@@ -22,7 +23,8 @@ CONTEXT = 1.3
 class TrackCrop:
     """One face in one frame: `track` and frame `index` from 0, the crop's square `box`
     (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends, or
-    ends because the face is `lost` before its shot does.
+    ends because the face is `lost` before its shot does. `offset` is how far the face's centre lies
+    from the crop's, (x, y) in low pixels.
 
     `motion` is 64×2, of `bursts`, where the frame was made from a still."""
 
@@ -32,14 +34,15 @@ class TrackCrop:
     image: Frame
     last: bool
     lost: bool = False
+    offset: tuple[float, float] = (0.0, 0.0)
     motion: NDArray[np.float32] | None = None
 
 
 def face_tracks(
     footage: Footage,
     detect: Detector | None,
+    camera: Camera,
     *,
-    size: int = 128,
     context: float = CONTEXT,
     stride: int = 5,
     min_face: int = 40,
@@ -47,29 +50,37 @@ def face_tracks(
     max_missed: int = 1,
     centre: float = 1.0,
     rejected: Counter[str] | None = None,
-) -> Iterator[TrackCrop]:
-    """Yields the faces of open `footage` as `size`×`size` crops, in order of frame and track.
+) -> Iterator[Placed]:
+    """Yields the faces of open `footage`, in order of frame, with the boxes that `camera` cuts.
 
     `context` is the side of the crop over that of the face box. Faces that the footage tells are
     taken instead of detected ones. Without either the footage counts as aligned: the centred
-    square of every frame, `centre` times as wide as its shorter side, is the crop. The other
-    arguments are those of `tracks.follow`. Raises `video.DecodeError` where the footage breaks.
+    square of every frame, `centre` times as wide as its shorter side, is the box, which stands
+    still already and so is only shaken. The other arguments are those of `tracks.follow`; the grid
+    `frame` looks into every frame and leaves each box as it is. Raises `video.DecodeError` where
+    the footage breaks.
     """
-    known = detect if footage.faces is None else footage.faces
+    rate, known = float(footage.rate), detect if footage.faces is None else footage.faces
     if known is None:
-        for face in follow_whole(footage.frames(), centre, footage.breaks):
-            yield TrackCrop(
-                face.track, face.index, face.box, crop(face.image, face.box, size), face.last
-            )
+        whole = follow_whole(footage.frames(), centre, footage.breaks)
+        yield from place(whole, replace(camera, grid="face"), 1.0, rate, footage.name)
         return
+    if camera.grid == "frame":
+        stride, smoothing, max_missed = 1, 0, 0
     faces = follow(
         footage.frames(), known, stride=stride, min_face=min_face, smoothing=smoothing,
         max_missed=max_missed, rejected=rejected, breaks=footage.breaks,
     )  # fmt: skip
-    for face in faces:
-        box = widen(face.box, context)
-        image = crop(face.image, box, size)
-        yield TrackCrop(face.track, face.index, box, image, face.last, face.lost)
+    yield from place(faces, camera, context, rate, footage.name)
+
+
+def track_crops(faces: Iterable[Placed], size: int) -> Iterator[TrackCrop]:
+    """Cuts `faces` out of their frames, `size`×`size` each."""
+    for placed in faces:
+        face, image = placed.face, crop(placed.face.image, placed.box, size)
+        yield TrackCrop(
+            face.track, face.index, placed.box, image, face.last, face.lost, placed.offset
+        )
 
 
 def crop(frame: Frame, box: Square, size: int) -> Frame:

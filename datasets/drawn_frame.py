@@ -48,19 +48,25 @@ def draw_frame(
     light: Light,
     time: float,
     size: int,
+    shift: tuple[float, float] = (0.0, 0.0),
 ) -> Pixels:
-    """Returns the picture, size×size×3 uint8 RGB, of a person in a scene at `time` seconds."""
+    """Returns the picture, size×size×3 uint8 RGB, of a person in a scene at `time` seconds.
+
+    All in it is moved by `shift` (to the right, down), in sides of the picture, to a sixteenth of a
+    pixel of the canvas that it is drawn on.
+    """
     canvas = max(2 * size, 256)
-    x, y = _into_head(pose, canvas // 2)
-    picture = scene.at(time, canvas)
+    move = (2 * EXTENT * shift[0], 2 * EXTENT * shift[1])
+    x, y = _into_head(pose, move, canvas // 2)
+    picture = scene.at(time, canvas, shift)
     hair = hair_seen = None
     if head.hair_shape is not None:
         hair = _surface(head.hair_shape, x, y, pose)
         hair_seen = _lit(head.hair, hair, light, canvas)
         behind = cv2.convertScaleAbs(hair_seen, alpha=0.62)
         picture = _over(picture, behind, _alpha(hair.inside, canvas))
-    draw_body(picture, head.identity, scene, (pose.right, pose.down), light.tint)
-    draw_ears(picture, head.identity, pose, light.tint)
+    draw_body(picture, head.identity, scene, (pose.right, pose.down), light.tint, move)
+    draw_ears(picture, head.identity, pose, light.tint, move)
 
     face = _face(head, x, y, pose, expression)
     skin = head.skin.copy()
@@ -83,10 +89,10 @@ def _face(head: Head, x: Floats, y: Floats, pose: Pose, expression: Expression) 
     return _with_relief(_surface(head.shape, x, moved, pose), head.relief, pose)
 
 
-def _into_head(pose: Pose, size: int) -> tuple[Floats, Floats]:
+def _into_head(pose: Pose, move: tuple[float, float], size: int) -> tuple[Floats, Floats]:
     x, y = grid(size)
-    x = (x / ZOOM - np.float32(pose.right)) / pose.scale
-    y = (y / ZOOM - np.float32(pose.down)) / pose.scale
+    x = (x / ZOOM - np.float32(pose.right + move[0] / ZOOM)) / pose.scale
+    y = (y / ZOOM - np.float32(pose.down + move[1] / ZOOM)) / pose.scale
     cos, sin = np.float32(np.cos(pose.roll)), np.float32(np.sin(pose.roll))
     return cos * x + sin * y, cos * y - sin * x
 

@@ -34,14 +34,15 @@ class Scene:
     trim: Colour
     pattern: str
 
-    def at(self, time: float, size: int) -> Pixels:
-        """Returns the background at `time` seconds, size×size×3 uint8."""
+    def at(self, time: float, size: int, shift: tuple[float, float] = (0.0, 0.0)) -> Pixels:
+        """Returns the background at `time` seconds, size×size×3 uint8, moved by `shift` sides."""
         large = len(self.background)
         zoom = 1.6 + 0.05 * np.sin(0.7 * time + self.sway)
         step = large / (size * zoom)
         slack = large - step * size
         x = slack * (0.5 + 0.45 * np.sin(self.velocity[0] * time + self.sway))
         y = slack * (0.5 + 0.45 * np.sin(self.velocity[1] * time + 2 * self.sway))
+        x, y = x - step * size * shift[0], y - step * size * shift[1]
         move = np.array([[step, 0, x], [0, step, y]])
         return cv2.warpAffine(
             self.background,
@@ -107,15 +108,17 @@ def draw_body(
     scene: Scene,
     shift: tuple[float, float],
     tint: tuple[float, float, float],
+    move: tuple[float, float],
 ) -> None:
-    """Draws neck and shoulders, which follow the head by half its shift, in place."""
-    move = 0.5 * np.array(shift)
+    """Draws neck and shoulders, which follow the head by half its shift and are moved in the
+    picture by `move` (its head units), in place."""
+    follow = 0.5 * np.array(shift)
     skin = tuple(0.72 * c * t for c, t in zip(person.skin, tint, strict=True))
     cloth = tuple(c * t for c, t in zip(scene.cloth, tint, strict=True))
     neck, top = person.head_width * 0.62, person.chin - 0.35
 
     def place(points: ArrayLike) -> Floats:
-        return (np.asarray(points) + move) * ZOOM
+        return (np.asarray(points) + follow) * ZOOM + move
 
     right = [(neck + 0.1, 0.98), (1.0, 1.08), (1.45, 1.28), (1.6, 2)]
     fill(canvas, place([(-x, y) for x, y in right[::-1]] + right), cloth)
@@ -142,9 +145,13 @@ def draw_body(
 
 
 def draw_ears(
-    canvas: Pixels, person: Identity, pose: Pose, tint: tuple[float, float, float]
+    canvas: Pixels,
+    person: Identity,
+    pose: Pose,
+    tint: tuple[float, float, float],
+    move: tuple[float, float],
 ) -> None:
-    """Draws both ears, set back from the face, in place."""
+    """Draws both ears, set back from the face; `move` is that of `draw_body`."""
     turn = np.linspace(0, 2 * np.pi, 17)
     outline = np.stack([np.cos(turn), np.sin(turn)], 1)
     cos, sin = np.cos(pose.roll), np.sin(pose.roll)
@@ -161,4 +168,4 @@ def draw_ears(
             shape = centre + outline * [wide * share, person.ear_size * share]
             colour = tuple(factor * c * t for c, t in zip(person.skin, tint, strict=True))
             placed = shape @ rotation * pose.scale + [pose.right, pose.down]
-            fill(canvas, placed * ZOOM, colour)
+            fill(canvas, placed * ZOOM + move, colour)

@@ -1,11 +1,13 @@
 """Writes the embedded default data: videos of drawn people who talk and turn.
 
-Each clip of a person has its own light, background, clothes and motion; the person is the same.
+Each clip of a person has its own light, background, clothes and motion; the person is the same. It
+is filmed by somebody who walks and holds the camera by hand.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,11 @@ from datasets.drawn_identity import draw_identity
 from datasets.drawn_paint import Floats, Pixels
 from datasets.drawn_scene import Pose, draw_scene
 from datasets.encode import write_video
+from datasets.hand import hand, walk
 
 # High enough that the coding error is far below what ×8 degradation takes away.
 CRF = 14
+SHAKE = 0.03  # half a low pixel of 16
 
 
 def write_dataset(
@@ -30,21 +34,22 @@ def write_dataset(
     size: int = 128,
     fps: int = 25,
     seed: int = 0,
+    shake: float = SHAKE,
 ) -> list[Path]:
     """Writes `<folder>/person_000/clip_00.mp4` … and returns the paths of all clips, in order.
 
     Each is H.264 of `frames` frames, `size`×`size` pixels, the face filling the square as a
-    detector's crop with a margin would. The same arguments give the same pixels; a clip that is
-    already there is kept, whatever its length (give new arguments a new folder), and one is only
-    there when complete. Raises ValueError for a count
-    below 1 and a `size` that is odd or below 16.
+    detector's crop with a margin would. `shake` is that of `draw_clip`. The same arguments give the
+    same pixels; a clip that is already there is kept, whatever its length (give new arguments a new
+    folder), and one is only there when complete. Raises ValueError for a count below 1, a `size`
+    that is odd or below 16 and a `shake` below 0.
     """
     if identities < 1:
         raise ValueError(f"identities: expected 1 or more, got {identities}")
     return [
         path
         for person in range(identities)
-        for path in write_person(folder, person, clips, frames, size, fps, seed)
+        for path in write_person(folder, person, clips, frames, size, fps, seed, shake)
     ]
 
 
@@ -56,6 +61,7 @@ def write_person(
     size: int = 128,
     fps: int = 25,
     seed: int = 0,
+    shake: float = SHAKE,
 ) -> list[Path]:
     """Writes the clips of person number `person`, from 0, and returns their paths.
 
@@ -71,6 +77,8 @@ def write_person(
         raise ValueError(f"fps: expected 1 frame a second or more, got {fps}")
     if size < 16 or size % 2:
         raise ValueError(f"size: expected an even number of pixels from 16 on, got {size}")
+    if shake < 0:
+        raise ValueError(f"shake: expected 0 sides of the picture or more, got {shake}")
     wanted = [
         Path(folder) / f"person_{person:03d}" / f"clip_{clip:02d}.mp4" for clip in range(clips)
     ]
@@ -78,24 +86,31 @@ def write_person(
     if missing:
         head = paint_head(draw_identity(seed, person), _texture_size(size))
         for clip in missing:
-            pictures = draw_clip(head, [seed, 2, person, clip], frames, size, fps)
+            pictures = draw_clip(head, [seed, 2, person, clip], frames, size, fps, shake)
             write_video(wanted[clip], pictures, Fraction(fps), CRF, preset="veryfast")
     return wanted
 
 
 def draw_clip(
-    head: Head, seed: Sequence[int], frames: int, size: int, fps: int
+    head: Head, seed: Sequence[int], frames: int, size: int, fps: int, shake: float = SHAKE
 ) -> Iterator[Pixels]:
     """Yields `frames` pictures, size×size×3 uint8 RGB, of one talking head.
 
-    The same head, seed and numbers give the same pixels; another seed, another clip of the person.
+    The whole picture moves by the filming hand and as much again by the walk, each `shake` sides of
+    the picture RMS an axis. The same head, seed and numbers give the same pixels; another seed,
+    another clip of the person; another `shake`, the same clip held otherwise.
     """
     rng = np.random.default_rng(seed)
     scene = draw_scene(rng, max(2 * size, 256))
     times = np.arange(frames) / fps
     poses, expressions, lights = _poses(rng, times), _expressions(rng, times), _lights(rng, times)
-    for time, pose, expression, light in zip(times, poses, expressions, lights, strict=True):
-        yield draw_frame(head, scene, pose, expression, light, float(time), size)
+    held = np.array(list(islice(hand(1.0, fps, rng), frames)))
+    places = shake * (held + walk(1.0, times, rng))
+    for time, pose, expression, light, (right, down) in zip(
+        times, poses, expressions, lights, places.tolist(), strict=True
+    ):
+        shift = (right, down)
+        yield draw_frame(head, scene, pose, expression, light, float(time), size, shift)
 
 
 def _texture_size(size: int) -> int:

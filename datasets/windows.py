@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.camera import DISTANCES
 from datasets.crops import TrackCrop
 from datasets.faces import Frame
 from datasets.footage import Footage
@@ -33,7 +34,8 @@ class Account:
 
     `tracks` counts those of faces large enough, and `rejected` by reason both the smaller ones and
     those of `tracks` that gave no clip; `blurred` counts the clips left out as too blurred,
-    `treated` the frames that needed a treatment on decoding, by which.
+    `treated` the frames that needed a treatment on decoding, by which. `moves` is how far the faces
+    of the clips move, summed as `camera.moves` gives it.
     """
 
     frames: int = 0
@@ -42,6 +44,7 @@ class Account:
     blurred: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     treated: Counter[str] = field(default_factory=Counter)
+    moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(DISTANCES), 2)))
     error: str = ""
 
     def fail(self, reason: str) -> None:

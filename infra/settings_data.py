@@ -58,6 +58,9 @@ class SyntheticSettings(Section):
     identities: Positive = Field(40, description="people drawn")
     clips: Positive = Field(2, description="videos a person")
     frames: Positive = Field(45, description="frames a video")
+    shake: float = Field(
+        0.03, ge=0, description="filmed by a walker's hand: RMS of hand and of walk an axis [sides]"
+    )
 
 
 class PreprocessSettings(Section):
@@ -92,6 +95,14 @@ class PreprocessSettings(Section):
         0.0, ge=0, description="clips whose high frame scores less are left out and counted"
     )
     detection_stride: Positive = Field(5, description="frames from one detection to the next")
+    grid: Literal["camera", "frame", "face"] = Field(
+        "camera",
+        description="where low pixels lie: camera: still in the film, so that the face moves over "
+        "them; frame: each frame's own detection, unsmoothed; face: riding on the smoothed face",
+    )
+    shake: float = Field(
+        0.0, ge=0, description="movement of the hand that holds the camera [low px RMS an axis]"
+    )
     context: float = Field(1.3, ge=1, description="side of the crop per side of the detected box")
     clip_stride: Positive = Field(4, description="frames from one clip's centre to the next")
     train_share: Fraction = Field(0.7, description="share of identities for training")

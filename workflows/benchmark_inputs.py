@@ -28,7 +28,7 @@ def draw_videos(folder: Path, count: int, frames: int, drawn: int = DRAWN) -> li
     videos = [folder / f"person_{number:03d}" / f"{number:04d}.mp4" for number in range(count)]
     head = paint_head(draw_identity(0, PERSON), 3 * max(2 * HEAD, 256) // 2)
     for number, video in enumerate(videos):
-        pictures = list(draw_clip(head, [0, number], min(frames, drawn), HEAD, 25))
+        pictures = list(draw_clip(head, [0, number], min(frames, drawn), HEAD, 25, shake=0))
         there_and_back = cycle(pictures + pictures[-2:0:-1])
         write_video(video, _wide(islice(there_and_back, frames)), Fraction(25), CRF, "veryfast")
     return videos

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datasets.crops import crop, widen
+from datasets.camera import Camera
+from datasets.crops import crop, face_tracks
 from datasets.degrade import degrade
 from datasets.encode import write_video
-from datasets.faces import Boxes, Detector
 from datasets.footage import DecodeError, Footage
 from datasets.layouts import Source
-from datasets.tracks import follow, follow_whole
 from datasets.video import open_source
 from infra import outages, storage
 from infra.attempts import SUFFIX, attempt
@@ -100,31 +99,25 @@ class Enhancer:
     def _low_tracks(self, footage: Footage) -> dict[int, Track]:
         """The source is read once, whole; only what the network sees is kept."""
         options, clip = self.settings.preprocess, self.settings.clip
-        known: Sequence[Boxes] | Detector | None = footage.faces
-        if known is None and options.faces == "detect":
-            known = face_detector(options.detector_model, options.min_face)
-        if known is None:
-            faces = follow_whole(footage.frames(), options.centre, footage.breaks)
-            context = 1.0
-        else:
-            faces = follow(
-                footage.frames(), known, stride=options.detection_stride,
-                min_face=options.min_face, breaks=footage.breaks,
-            )  # fmt: skip
-            context = options.context
+        detect = None
+        if options.faces == "detect":
+            detect = face_detector(options.detector_model, options.min_face)
+        # As preprocess places them, but for the shake: a film is restored as it was filmed.
+        camera = Camera(options.grid, clip.low_size, native=NATIVE)
+        faces = face_tracks(
+            footage, detect, camera, context=options.context, stride=options.detection_stride,
+            min_face=options.min_face, centre=options.centre,
+        )  # fmt: skip
         tracks: dict[int, Track] = {}
-        for face in faces:
-            box = widen(face.box, context)
-            track = tracks.get(face.track)
-            if track is None:
-                track = Track(face.index, native=box[2] <= NATIVE * clip.low_size)
-                tracks[face.track] = track
-            if track.native:
-                low = crop(face.image, box, clip.low_size)
+        for placed in faces:
+            face = placed.face
+            track = tracks.setdefault(face.track, Track(face.index, placed.native))
+            if placed.native:
+                low = crop(face.image, placed.box, clip.low_size)
             else:
-                low = degrade(crop(face.image, box, clip.size), clip.scale, clip.blur_sigma)
+                low = degrade(crop(face.image, placed.box, clip.size), clip.scale, clip.blur_sigma)
             track.low.append(low)
-            track.sides.append(box[2])
+            track.sides.append(placed.box[2])
         return tracks
 
     def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:

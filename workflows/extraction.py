@@ -100,6 +100,7 @@ def outcome_of(source: Source, account: Account, part: str) -> Row:
         "rejected": dict(account.rejected),
         "treated": dict(account.treated),
         "blurred": account.blurred,
+        "moves": account.moves.tolist(),
         "failed": bool(account.error),
         "reason": as_text(" ".join(account.reason().split())),
     }
@@ -135,7 +136,8 @@ def clips_by(settings: Settings, source: Source, account: Account) -> Iterator[C
         blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
         clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
         context=options.context, stride=options.detection_stride, min_face=options.min_face,
-        centre=options.centre, bursts=options.bursts, limits=limits(settings), account=account,
+        centre=options.centre, grid=options.grid, shake=options.shake, bursts=options.bursts,
+        limits=limits(settings), account=account,
     )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ def describe(card: dict[str, Any]) -> str:
         "made by": f"facestack {card['versions']['facestack']}, commit {card['commit'] or 'none'}, "
         f"schema {card['schema']}, seed {card['seed']}",
         "degradation": ", ".join(f"{k} {_short(v)}" for k, v in card["degradation"].items()),
+        "face moves": _face_motion(card.get("face_motion", {})),
         "frames read": f"{card['frames']:,}",
         "size": f"{card['shards']} shards, {card['bytes'] / 2**20:,.1f} MiB",
     }
@@ -118,6 +119,13 @@ def _reasons(counts: dict[str, int]) -> list[str]:
     if rest:
         lines.append(f"{'':<12}{sum(n for _, n in rest):>8,}  in {len(rest):,} others")
     return lines
+
+
+def _face_motion(by_distance: dict[str, float]) -> str:
+    if not by_distance:
+        return "not told"
+    found = ", ".join(f"{value:g} at {distance}" for distance, value in by_distance.items())
+    return f"{found} frames from the centre [low px RMS an axis]"
 
 
 def _short(value: Any) -> str:

@@ -115,7 +115,7 @@ def _draw_person(settings: Settings, folder: str, person: int) -> None:
     with storage.local_folder(folder) as path:
         write_person(
             path, person, chosen.clips, chosen.frames, size=_even(settings.clip.size),
-            seed=settings.seed,
+            seed=settings.seed, shake=chosen.shake,
         )  # fmt: skip
 
 

@@ -84,14 +84,37 @@ def test_the_same_chance_gives_the_same_burst() -> None:
     assert not np.array_equal(bursts_made[0][1], bursts_made[2][1])
 
 
-def test_motion_is_smooth_in_time_sub_pixel_and_grows_away_from_the_centre() -> None:
-    """Means over 200 stills, in low pixels at 16×16."""
-    motion = 8 * np.stack([draw_motion(25, 16, np.random.default_rng(i)) for i in range(200)])
+def low_pixels(stills: int) -> NDArray[np.floating]:
+    """The motion of as many bursts, in low pixels at 16×16."""
+    return 8 * np.stack([draw_motion(25, 16, np.random.default_rng(i)) for i in range(stills)])
+
+
+def test_motion_is_smooth_in_time_sub_pixel_and_grows_away_from_the_centre(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Means over 200 stills; the hand apart."""
+    monkeypatch.setattr(bursts, "HAND", 0.0)
+    motion = low_pixels(200)
     size = np.linalg.norm(motion, axis=-1).mean((0, 2))
     step = np.linalg.norm(np.diff(motion, axis=1), axis=-1).mean()
     assert (np.diff(size[12:]) > 0).all() and (np.diff(size[:13]) < 0).all()
     assert 0.3 < size.mean() < 0.6
     assert 0.02 < step < 0.15
+
+
+def test_a_hand_moves_the_whole_frame_from_one_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its displacement between frames n apart is 0.3·√(2·(1 − exp(−2π·2 Hz·n/25 Hz))) RMS an axis,
+    0.27 low pixels from one frame to the next."""
+    motion = low_pixels(400)
+    monkeypatch.setattr(bursts, "HAND", 0.0)
+    held = motion - low_pixels(400)
+    assert np.ptp(held, axis=2).max() < 1e-5
+    assert not held[:, 12].any()
+    for n in (1, 2, 6, 12):
+        found = np.sqrt(np.mean((held[:, n:] - held[:, :-n]) ** 2))
+        assert found == pytest.approx(
+            0.3 * np.sqrt(2 - 2 * np.exp(-2 * np.pi * 2 * n / 25)), rel=0.05
+        )
 
 
 def test_exposure_changes_but_not_at_the_centre(monkeypatch: pytest.MonkeyPatch) -> None:

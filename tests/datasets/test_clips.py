@@ -47,8 +47,12 @@ def test_a_video_becomes_clips_with_every_column_right(tmp_path: Path) -> None:
     assert clip.low.shape == (25, 8, 8, 3)
     assert clip.high.shape == clip.neighbour.shape == (32, 32, 3)
     assert clip.boxes.shape == (25, 4)
-    # The drawn square of 32 pixels is at (10 + i/2, 20); the crop is 1.3 times as wide.
-    assert clip.boxes[12] == pytest.approx([10 + 12 - 4.8, 20 - 4.8, 41.6, 41.6], abs=0.6)
+    # The drawn square of 32 pixels is at (10 + i/2, 20); the crop is 1.3 times as wide, and begins
+    # at the nearest of the low pixels, of which 8 make the crop.
+    x, y, side, _ = clip.boxes[12].tolist()
+    assert side == pytest.approx(41.6, abs=0.6)
+    assert abs(x - (10 + 12 - 4.8)) < side / 16 + 0.6 and abs(y - (20 - 4.8)) < side / 16 + 0.6
+    assert (x * 8 / side, y * 8 / side) == pytest.approx((round(x * 8 / side), round(y * 8 / side)))
     assert 0 < abs(clip.neighbour_offset) <= 12
     assert 0 <= clip.order < 2**63
 
@@ -140,10 +144,41 @@ def test_youtube_faces_by_its_boxes(tmp_path: Path) -> None:
     (tmp_path / "frame_images_DB" / "Ann.labeled_faces.txt").write_text("\n".join(rows))
     (found,) = find_sources(str(tmp_path))
     account = Account()
-    clips = list(clips_of(found, None, seed=0, size=32, scale=4, min_face=20, account=account))
+    clips = list(
+        clips_of(found, None, seed=0, size=32, scale=4, min_face=20, grid="frame", account=account)
+    )
     assert [clip.frame for clip in clips] == [12, 24]
     assert clips[0].boxes[12] == pytest.approx([10 + 6 - 4.8, 20 - 4.8, 41.6, 41.6], abs=0.6)
     assert (account.tracks, account.rejected) == (2, {"track shorter than 25 frames": 1})
+
+
+def test_the_account_says_how_far_faces_move_over_the_low_pixels(tmp_path: Path) -> None:
+    """Boxes are told, and smoothing leaves a line a line: the face's centre is at 26 + n/2 and 36,
+    so its place on the grid is (centre − box − side/2) / (side/8)."""
+    folder = tmp_path / "frame_images_DB" / "Ann" / "3"
+    write_images(folder, [f"3.{n}.jpg" for n in range(61)], moving_square(61))
+    rows = [f"Ann\\3\\3.{n}.jpg,0,{26 + n / 2},36,32,32,0,0" for n in range(61)]
+    (tmp_path / "frame_images_DB" / "Ann.labeled_faces.txt").write_text("\n".join(rows))
+    (found,) = find_sources(str(tmp_path))
+    for grid, shake in (("camera", 0.0), ("camera", 0.5), ("frame", 0.0), ("face", 0.5)):
+        account = Account()
+        clips = list(
+            clips_of(
+                found, None, seed=0, size=32, scale=4, min_face=20, account=account,
+                grid=grid, shake=shake,
+            )
+        )  # fmt: skip
+        squares = np.zeros((2, 13))
+        for clip in clips:
+            box = clip.boxes.astype(float)
+            centres = np.stack([26 + (clip.frame - 12 + np.arange(25)) / 2, np.full(25, 36)], 1)
+            places = (centres - box[:, :2] - box[:, 2:] / 2) / (box[:, 2:] / 8)
+            moved = ((places - places[12]) ** 2).sum(1)
+            squares += moved[12:], moved[12::-1]
+        assert account.moves[:, 1].tolist() == [4 * len(clips)] * 5
+        wanted = squares.sum(0)[[1, 2, 4, 8, 12]]
+        assert account.moves[:, 0] == pytest.approx(wanted, rel=1e-3, abs=1e-6)
+        assert (wanted.max() > 1) == (grid == "camera" or shake > 0)
 
 
 def test_youtube_faces_aligned_differ_in_size(tmp_path: Path) -> None:

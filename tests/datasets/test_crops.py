@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.crops import crop, face_tracks
+from datasets.camera import Camera
+from datasets.crops import crop, face_tracks, track_crops
 from datasets.footage import Footage
 from tests.datasets.media import bright_detector, moving_square
 
@@ -68,9 +69,9 @@ def footage(frames: list[np.ndarray]) -> Footage:
 
 
 def test_crops_hold_the_face_still_while_it_moves() -> None:
-    crops = list(
-        face_tracks(footage(moving_square(31, 1)), bright_detector, size=32, min_face=20, context=1)
-    )
+    film, riding = footage(moving_square(31, 1)), Camera("face", 8)
+    faces = face_tracks(film, bright_detector, riding, min_face=20, context=1)
+    crops = list(track_crops(faces, 32))
     assert [c.index for c in crops] == list(range(31))
     assert crops[-1].last
     assert all(np.abs(c.image[4:-4, 4:-4].astype(int) - (230, 200, 170)).max() < 8 for c in crops)
@@ -78,6 +79,6 @@ def test_crops_hold_the_face_still_while_it_moves() -> None:
 
 def test_aligned_footage_is_its_own_crop() -> None:
     frames = [PICTURE[:96, :96]] * 2
-    crops = list(face_tracks(footage(frames), None, size=96))
+    crops = list(track_crops(face_tracks(footage(frames), None, Camera()), 96))
     assert len(crops) == 2
     np.testing.assert_array_equal(crops[0].image, frames[0])

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.ndimage import shift
 
 from datasets.degrade import degrade
 from datasets.drawn_face import Head, paint_head
@@ -152,6 +153,38 @@ def test_texture_goes_with_the_head(heads: list[Head], scene: Scene) -> None:
     assert np.abs(moved[centre] - still[centre]).mean() > 5
 
 
+def test_the_whole_picture_moves_by_a_fraction_of_a_pixel(heads: list[Head], scene: Scene) -> None:
+    """Against SciPy's cubic shift of the picture: hardly different, as the rest of drawing twice
+    is sampled otherwise, and far from a picture moved by half a pixel less."""
+    still, moved = (
+        draw_frame(heads[0], scene, FRONT, STILL, LAMP, 0.0, 128, (x / 128, y / 128)).astype(float)
+        for x, y in ((0, 0), (3.4, -2.7))
+    )
+    inside = (slice(8, -8), slice(8, -8))
+
+    def error(right: float, down: float) -> float:
+        wanted = shift(still, (down, right, 0), order=3)
+        return float(np.abs(moved - wanted)[inside].mean())
+
+    assert error(3.4, -2.7) < 2.5
+    assert min(
+        error(2.9, -2.7), error(3.9, -2.7), error(3.4, -2.2), error(3.4, -3.2)
+    ) > 1.5 * error(3.4, -2.7)
+
+
+def test_a_walking_hand_films(heads: list[Head], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hand and walk are independent: √(0.03² + 0.03²) sides RMS an axis; nothing else changes."""
+    calls: list[tuple] = []
+    monkeypatch.setattr("datasets.synthetic.draw_frame", lambda *given: calls.append(given))
+    for shake in (0.03, 0.0):
+        list(draw_clip(heads[0], [3], 4000, 64, 25, shake))
+    held, fixed = calls[:4000], calls[4000:]
+    moves = np.array([given[-1] for given in held])
+    assert np.sqrt((moves**2).mean(0)) == pytest.approx([0.0424, 0.0424], rel=0.08)
+    assert {given[-1] for given in fixed} == {(0.0, 0.0)}
+    assert [given[2:-1] for given in held] == [given[2:-1] for given in fixed]
+
+
 def green_column(frame: np.ndarray) -> float:
     """The centre, in pixels, of what is greener than red and blue in the middle of the picture."""
     part = frame[40:90, 30:98].astype(float)
@@ -218,6 +251,7 @@ def test_bad_arguments_are_refused(tmp_path: Path) -> None:
         ("frames", {"frames": 0}),
         ("fps", {"fps": 0}),
         ("size", {"size": 63}),
+        ("shake", {"shake": -0.1}),
     ):
         with pytest.raises(ValueError, match=name):
             write_dataset(tmp_path, **{"identities": 1, "clips": 1, "frames": 1} | arguments)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets.crops import TrackCrop, face_tracks
+from datasets.camera import Camera
+from datasets.crops import TrackCrop, face_tracks, track_crops
 from datasets.footage import Footage
 from datasets.windows import Account, Window, windows
 from tests.datasets.media import Frame
@@ -110,8 +111,8 @@ def _clips(
 
     images = [np.full((16, 34, 3), level, np.uint8) for level, _ in frames]
     footage = Footage("film", Fraction(25), 34, 16, lambda: iter(images))
-    crops = face_tracks(footage, detect, size=8, context=1.0, stride=detection, min_face=8)
-    return windows(crops, shrink, 2 * radius + 1, stride)
+    faces = face_tracks(footage, detect, Camera(), context=1.0, stride=detection, min_face=8)
+    return windows(track_crops(faces, 8), shrink, 2 * radius + 1, stride)
 
 
 def _numbered(shots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:

@@ -63,7 +63,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Row],
                 "name": source.name, "identity": source.identity, "failed": failed,
                 "reason": reason, "clips": account.clips, "frames": account.frames,
                 "tracks": account.tracks, "rejected": dict(account.rejected),
-                "blurred": account.blurred, "part": part if account.clips else "",
+                "blurred": account.blurred, "moves": account.moves.tolist(),
+                "part": part if account.clips else "",
             }
         )  # fmt: skip
     rows = [row for o in outcomes if o["part"] for row in part_rows(o["part"], lambda _: "train")]
@@ -90,6 +91,21 @@ def test_accepted_rejected_and_errors_are_all_inputs(made: tuple) -> None:
     # 61 frames give centres 12, 24, 36, 48; 45 give 12, 24; the two of the flat one are left out.
     assert (card["clips"]["found"], card["clips"]["accepted"]) == (8, 6)
     assert card["clips"]["rejected"] == {"sharpness under 1000": 2}
+
+
+def test_how_far_faces_move_is_the_root_of_the_mean_over_all_inputs_read_whole(made: tuple) -> None:
+    """The square moves by half a pixel a frame; a low pixel of 8 has 1.3·32/8 = 5.2 of them. On a
+    grid of whole low pixels its place is x mod 1, so it is never further than 1 away."""
+    settings, outcomes, plans, sizes = made
+    card = json.loads(json.dumps(make_card(*made)))
+    assert set(card["face_motion"]) == {"1", "2", "4", "8", "12"}
+    assert all(0 < value <= 1 for value in card["face_motion"].values())
+    wrong = {**outcomes[0], "failed": True, "moves": [[1e6, 1]] * 5, "reason": "damaged"}
+    assert (
+        make_card(settings, [*outcomes, wrong], plans, sizes)["face_motion"] == card["face_motion"]
+    )
+    more = [{**outcome, "moves": [[9.0, 4]] * 2 + [[0.0, 0]] * 3} for outcome in outcomes]
+    assert make_card(settings, more, plans, sizes)["face_motion"] == {"1": 1.5, "2": 1.5}
 
 
 def test_counts_by_split_identity_and_source(made: tuple) -> None:

@@ -41,6 +41,7 @@ def card(clips: int) -> dict:
     return {
         "schema": "2", "commit": None, "versions": {"facestack": "0.1.0"}, "source": "s3://b/in",
         "seed": 7, "degradation": {"kind": "realistic", "crf": [18, 30]}, "frames": 12345,
+        "face_motion": {"1": 0.212, "12": 0.38},
         "inputs": {
             "found": 3, "accepted": 1, "rejected": {"no face": 1},
             "errors": {"the file is empty": 1},
@@ -68,6 +69,7 @@ def test_it_prints_the_card_and_writes_a_sheet(
     said = capsys.readouterr().out
     assert "3 found = 1 accepted + 1 rejected + 1 errors" in said
     for text in ("s3://b/in", "commit none", "seed 7", "crf 18–30", "12,345", "no face",
+                 "0.212 at 1, 0.38 at 12 frames from the centre",
                  "the file is empty", "nothing lost", "contact sheet of 5 clips"):  # fmt: skip
         assert text in said
     sheet = np.asarray(Image.open(tmp_path / "run/clips/contact_sheet.png").convert("RGB"))
