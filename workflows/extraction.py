@@ -135,7 +135,8 @@ def clips_by(settings: Settings, source: Source, account: Account) -> Iterator[C
         blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
         clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
         context=options.context, stride=options.detection_stride, min_face=options.min_face,
-        centre=options.centre, bursts=options.bursts, limits=limits(settings), account=account,
+        centre=options.centre, bursts=options.bursts, flow=options.flow, limits=limits(settings),
+        account=account,
     )  # fmt: skip
 
 

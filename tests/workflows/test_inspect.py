@@ -30,7 +30,7 @@ def clip(number: int, person: str, frames: int = 5, colour: int = 0) -> Clip:
         clip_id=f"{person}/v.mp4#0@{number}", identity=person, video=f"{person}/v.mp4", track=0,
         frame=number, fps=25.0, low=high[None, 2::4, 2::4].repeat(frames, 0), high=high,
         neighbour=high, neighbour_offset=1, boxes=np.zeros((frames, 4), np.float32), order=number,
-        motion=np.zeros((frames, 64, 2), np.float32), sharpness=11.5,
+        motion=np.zeros((frames, 64, 2), np.float16), sharpness=11.5,
         degradation=json.dumps({"kind": "paper", "blur_sigma": 2.4}),
     )  # fmt: skip
 
