@@ -39,7 +39,7 @@ def card(clips: int) -> dict:
     nothing = {"rejected": {}, "errors": {}}
     split = {"identities": 1, "clips": clips, "shards": 2, "bytes": 3 * 2**20}
     return {
-        "schema": "2", "commit": None, "versions": {"facestack": "0.1.0"}, "source": "s3://b/in",
+        "schema": "3", "commit": None, "versions": {"facestack": "0.1.0"}, "source": "s3://b/in",
         "seed": 7, "degradation": {"kind": "realistic", "crf": [18, 30]}, "frames": 12345,
         "inputs": {
             "found": 3, "accepted": 1, "rejected": {"no face": 1},
