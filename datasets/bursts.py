@@ -133,13 +133,26 @@ def _node_of(place: NDArray) -> NDArray:
 @lru_cache(maxsize=1)
 def _spline_matrix() -> Field:
     """The G²×K matrix of the thin-plate spline from shifts to displacements at the nodes."""
-    line = np.linspace(-1, 1, GRID)
     nodes = np.linspace(-REACH, REACH, NODES)
-    controls, places = (
-        np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2) for axis in (line, nodes)
+    return spline_values(lattice(nodes)).astype(np.float32)
+
+
+def lattice(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The places (x, y) that take both coordinates from a `line` of n, n²×2, row by row."""
+    return np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+
+
+def controls() -> NDArray[np.float64]:
+    """The K×2 control points (x, y)."""
+    return lattice(np.linspace(-1, 1, GRID))
+
+
+def spline_values(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The N×K matrix of the thin-plate spline from control shifts to displacements at N places."""
+    spline = RBFInterpolator(
+        controls(), np.eye(CONTROL_POINTS), kernel="thin_plate_spline", degree=1
     )
-    spline = RBFInterpolator(controls, np.eye(CONTROL_POINTS), kernel="thin_plate_spline", degree=1)
-    return spline(places).astype(np.float32)
+    return spline(places)
 
 
 @lru_cache(maxsize=1)

@@ -15,13 +15,12 @@ from datasets.chance import hashed
 from datasets.crops import CONTEXT, TrackCrop, face_tracks, track_crops
 from datasets.degrade import degrade
 from datasets.faces import Detector, Frame
+from datasets.flow import measure_motion
 from datasets.footage import Limits
 from datasets.realistic import degrade_clip
 from datasets.sources import Source
 from datasets.video import open_source
 from datasets.windows import NUM_FRAMES, Account, Window, counted, windows
-
-UNKNOWN = np.full((CONTROL_POINTS, 2), np.nan, np.float32)  # the motion of real footage
 
 Degradation = Literal["paper", "realistic"]
 
@@ -41,7 +40,7 @@ class Clip:
     neighbour: NDArray[np.uint8]  # S×S×3
     neighbour_offset: int
     boxes: NDArray[np.float32]  # T×4
-    motion: NDArray[np.float32]  # T×64×2
+    motion: NDArray[np.float16]  # T×64×2
     order: int
     sharpness: float
     degradation: str
@@ -68,6 +67,7 @@ def clips_of(
     grid: Grid = "camera",
     shake: float = 0.0,
     bursts: bool = False,
+    flow: bool = False,
     limits: Limits | None = None,
     account: Account | None = None,
 ) -> Iterator[Clip]:
@@ -79,7 +79,8 @@ def clips_of(
     `blur_sigma` those of `degrade.degrade`, `limits` that of `video.open_source`; `degradation`
     "realistic" draws one a clip in its place (`realistic.degrade_clip`); clips under
     `min_sharpness` are left out. With `bursts` each face of a still becomes a clip of its own by
-    `bursts.make_burst`. Everything random comes from (`seed`, clip id), a shake from (`seed`,
+    `bursts.make_burst`; with `flow` the motion of all other clips is measured
+    (`flow.measure_motion`). Everything random comes from (`seed`, clip id), a shake from (`seed`,
     source, track). `account` is filled on the way. Raises `footage.DecodeError` for a source that
     cannot be read whole, possibly after some clips: these must then be thrown away.
     """
@@ -111,7 +112,7 @@ def clips_of(
         for window in windows(crops, shrink, num_frames, clip_stride, account, min_sharpness):
             account.clips += 1
             account.moves += moves([crop.offset for crop in window.crops])
-            clip = _clip(source, fps, window, seed, paper)
+            clip = _clip(source, fps, window, seed, paper, flow)
             yield clip if degradation == "paper" else _realistic(clip, scale, seed)
 
 
@@ -131,7 +132,9 @@ def _moved(
             )  # fmt: skip
 
 
-def _clip(source: Source, fps: float, window: Window, seed: int, degradation: str) -> Clip:
+def _clip(
+    source: Source, fps: float, window: Window, seed: int, degradation: str, flow: bool
+) -> Clip:
     radius = len(window.crops) // 2
     centre = window.crops[radius]
     clip_id = _clip_id(source.name, centre)
@@ -148,11 +151,21 @@ def _clip(source: Source, fps: float, window: Window, seed: int, degradation: st
         neighbour=window.crops[radius + offset].image,
         neighbour_offset=offset,
         boxes=np.array([(*c.box, c.box[2]) for c in window.crops], np.float32),
-        motion=np.stack([UNKNOWN if c.motion is None else c.motion for c in window.crops]),
+        motion=_motion(window, flow).astype(np.float16),
         order=hashed(seed, clip_id, "order") >> 1,  # 63 bits, so that a signed column holds it
         sharpness=window.sharpness,
         degradation=degradation,
     )
+
+
+def _motion(window: Window, flow: bool) -> NDArray[np.float32]:
+    """What a burst was made with, or with `flow` what is measured; else NaN."""
+    made = [crop.motion for crop in window.crops if crop.motion is not None]
+    if made:
+        return np.stack(made)
+    if flow:
+        return measure_motion([crop.image for crop in window.crops])
+    return np.full((len(window.crops), CONTROL_POINTS, 2), np.nan, np.float32)
 
 
 def _clip_id(name: str, centre: TrackCrop) -> str:

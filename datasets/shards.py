@@ -19,7 +19,7 @@ from datasets.clips import Clip
 from datasets.tensors import pack, unpack
 from datasets.windows import NUM_FRAMES
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 VERSION_KEY = b"facestack.schema"
 PART_ROWS = 4  # rows of a row group while the shards are not yet made
 
@@ -36,10 +36,10 @@ COLUMNS = {
     "neighbour": "S×S×3 RGB, the high-resolution frame at neighbour_offset from the centre",
     "neighbour_offset": "in [-T//2, T//2], not 0; drawn from the seed and the clip id",
     "boxes": "T×4: x, y, width, height of each crop in pixels of the video",
-    "motion": "T×64×2: of bursts from stills, the shifts (x, y) of the 8×8 control points over "
-    "[-1, 1]², row by row from the top left, by which frame t becomes the central one: with their "
-    "thin-plate spline d_t, central(p) = frame_t(p + d_t(p)); 1 is half the side of the frame. "
-    "NaN in real footage, where it is not known",
+    "motion": "T×64×2: the shifts (x, y) of the 8×8 control points over [-1, 1]², row by row from "
+    "the top left, by which frame t becomes the central one: with their thin-plate spline d_t, "
+    "central(p) = frame_t(p + d_t(p)); 1 is half the side of the frame. Known in bursts from "
+    "stills, measured between the sharp frames of real footage (datasets.flow); NaN where neither",
     "order": "63-bit hash of the seed and the clip id, by which shards are sorted",
     "sharpness": "of the high frame, as datasets.sharpness defines it: 0 flat, 6 to 24 most faces",
     "degradation": "JSON: kind (paper, bicubic, realistic) and the parameters of this clip",
@@ -68,7 +68,7 @@ def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
         "neighbour": image,
         "neighbour_offset": pa.int32(),
         "boxes": pa.fixed_shape_tensor(pa.float32(), [num_frames, 4]),
-        "motion": pa.fixed_shape_tensor(pa.float32(), [num_frames, CONTROL_POINTS, 2]),
+        "motion": pa.fixed_shape_tensor(pa.float16(), [num_frames, CONTROL_POINTS, 2]),
         "order": pa.int64(),
         "sharpness": pa.float64(),
         "degradation": pa.string(),

@@ -75,6 +75,11 @@ class PreprocessSettings(Section):
     bursts: bool = Field(
         False, description="make a clip of each still, by random smooth motion that is stored"
     )
+    flow: bool = Field(
+        True,
+        description="measure real motion between sharp frames and store it with the clip, for "
+        "pretraining",
+    )
     protocol: str | None = Field(
         None,
         description="LFW's pairs.txt or YouTube Faces' split file: its people of protocol_split "

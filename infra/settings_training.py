@@ -125,6 +125,14 @@ class PretrainSettings(OptimiserSettings):
         "field", description="field: known motion of made pairs; photometric: as the paper"
     )
     target: Literal["low", "high"] = Field("low", description="resolution of the photometric error")
+    stored_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="field: pairs that are real frames with the motion stored, where it is; the "
+        "others are made",
+    )
+    evaluate_every: Positive = Field(250, description="steps from one validation to the next")
     batch_size: Positive = 16
     learning_rate: float = Field(3e-4, gt=0, description="Adam's step size")
     schedule: Literal["constant", "cosine"] = "cosine"

@@ -3,8 +3,10 @@
 The adjacent frame is the face itself; the central one is the face read through a random thin-plate
 spline f, so that `warp(adjacent, f)` is the central frame and f is the true field, in P's own terms
 of 64 control shifts. Similarities are exact in that form. Motion is drawn in low pixels: drift,
-rotation, zoom, and a smooth local part; then an exposure change; then the degradation of DESIGN §3
-on each. This is ours: the paper trains P by the photometric error alone.
+rotation, zoom, and a smooth local part; at times a head that turns, eyes and a mouth that move, a
+background that stands still, and a frame that is off by most of a low pixel. Then come an exposure
+change, the degradation of DESIGN §3 on each, and at times what a codec leaves of noise. This is
+ours: the paper trains P by the photometric error alone.
 
 Suffixes: B batch, K = 64 control points, S high pixels, h w low pixels.
 """
@@ -19,7 +21,7 @@ from model.thin_plate_spline import control_points, dense_field
 from model.warping import warp
 
 
-class Burst(NamedTuple):
+class Pair(NamedTuple):
     """`central` and `adjacent` B×3×h×w in [0, 1]; the true `shifts` B×64×2, normalised (x, y)."""
 
     central: Tensor
@@ -33,10 +35,10 @@ def make_burst(
     blur_sigma: float | None = 2.4,
     strength: float | Tensor = 1.0,
     generator: torch.Generator | None = None,
-) -> Burst:
+) -> Pair:
     """Make a pair with known motion from B×3×S×S faces in [0, 1].
 
-    `strength`, a number or B×1×1, multiplies the motion; 1 moves the field by about 0.46 low pixels
+    `strength`, a number or B×1×1, multiplies the motion; 1 moves the field by about 0.53 low pixels
     on average, as real tracks do. Draws come from `generator` (a CPU one) and do not depend on the
     device.
     """
@@ -47,7 +49,10 @@ def make_burst(
     gain = 1 + 0.04 * torch.randn(len(high), 3, 1, 1, generator=generator).to(high)
     lift = 0.02 * torch.randn(len(high), 1, 1, 1, generator=generator).to(high)
     adjacent = (whole * gain + lift).clamp(0, 1)
-    return Burst(degrade(moved, scale, blur_sigma), degrade(adjacent, scale, blur_sigma), shifts)
+    central, adjacent = (
+        add_noise(degrade(images, scale, blur_sigma), generator) for images in (moved, adjacent)
+    )
+    return Pair(central, adjacent, shifts)
 
 
 def random_shifts(
@@ -56,7 +61,7 @@ def random_shifts(
     strength: float | Tensor = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw B×64×2 control shifts (x, y), normalised: a similarity and a smooth local part."""
+    """Draw B×64×2 control shifts (x, y), normalised; faces fill the frame as crops show them."""
     pixel = 2 / low_size
     points = control_points(torch.float32)
 
@@ -64,7 +69,7 @@ def random_shifts(
         return torch.randn(*shape, generator=generator)
 
     # A heavy tail: most neighbours move little, some a lot.
-    vigour = strength * torch.exp(0.5 * draw(count, 1, 1))
+    vigour = torch.exp(0.5 * draw(count, 1, 1))
     drift = 0.26 * pixel * draw(count, 1, 2)
     angle, zoom = 0.02 * draw(count, 1), 0.018 * draw(count, 1)
     turned = torch.stack(
@@ -76,7 +81,38 @@ def random_shifts(
     )
     coarse = 0.16 * pixel * draw(count, 2, 4, 4)
     local = functional.interpolate(coarse, (8, 8), mode="bicubic", align_corners=True)
-    return vigour * (drift + turned + local.flatten(2).transpose(1, 2))
+    moved = drift + turned + local.flatten(2).transpose(1, 2)
+
+    def at_times(share: float) -> Tensor:
+        return (torch.rand(count, 1, 1, generator=generator) < share).float()
+
+    # A head that turns moves its near parts most: the nose, then the cheeks, and not the border.
+    moved += at_times(0.5) * 0.5 * pixel * draw(count, 1, 2) * _bump(points, 0, 0, 0.5)
+    for x, y in ((-0.35, -0.15), (0.35, -0.15), (0, 0.45)):  # eyes and mouth
+        moved += at_times(0.3) * 0.3 * pixel * draw(count, 1, 2) * _bump(points, x, y, 0.2)
+    border = (points.square().sum(-1, keepdim=True) - 0.4).clamp(0, 1)
+    moved *= 1 - at_times(0.3) * border  # a background that stands still
+    # Crops cut at whole low pixels follow a face by steps.
+    step = 2 * torch.rand(count, 1, 2, generator=generator) - 1
+    return strength * (vigour * moved + at_times(0.3) * 0.7 * pixel * step)
+
+
+def _bump(points_K2: Tensor, x: float, y: float, width: float) -> Tensor:
+    """A Gaussian hill of height 1 at (x, y): K×1."""
+    square = (points_K2 - torch.tensor([x, y])).square().sum(-1, keepdim=True)
+    return torch.exp(-square / (2 * width**2))
+
+
+def add_noise(low: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Add to half of B×3×h×w what a codec leaves: up to 1.5 levels of noise a pixel, and as much
+    again a colour and block of 2×2 pixels (a codec's 16×16, at scale 8); rounded to 8 bits."""
+    count, _, height, width = low.shape
+    size = 1.5 / 255 * torch.rand(count, 1, 1, 1, generator=generator)
+    size *= torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+    blocks = torch.randn(count, 3, -(-height // 2), -(-width // 2), generator=generator)
+    wide = blocks.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :height, :width]
+    noise = torch.randn(count, 1, height, width, generator=generator) + wide
+    return (low + (size * noise).to(low)).clamp(0, 1).mul(255).round().div(255)
 
 
 def degrade(high: Tensor, scale: int, blur_sigma: float | None = 2.4) -> Tensor:

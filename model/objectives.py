@@ -14,12 +14,13 @@ from torch.nn import functional
 
 from model.augmentation import augment_clips, augment_faces, jitter_frames
 from model.batches import Batch, low_window, pick_frames, to_pixels
-from model.bursts import make_burst
+from model.bursts import Pair, make_burst
 from model.crops import draw_crop
 from model.curriculum import Curriculum, GivenMotion
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import end_point_error, psnr_luma
 from model.perceptual import FaceRecogniser
+from model.real_pairs import draw_pairs, known
 from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
 from model.warping import warp
@@ -120,9 +121,11 @@ class WarpPretraining(nn.Module):
 
     objective `photometric` is the paper's: the squared error between the warped adjacent frame and
     the central one. With target `low` all adjacent low frames are warped; with `high` the stored
-    sharp neighbour is, through the same spline. objective `field` makes pairs with known motion
-    from the sharp frame (model/bursts.py) and compares splines in low pixels. `jitter` (low pixels)
-    moves each adjacent low frame by a random drift in training, so that there is more to learn.
+    sharp neighbour is, through the same spline. `jitter` (low pixels) moves each adjacent low frame
+    by a random drift in training, so that there is more to learn. objective `field` compares
+    splines in low pixels, over pairs of which a `stored_share` are real with the motion that is
+    stored (model/real_pairs.py), where there is such; the others are made with known motion from
+    the sharp frame (model/bursts.py).
     """
 
     def __init__(
@@ -134,6 +137,7 @@ class WarpPretraining(nn.Module):
         jitter: float = 0.0,
         blur_sigma: float | None = 2.4,
         strength: float = 1.0,
+        stored_share: float = 0.0,
     ) -> None:
         super().__init__()
         if target not in ("low", "high"):
@@ -146,6 +150,7 @@ class WarpPretraining(nn.Module):
         self.num_frames = num_frames
         self.target, self.objective = target, objective
         self.jitter, self.blur_sigma, self.strength = jitter, blur_sigma, strength
+        self.stored_share = stored_share
 
     def forward(self, batch: Batch) -> Terms:
         """Batch as stored → loss; photometric: before, after (squared error a pair); field: epe."""
@@ -175,29 +180,45 @@ class WarpPretraining(nn.Module):
         return _photometric(shifts, neighbour, to_pixels(batch["high"], device))
 
     def _field(self, batch: Batch) -> Terms:
-        high = to_pixels(batch["high"], device_of(self.network))
         low_size = batch["low"].shape[-2]
-        # Validation draws the same pairs each time; training draws from the global generator, which
-        # the training loop keeps in its checkpoints.
-        generator = None if self.training else torch.Generator().manual_seed(0)
-        strength: float | Tensor = self.strength
-        if self.training:
-            # Frames next to each other hardly move: half of the pairs are such.
-            draw = torch.rand(2, len(high), 1, 1)
-            strength = strength * torch.where(draw[0] < 0.5, draw[1], 1.0)
-        scale = high.shape[-1] // low_size
-        with _exact(high.device):
-            burst = make_burst(high, scale, self.blur_sigma, strength, generator)
-        shifts = self.network(burst.central, burst.adjacent).float()
+        pair = self._pairs(batch)
+        shifts = self.network(pair.central, pair.adjacent).float()
         field = dense_field(shifts, low_size, low_size)
-        truth = dense_field(burst.shifts, low_size, low_size)
-        still = dense_field(torch.zeros_like(burst.shifts), low_size, low_size)
+        truth = dense_field(pair.shifts, low_size, low_size)
+        still = dense_field(torch.zeros_like(pair.shifts), low_size, low_size)
         loss = (field - truth).mul(low_size / 2).square().sum(-1).mean()
         return {
             "loss": loss,
             "epe": end_point_error(field, truth).mean().detach(),
             "epe_before": end_point_error(still, truth).mean(),
         }
+
+    def _pairs(self, batch: Batch) -> Pair:
+        """One pair a clip, the real ones first."""
+        device = device_of(self.network)
+        # Validation draws the same pairs each time; training draws from the global generator, which
+        # the training loop keeps in its checkpoints.
+        generator = None if self.training else torch.Generator().manual_seed(0)
+        real = torch.rand(len(batch["low"]), generator=generator) < self.stored_share
+        if real.any():
+            real &= known(batch["motion"]).sum(1).cpu() > 1
+        parts = []
+        with _exact(device):
+            if real.any():
+                low, motion = batch["low"][real], batch["motion"][real]
+                parts.append(draw_pairs(to_pixels(low, device), motion.to(device), generator))
+            if not real.all():
+                parts.append(self._made(to_pixels(batch["high"][~real], device), batch, generator))
+        return Pair(*map(torch.cat, zip(*parts, strict=True)))
+
+    def _made(self, high: Tensor, batch: Batch, generator: torch.Generator | None) -> Pair:
+        strength: float | Tensor = self.strength
+        if self.training:
+            # Frames next to each other hardly move: half of the pairs are such.
+            draw = torch.rand(2, len(high), 1, 1)
+            strength = strength * torch.where(draw[0] < 0.5, draw[1], 1.0)
+        scale = high.shape[-1] // batch["low"].shape[-2]
+        return make_burst(high, scale, self.blur_sigma, strength, generator)
 
 
 class Recognition(nn.Module):

@@ -25,6 +25,7 @@ from torch import Tensor
 
 GRID = 8
 CONTROL_POINTS = GRID * GRID
+ITERATIONS = 6  # of the inverse: an error shrinks each time by the steepness of the spline
 
 
 def control_points(dtype: torch.dtype = torch.float64) -> Tensor:
@@ -44,24 +45,39 @@ def pixel_centres(height: int, width: int) -> Tensor:
 
 def spline_matrix(points_N2: Tensor) -> Tensor:
     """Return the N×64 float64 matrix A that turns control shifts into displacements at `points`."""
-    controls = control_points()
-    points = points_N2.to(torch.float64)
-    system = torch.zeros(CONTROL_POINTS + 3, CONTROL_POINTS + 3, dtype=torch.float64)
-    system[:CONTROL_POINTS, :CONTROL_POINTS] = _kernel(controls, controls)
-    system[:CONTROL_POINTS, CONTROL_POINTS:] = _affine(controls)
-    system[CONTROL_POINTS:, :CONTROL_POINTS] = _affine(controls).T
-    basis = torch.cat((_kernel(points, controls), _affine(points)), dim=1)
-    return torch.linalg.solve(system, basis.T).T[:, :CONTROL_POINTS].contiguous()
+    return _basis(points_N2.to(torch.float64)) @ _weights()
 
 
-def displacement_at(shifts_BK2: Tensor, points_N2: Tensor) -> Tensor:
-    """Evaluate the spline of B×64×2 shifts at N×2 normalised points; returns B×N×2 displacements.
+def displacement_at(shifts_BK2: Tensor, points: Tensor) -> Tensor:
+    """Evaluate the spline of B×64×2 shifts at normalised points N×2, or B×N×2, each spline at its
+    own; returns B×N×2 displacements.
 
-    It interpolates: at control point j it gives shift j. Meant for measurements and tests; the
-    network uses `dense_field`, which keeps its matrix.
+    It interpolates: at control point j it gives shift j. In float64 on the CPU: meant for
+    measurements and training targets; the network uses `dense_field`, which keeps its matrix.
     """
-    matrix = spline_matrix(points_N2.cpu()).to(shifts_BK2)
-    return matrix @ shifts_BK2
+    weights = _weights() @ shifts_BK2.to("cpu", torch.float64)
+    return (_basis(points.to("cpu", torch.float64)) @ weights).to(shifts_BK2)
+
+
+def between(one_BK2: Tensor, other_BK2: Tensor) -> Tensor:
+    """Return the B×64×2 shifts by which one of two frames is read to look like another.
+
+    `one` and `other` are their shifts against the same third frame: third(p) = one(p + d(p)) =
+    other(p + e(p)). At a control point q of `one`, with p + d(p) = q found by p ← q - d(p), which
+    converges because splines of faces are far less steep than 1: one(q) = other(p + e(p)).
+    """
+    place = torch.zeros_like(one_BK2) + control_points().to(one_BK2)
+    origin = place - one_BK2
+    for _ in range(ITERATIONS):
+        origin = place - displacement_at(one_BK2, origin)
+    return origin + displacement_at(other_BK2, origin) - place
+
+
+def mirrored(shifts: Tensor) -> Tensor:
+    """Return the shifts …×64×2 of frames that are mirrored left to right: columns change places,
+    and x its sign."""
+    columns = shifts.unflatten(-2, (GRID, GRID)).flip(-2)
+    return (columns * shifts.new_tensor([-1, 1])).flatten(-3, -2)
 
 
 def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
@@ -87,15 +103,6 @@ def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
     return field.view(-1, height, width, 2)
 
 
-def mirrored(shifts: Tensor) -> Tensor:
-    """The shifts …×64×2 of two images that are both mirrored left to right.
-
-    The columns of control points change places, and x its sign.
-    """
-    grid = shifts.unflatten(-2, (GRID, GRID)).flip(-2)
-    return (grid * grid.new_tensor([-1.0, 1.0])).flatten(-3, -2)
-
-
 @torch.compiler.assume_constant_result
 def _constants(
     height: int, width: int, dtype: torch.dtype, device: torch.device
@@ -114,11 +121,20 @@ def _computed(
         return spline_matrix(points).to(device, dtype), points.to(device, dtype)
 
 
-def _kernel(points_N2: Tensor, controls_K2: Tensor) -> Tensor:
-    square = (points_N2[:, None] - controls_K2[None]).square().sum(-1)
+@lru_cache(maxsize=1)
+def _weights() -> Tensor:
+    """The 67×64 matrix from shifts to w and a: the inverse's first 64 columns."""
+    with torch.inference_mode(False), torch.no_grad():
+        basis = _basis(control_points())
+        system = torch.zeros(CONTROL_POINTS + 3, CONTROL_POINTS + 3, dtype=torch.float64)
+        system[:CONTROL_POINTS] = basis
+        system[CONTROL_POINTS:, :CONTROL_POINTS] = basis[:, CONTROL_POINTS:].T
+        return torch.linalg.inv(system)[:, :CONTROL_POINTS].contiguous()
+
+
+def _basis(points: Tensor) -> Tensor:
+    """[U Q] at float64 points …×2: …×67."""
+    square = (points[..., None, :] - control_points()).square().sum(-1)
     # r² log r = ½ r² log r², and its limit at r = 0 is 0.
-    return 0.5 * torch.xlogy(square, square)
-
-
-def _affine(points_N2: Tensor) -> Tensor:
-    return torch.cat((torch.ones_like(points_N2[:, :1]), points_N2), dim=1)
+    kernel = 0.5 * torch.xlogy(square, square)
+    return torch.cat((kernel, torch.ones_like(points[..., :1]), points), dim=-1)

@@ -137,7 +137,7 @@ def clips_by(settings: Settings, source: Source, account: Account) -> Iterator[C
         clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
         context=options.context, stride=options.detection_stride, min_face=options.min_face,
         centre=options.centre, grid=options.grid, shake=options.shake, bursts=options.bursts,
-        limits=limits(settings), account=account,
+        flow=options.flow, limits=limits(settings), account=account,
     )  # fmt: skip
 
 

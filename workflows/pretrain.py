@@ -3,27 +3,37 @@
 import sys
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+from torch import Tensor
+
 from infra.runs import Run
 from infra.settings import Settings
-from model.objectives import WarpPretraining
+from model.batches import to_pixels
+from model.objectives import WarpPretraining, device_of
 from model.warp_predictor import WarpPredictor
 from workflows import clips, initial
 from workflows.command import main
 from workflows.fitting import ended, fit
 from workflows.jobs import Job, Work, plan_of
+from workflows.motion_errors import stored_motion
 from workflows.panels import warp_panel
-from workflows.scoring import validation_clips
+from workflows.scoring import CPU, Clips, validation_clips
 from workflows.watch import Panel
+
+VALIDATED = 64  # clips
 
 
 def pretrain(settings: Settings, run: Run) -> None:
     """Write `pretrain/weights.safetensors`, from which every warping variant starts."""
     options = settings.pretrain
+    made_from = options.made_from()
+    del made_from["evaluate_every"]
     used = {
-        "pretrain": options.made_from(),
+        "pretrain": made_from,
         "clip": settings.clip.stored(),
         "seed": settings.seed,
     }
@@ -36,11 +46,13 @@ def pretrain(settings: Settings, run: Run) -> None:
             folder=stage.uri,
             shards=shards,
             options=options,
-            plan=plan_of(options, clips.rows(shards), stage.fingerprint),
+            plan=plan_of(options, clips.rows(shards), stage.fingerprint, options.evaluate_every),
             seed=settings.seed,
             build=partial(_build, settings, run),
         )
-        stage.counts |= ended(work, fit(settings, work), ("before", "after", "epe"))
+        stage.counts |= ended(
+            work, fit(settings, work), ("before", "after", "epe", "validation_epe")
+        )
 
 
 def check(settings: Settings) -> None:
@@ -57,21 +69,39 @@ def _build(settings: Settings, run: Run) -> Job:
         target=options.target,
         objective=options.objective,
         blur_sigma=settings.clip.blur_sigma,
+        stored_share=options.stored_share,
     )
     columns = {
         ("photometric", "low"): ["low"],
         ("photometric", "high"): ["low", "high", "neighbour", "neighbour_offset"],
-    }.get((options.objective, options.target), ["low", "high"])
-    some = validation_clips(clips.shards(run, "validation"), limit=4)
+    }.get((options.objective, options.target), ["low", "high", "motion"])
+    some = validation_clips(clips.shards(run, "validation"), VALIDATED, ("low", "motion"))
     panels: dict[str, Panel] = {}
     if some is not None:
-        panels["warp"] = partial(warp_panel, predictor, some["low"], options.num_frames)
+        panels["warp"] = partial(warp_panel, predictor, some["low"][:4], options.num_frames)
     return Job(
         objective,
         columns,
         metadata={"part": "predictor", "low_size": str(settings.clip.low_size)},
+        evaluate=partial(_validate, predictor, some),
         panels=panels,
     )
+
+
+@torch.no_grad()
+def _validate(predictor: WarpPredictor, some: Clips | None) -> dict[str, float]:
+    """The end-point error [low px] against the stored motion of the same pairs each time, mean over
+    the distances; nothing where no motion is stored."""
+    if some is None:
+        return {}
+    low, motion = (torch.from_numpy(some[name]) for name in ("low", "motion"))
+    device = device_of(predictor)
+
+    def predict(central: Tensor, adjacent: Tensor) -> Tensor:
+        return predictor(central.to(device), adjacent.to(device)).cpu()
+
+    rows = stored_motion(predict, to_pixels(low, CPU), motion)
+    return {"epe": fmean(row["after"] for row in rows)} if rows else {}
 
 
 if __name__ == "__main__":

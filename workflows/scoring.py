@@ -37,7 +37,7 @@ def validation_clips(
     parts: list[dict[str, NDArray[Any]]] = []
     for batch in reader.once():
         parts.append(batch)
-        if sum(len(part["frame"]) for part in parts) >= limit:
+        if sum(len(part[columns[0]]) for part in parts) >= limit:
             break
     return {name: np.concatenate([part[name] for part in parts])[:limit] for name in columns}
 

@@ -22,7 +22,7 @@ def split(identity: str) -> str:
 def test_parts_become_shards_sorted_by_order_with_no_clip_lost_or_doubled(tmp_path: Path) -> None:
     paths = parts(tmp_path, {"a": 13, "b": 6, "c": 5})
     rows = [row for path in paths for row in part_rows(path, split)]
-    a_clip = 5 * 4 * 4 * 3 + 2 * 16 * 16 * 3 + 5 * 4 * 4 + 5 * 64 * 2 * 4
+    a_clip = 5 * 4 * 4 * 3 + 2 * 16 * 16 * 3 + 5 * 4 * 4 + 5 * 64 * 2 * 2
     plans = plan_shards(rows, shard_bytes=8 * a_clip)
     assert [(plan.name, len(plan.rows)) for plan in plans] == [
         ("test/00000.parquet", 5),

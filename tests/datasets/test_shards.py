@@ -40,7 +40,7 @@ def clip(number: int, video: str = "a/v.mp4", size: int = 16) -> Clip:
         neighbour=image(size, size, 3),
         neighbour_offset=-2,
         boxes=chance.random((5, 4), np.float32),
-        motion=chance.random((5, 64, 2), np.float32),
+        motion=chance.random((5, 64, 2), np.float32).astype(np.float16),
         order=int(chance.integers(2**63 - 1)),
         sharpness=12.5,
         degradation='{"kind": "bicubic"}',
@@ -72,7 +72,7 @@ def test_every_column_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_the_schema_is_documented_and_versioned() -> None:
     described = schema(128, 16)
-    assert described.metadata == {b"facestack.schema": b"2"}
+    assert described.metadata == {b"facestack.schema": b"3"}
     assert described.field("low").type.shape == [25, 16, 16, 3]
     assert described.field("high").type.shape == [128, 128, 3]
     assert all(field.metadata[b"description"] for field in described)
@@ -119,7 +119,7 @@ def test_what_is_not_a_shard_is_refused_with_its_name(tmp_path: Path) -> None:
         read_rows(str(tmp_path / "text.parquet"))
     old = table_of([clip(0)]).replace_schema_metadata({"facestack.schema": "0"})
     pq.write_table(old, tmp_path / "old.parquet")
-    with pytest.raises(ShardError, match=r"old\.parquet: .* version 0, this code reads 2"):
+    with pytest.raises(ShardError, match=r"old\.parquet: .* version 0, this code reads 3"):
         read_rows(str(tmp_path / "old.parquet"))
 
 

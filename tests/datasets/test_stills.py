@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,6 @@ from datasets.sources import Source, find_sources
 from datasets.windows import Account
 from tests.datasets.media import (
     bright_detector,
-    moving_square,
     square_frame,
     write_images,
     write_video,
@@ -67,7 +67,28 @@ def test_bursts_come_from_the_seed_and_the_clip(tmp_path: Path) -> None:
     assert len({motion(ann, 0), motion(ann, 1), motion(bob, 0)}) == 3
 
 
-def test_footage_is_no_burst_and_its_motion_is_not_known(tmp_path: Path) -> None:
-    write_video(tmp_path / "v.mp4", [frame[:64, :64] for frame in moving_square(30)])
-    (clip,) = clips_of(source(tmp_path / "v.mp4"), None, seed=0, size=64, scale=4, bursts=True)
+def test_the_motion_of_footage_is_measured_where_it_is_asked_for(tmp_path: Path) -> None:
+    """The scene glides by half a pixel of 64 a frame, so by 0.5 · 2 / 64."""
+    wide = np.random.default_rng(0).integers(0, 256, (18, 24, 3), dtype=np.uint8)
+    wide = cv2.resize(wide, (192, 144), interpolation=cv2.INTER_CUBIC)
+    steps = [np.array([[2.0, 0, 30 + t], [0, 2, 12]]) for t in range(30)]
+    look = cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
+    write_video(tmp_path / "v.mp4", [cv2.warpAffine(wide, m, (64, 64), flags=look) for m in steps])
+    film = source(tmp_path / "v.mp4")
+    options = {"seed": 0, "size": 64, "scale": 4, "bursts": True}
+    (clip,) = clips_of(film, None, **options)
     assert np.isnan(clip.motion).all()
+    (clip,) = clips_of(film, None, flow=True, **options)
+    assert clip.motion.dtype == np.float16 and not clip.motion[12].any()
+    middle = clip.motion.reshape(25, 8, 8, 2)[:, 3:5, 3:5].astype(float).mean((1, 2))
+    for t in (0, 4, 8, 16, 20, 24):
+        assert middle[t] == pytest.approx([(12 - t) / 64, 0], abs=0.006)
+
+
+def test_flow_leaves_the_motion_of_a_burst_as_it_was_made(tmp_path: Path) -> None:
+    ann = stills(tmp_path)[0]
+    made, kept = (
+        next(clips_of(ann, None, seed=0, size=32, scale=4, bursts=True, flow=flow)).motion
+        for flow in (False, True)
+    )
+    np.testing.assert_array_equal(made, kept)

@@ -40,7 +40,7 @@ def write_shards(folder: Path) -> list[str]:
             clip_id=f"v#0@{number}", identity="a", video="v", track=0, frame=number, fps=25.0,
             low=drawn.integers(0, 256, (5, 4, 4, 3), np.uint8), high=high, neighbour=high,
             neighbour_offset=1, boxes=np.zeros((5, 4), np.float32), order=number,
-            motion=np.zeros((5, 64, 2), np.float32), sharpness=1.0, degradation="",
+            motion=np.zeros((5, 64, 2), np.float16), sharpness=1.0, degradation="",
         )  # fmt: skip
 
     uris = [str(folder / f"{name}.parquet") for name in "ab"]

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from model.bursts import degrade, gaussian_blur, make_burst, random_shifts
+from model.bursts import add_noise, degrade, gaussian_blur, make_burst, random_shifts
 from model.metrics import end_point_error
-from model.thin_plate_spline import dense_field
+from model.thin_plate_spline import control_points, dense_field
 from model.warping import warp
 
 
@@ -68,4 +68,31 @@ def test_motion_is_of_the_size_of_real_tracks(low_size: int) -> None:
     error = end_point_error(
         dense_field(shifts, low_size, low_size), dense_field(still, low_size, low_size)
     )
-    assert 0.35 < float(error.mean()) < 0.6
+    assert 0.45 < float(error.mean()) < 0.6
+
+
+def test_some_backgrounds_stand_still_but_for_the_step_of_the_whole_frame() -> None:
+    """About 0.3 of the splines are constant over the corners; 0.7 of those do not move there."""
+    shifts = 8 * random_shifts(2000, 16, generator=torch.Generator().manual_seed(0))
+    corners = shifts[:, [0, 7, 56, 63]]
+    same = (corners - corners[:, :1]).abs().amax((1, 2)) < 1e-6
+    still = corners.abs().amax((1, 2)) < 1e-6
+    assert 0.25 < same.float().mean() < 0.35
+    assert 0.6 < (still.sum() / same.sum()) < 0.8
+    middle = control_points().norm(dim=-1) < 0.3
+    assert shifts[still][:, middle].abs().mean() > 0.1
+    assert corners[same].abs().max() <= 0.7 + 1e-6
+
+
+def test_half_of_the_frames_have_noise_of_a_few_levels() -> None:
+    """Variance (up to 1.5 levels)² of each pixel and as much of each 2×2 block, then rounding."""
+    low = torch.full((2000, 3, 16, 16), 100 / 255)
+    noise = 255 * (add_noise(low, torch.Generator().manual_seed(0)) - low)
+    deviation = noise.std((1, 2, 3))
+    assert (noise - noise.round()).abs().max() < 1e-3
+    assert 0.5 < (deviation < 0.3).float().mean() < 0.65
+    assert 2.0 < deviation.max() < 1.5 * 2**0.5 * 1.15
+    strong = noise[deviation > 1.5]
+    inside = (strong[..., 0::2] * strong[..., 1::2]).mean() / strong.square().mean()
+    across = (strong[..., 1:-1:2] * strong[..., 2::2]).mean() / strong.square().mean()
+    assert 0.4 < inside < 0.6 and abs(across) < 0.1

@@ -22,7 +22,7 @@ def stored(count: int = 2, size: int = 32, scale: int = 4) -> dict[str, torch.Te
         "low": torch.randint(0, 256, (count, 25, low, low, 3), dtype=torch.uint8),
         "high": torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8),
         "neighbour": torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8),
-        "neighbour_offset": torch.tensor([-12, 5, 1, -1])[:count],
+        "neighbour_offset": torch.tensor([-12, 5, 1, -1]).repeat(-(-count // 4))[:count],
         "label": torch.arange(count) % 3,
     }
 
@@ -134,6 +134,43 @@ def test_field_objective_learns_known_motion() -> None:
         terms["loss"].backward()
         optimizer.step()
     assert terms["epe"] < 0.5 * terms["epe_before"]
+
+
+def drifting(count: int = 8) -> dict[str, torch.Tensor]:
+    """Clips of 25 frames, each of which drifts by its own speed; the motion as it is stored."""
+    frames, speed = torch.arange(25) - 12, torch.linspace(-1, 1, count) * 0.02
+    shifts = speed[:, None] * frames
+    y, x = torch.meshgrid(*[(2 * torch.arange(8) + 1) / 8 - 1] * 2, indexing="ij")
+    place = x - shifts[..., None, None]
+    phase = torch.arange(count).view(-1, 1, 1, 1)
+    waves = torch.stack([(3 * place + phase).sin(), (4 * y + place).cos(), (4 * place).sin()], -1)
+    motion = torch.zeros(count, 25, 64, 2)
+    motion[..., 0] = shifts[..., None]
+    return {**stored(count), "low": (127 + 100 * waves).byte(), "motion": motion.half()}
+
+
+def test_field_objective_learns_the_motion_that_is_stored() -> None:
+    """The end-point error of pairs of frames that drift falls to a third; no pair is made."""
+    batch = drifting() | {"high": torch.zeros(0)}
+    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field", stored_share=1.0)
+    optimizer = torch.optim.Adam(pretraining.parameters(), lr=5e-5)
+    for _ in range(30):
+        optimizer.zero_grad()
+        pretraining(batch)["loss"].backward()
+        optimizer.step()
+    terms = pretraining.eval()(batch)
+    assert terms["epe"] < 0.35 * terms["epe_before"]
+
+
+def test_real_pairs_are_as_many_as_the_share_says_and_where_motion_is_known() -> None:
+    batch = drifting(200)
+    batch["motion"][:50] = torch.nan
+    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field", stored_share=0.4)
+    pair = pretraining._pairs(batch)
+    assert len(pair.shifts) == 200 and pair.shifts.isfinite().all()
+    real = pair.shifts[..., 1].abs().amax(1) < 1e-6  # these clips drift along x alone
+    assert 0.2 < real.float().mean() < 0.4  # 0.4 of 150
+    assert not real[int(real.sum()) :].any()
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ import pytest
 import torch
 from scipy.interpolate import RBFInterpolator
 
+from model.bursts import random_shifts
 from model.thin_plate_spline import (
+    between,
     control_points,
     dense_field,
     displacement_at,
     mirrored,
     pixel_centres,
 )
+from model.warping import warp
 
 
 def identity(height: int, width: int) -> torch.Tensor:
@@ -51,6 +54,38 @@ def test_affine_shifts_give_the_affine_field() -> None:
 def test_control_points_move_by_exactly_their_shifts() -> None:
     shifts = torch.randn(3, 64, 2, dtype=torch.float64)
     assert (displacement_at(shifts, control_points()) - shifts).abs().max() < 1e-10
+
+
+def test_each_spline_can_be_asked_at_points_of_its_own() -> None:
+    shifts, points = torch.randn(3, 64, 2), torch.rand(3, 9, 2) * 3 - 1.5
+    found = displacement_at(shifts, points)
+    for one, other, at in zip(found, shifts, points, strict=True):
+        assert torch.allclose(one, displacement_at(other[None], at)[0], atol=1e-6)
+
+
+def test_reading_commutes_with_mirroring() -> None:
+    """warp(mirror(image), mirrored shifts) = mirror(warp(image, shifts))."""
+    images, shifts = torch.rand(2, 3, 16, 16), 0.2 * torch.randn(2, 64, 2)
+    there = warp(images.flip(-1), dense_field(mirrored(shifts), 16, 16))
+    assert torch.allclose(there, warp(images, dense_field(shifts, 16, 16)).flip(-1), atol=1e-5)
+    assert torch.equal(mirrored(mirrored(shifts)), shifts)
+
+
+def test_between_two_frames_leads_from_one_to_the_other() -> None:
+    """p + d(p) + b(p + d(p)) = p + e(p) for b between d and e: exact where affine, else as near as
+    64 points tell, a fiftieth of a low pixel of 16 within the frame."""
+    matrices = torch.eye(2) + 0.1 * torch.randn(2, 4, 2, 2).double()
+    offsets = 0.1 * torch.randn(2, 4, 1, 2).double()
+    points = control_points()
+    affine = points @ matrices + offsets - points
+    smooth = random_shifts(8, 16, generator=torch.Generator().manual_seed(0)).view(2, 4, 64, 2)
+    for (one, other), close in ((affine, 1e-4), (smooth.double(), 0.02 / 8)):
+        at = 1.6 * torch.rand(4, 50, 2).double() - 0.8
+        there = at + displacement_at(one, at)
+        rest = there + displacement_at(between(one, other), there) - at - displacement_at(other, at)
+        assert rest.norm(dim=-1).mean() < close
+    still = torch.zeros_like(affine[0])
+    assert torch.allclose(between(still, affine[1]), affine[1])
 
 
 def test_control_points_run_row_by_row_from_the_top_left() -> None:

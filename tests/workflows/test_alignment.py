@@ -7,8 +7,14 @@ import torch
 from torch import Tensor
 
 from model.bursts import make_burst
-from workflows import alignment
-from workflows.alignment import burst_motion, error_by_distance, known_motion, picture, spread
+from model.thin_plate_spline import dense_field
+from workflows.alignment import picture, spread
+from workflows.motion_errors import (
+    Predict,
+    error_by_distance,
+    known_motion,
+    stored_motion,
+)
 
 SCALE, SIGMA, SEED = 4, 1.2, 3
 
@@ -22,7 +28,7 @@ def still(central: Tensor, adjacent: Tensor) -> Tensor:
     return torch.zeros(len(central), 64, 2)
 
 
-def drift(x: float) -> alignment.Predict:
+def drift(x: float) -> Predict:
     """A predictor that reads every pixel `x` (normalised) to the right of its place."""
     return lambda central, adjacent: torch.tensor([x, 0.0]).expand(len(central), 64, 2)
 
@@ -50,29 +56,35 @@ def test_the_identity_leaves_the_end_point_error_as_it_was() -> None:
     assert found != known_motion(still, high, SCALE, SIGMA, SEED + 1)
     generator = torch.Generator().manual_seed(SEED)
     shifts = [make_burst(part, SCALE, SIGMA, generator=generator).shifts for part in high.split(32)]
-    moved = alignment.dense_field(torch.cat(shifts), 8, 8)
-    place = alignment.dense_field(torch.zeros(34, 64, 2), 8, 8)
+    moved = dense_field(torch.cat(shifts), 8, 8)
+    place = dense_field(torch.zeros(34, 64, 2), 8, 8)
     expected = np.linalg.norm((moved - place).numpy() * 4, axis=-1).mean()
     assert found["before"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_bursts_are_measured_against_their_stored_motion() -> None:
-    """Two clips of five: one a burst that drifts by (t, 0)/8 pixels of 8 in frame t, one film."""
+def test_stored_motion_is_measured_at_each_distance_where_it_is_known() -> None:
+    """Two clips of five that drift by (t, 0)/8 pixels of 8 in frame t; of the second, frame 4 is
+    not known. So at distance d the error of the identity is d/8, over 4 and 3 pairs."""
     low = torch.rand(2, 5, 3, 8, 8)
-    drifts = torch.tensor([-2.0, -1, 0, 1, 2]) / 32
-    motion = torch.full((2, 5, 64, 2), float("nan"))
-    motion[0] = 0
-    motion[0, ..., 0] = drifts[:, None]
-    found = burst_motion(still, low, motion)
-    assert found == {"before": pytest.approx(6 / 32), "after": pytest.approx(6 / 32)}
+    motion = torch.zeros(2, 5, 64, 2, dtype=torch.float16)
+    motion[..., 0] = torch.tensor([-2.0, -1, 0, 1, 2])[:, None] / 32
+    motion[1, 4] = torch.nan
+    expected = [
+        {"distance": d, "pairs": pairs, "before": d / 8, "after": d / 8}
+        for d, pairs in ((1, 4), (2, 3))
+    ]
+    assert stored_motion(still, low, motion) == expected
 
     def oracle(central: Tensor, adjacent: Tensor) -> Tensor:
-        assert torch.equal(central, low[:1, 2])
-        place = next(t for t in range(5) if torch.equal(adjacent, low[:1, t]))
-        return motion[:1, place]
+        """Finds the pair, and the motion in the table."""
+        return torch.stack([
+            next(motion[n, t].float() for n in range(2) for t in range(5)
+                 if torch.equal(a, low[n, t]) and torch.equal(c, low[n, 2]))
+            for c, a in zip(central, adjacent, strict=True)
+        ])  # fmt: skip
 
-    assert burst_motion(oracle, low, motion)["after"] == pytest.approx(0, abs=1e-4)
-    assert burst_motion(still, low[1:], motion[1:]) is None
+    assert [row["after"] for row in stored_motion(oracle, low, motion)] == [0, 0]
+    assert stored_motion(still, low, torch.full_like(motion, torch.nan)) == []
 
 
 def test_squared_error_of_each_distance_is_that_of_a_loop() -> None:

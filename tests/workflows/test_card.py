@@ -128,7 +128,7 @@ def test_counts_by_split_identity_and_source(made: tuple) -> None:
 
 def test_what_made_it_is_written_down(made: tuple) -> None:
     card = make_card(*made)
-    assert (card["schema"], card["seed"], card["source"]) == ("2", 4, made[0].source)
+    assert (card["schema"], card["seed"], card["source"]) == ("3", 4, made[0].source)
     assert card["clip"]["size"] == 32
     assert {"facestack", "python", "av", "numpy"} <= set(card["versions"])
     assert card["commit"] == commit()

@@ -30,7 +30,7 @@ def clip(number: int, person: str, frames: int = 5, colour: int = 0) -> Clip:
         clip_id=f"{person}/v.mp4#0@{number}", identity=person, video=f"{person}/v.mp4", track=0,
         frame=number, fps=25.0, low=high[None, 2::4, 2::4].repeat(frames, 0), high=high,
         neighbour=high, neighbour_offset=1, boxes=np.zeros((frames, 4), np.float32), order=number,
-        motion=np.zeros((frames, 64, 2), np.float32), sharpness=11.5,
+        motion=np.zeros((frames, 64, 2), np.float16), sharpness=11.5,
         degradation=json.dumps({"kind": "paper", "blur_sigma": 2.4}),
     )  # fmt: skip
 
@@ -39,7 +39,7 @@ def card(clips: int) -> dict:
     nothing = {"rejected": {}, "errors": {}}
     split = {"identities": 1, "clips": clips, "shards": 2, "bytes": 3 * 2**20}
     return {
-        "schema": "2", "commit": None, "versions": {"facestack": "0.1.0"}, "source": "s3://b/in",
+        "schema": "3", "commit": None, "versions": {"facestack": "0.1.0"}, "source": "s3://b/in",
         "seed": 7, "degradation": {"kind": "realistic", "crf": [18, 30]}, "frames": 12345,
         "face_motion": {"1": 0.212, "12": 0.38},
         "inputs": {

@@ -25,7 +25,7 @@ def shard(tmp_path: Path) -> str:
     fields: dict[str, Any] = {
         "track": 0, "frame": 0, "fps": 1.0, "low": small[None, :2, :2], "high": small,
         "neighbour": small, "neighbour_offset": 0, "boxes": np.zeros((1, 4), np.float32),
-        "motion": np.zeros((1, 64, 2), np.float32), "sharpness": 1.0, "degradation": "",
+        "motion": np.zeros((1, 64, 2), np.float16), "sharpness": 1.0, "degradation": "",
     }  # fmt: skip
     clips = [
         Clip(clip_id=f"{name}#0@0", identity=name[:3], video=name, order=place, **fields)
