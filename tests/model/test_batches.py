@@ -24,6 +24,14 @@ def test_the_slice_is_about_the_centre() -> None:
     assert centre_slice(low, 25).shape == low.shape
 
 
+def test_frames_of_a_window_may_lie_apart() -> None:
+    low = torch.arange(25).view(1, 25, 1)
+    assert centre_slice(low, 5, 3).flatten().tolist() == [6, 9, 12, 15, 18]
+    assert centre_slice(low, 9, 3).flatten().tolist() == list(range(0, 25, 3))
+    with pytest.raises(ValueError, match="must hold 27"):
+        centre_slice(low, 3, 13)
+
+
 @pytest.mark.parametrize(("stored", "wanted"), [(25, 4), (5, 7), (24, 5)])
 def test_a_window_that_cannot_be_centred_is_refused(stored: int, wanted: int) -> None:
     with pytest.raises(ValueError, match="centred window"):

@@ -43,8 +43,10 @@ def test_gives_colours_and_one_drawn_map() -> None:
     maps = extractor(low)
     assert maps.shape == (2, 4, 32, 32)
     assert torch.equal(maps[:, :3], extractor.enlarge(low))
+    assert not maps[:, 3].any()  # before training
+    torch.nn.init.normal_(extractor.drawing[-1].weight)
     drawn = extractor.drawing(low.flatten(1)).view(2, 32, 32)
-    assert torch.equal(maps[:, 3], drawn)
+    assert drawn.any() and torch.equal(extractor(low)[:, 3], drawn)
 
 
 def test_second_stream_has_the_widths_of_the_design() -> None:

@@ -1,4 +1,4 @@
-"""R: its layers, reflection padding, and the two starts."""
+"""R: its layers, reflection padding, and the starts that need no clips."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,13 @@ def test_has_the_layers_of_the_design() -> None:
     assert layers[0].in_channels == 100
 
 
-def test_width_multiplies_all_filters_but_the_last() -> None:
-    layers = Reconstruction(4, 0, width=0.5).layers
-    assert [layer.out_channels for layer in layers] == [8, 16, 32, 32, 32, 16, 8, 3]
+def test_width_multiplies_the_filters_and_the_ends_keep_theirs() -> None:
+    def filters(width: float) -> list[int]:
+        return [layer.out_channels for layer in Reconstruction(4, 0, width=width).layers]
+
+    assert filters(0.5) == [16, 16, 32, 32, 32, 16, 16, 3]
+    assert filters(0.25) == [16, 9, 16, 16, 16, 8, 16, 3]
+    assert filters(2) == [32, 64, 128, 128, 128, 64, 32, 3]
 
 
 def test_borders_are_reflected_without_repeating_the_edge() -> None:
@@ -34,11 +38,11 @@ def test_borders_are_reflected_without_repeating_the_edge() -> None:
 
 
 def test_passthrough_starts_from_the_central_frame() -> None:
-    """Output = sigmoid(4 x - 2) of the central colours, whatever the other channels hold."""
+    """Output = sigmoid(5.2 x - 2.6) of the central colours, whatever the other channels hold."""
     network = Reconstruction(12, 4, width=0.5)
     stack = torch.randn(2, 12, 16, 16)
     stack[:, 4:7] = torch.rand(2, 3, 16, 16)
-    expected = torch.sigmoid(4 * stack[:, 4:7] - 2)
+    expected = torch.sigmoid(5.2 * stack[:, 4:7] - 2.6)
     assert torch.allclose(network(stack), expected, atol=1e-6)
 
 

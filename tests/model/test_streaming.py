@@ -13,22 +13,27 @@ from model.network import Network, build
 from model.streaming import FrameWork, restore
 
 
-def network(variant: str = "f25warp") -> Network:
-    made = build(variant, scale=4, size=8, width=0.25, start="kaiming").eval()
+def network(variant: str = "f25warp", frame_step: int = 1) -> Network:
+    made = build(variant, 4, 8, width=0.25, start="kaiming", frame_step=frame_step).eval()
     assert isinstance(made, Network)
     if made.predictor is not None:
         nn.init.normal_(made.predictor.last.weight, std=0.01)
     return made
 
 
-def window_by_window(made: nn.Module, frames: torch.Tensor, radius: int) -> torch.Tensor:
+def window_by_window(
+    made: nn.Module, frames: torch.Tensor, radius: int, step: int = 1
+) -> torch.Tensor:
     last = len(frames) - 1
     with torch.no_grad():
         return torch.cat(
             [
                 made(
                     torch.stack(
-                        [frames[min(max(i + d, 0), last)] for d in range(-radius, radius + 1)]
+                        [
+                            frames[min(max(i + d * step, 0), last)]
+                            for d in range(-radius, radius + 1)
+                        ]
                     )[None]
                 )
                 for i in range(len(frames))
@@ -70,7 +75,18 @@ def test_windows_together_equal_them_one_by_one(
     assert (given - results[count]).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("variant", ["f1", "f5", "f5warp"])
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize(("count", "step"), [(5, 3), (20, 3), (21, 10)])
+def test_frames_that_lie_apart(count: int, step: int, batch_size: int) -> None:
+    torch.manual_seed(4)
+    made, film = network("f5warp", step), torch.rand(count, 3, 2, 2)
+    expected = window_by_window(made, film, 2, step)
+    assert (restore(made, film, batch_size=batch_size) - expected).abs().max() < 1e-5
+    one_by_one = torch.stack(list(restore(made, iter(film), batch_size=batch_size)))
+    assert torch.equal(one_by_one, restore(made, film, batch_size=batch_size))
+
+
+@pytest.mark.parametrize("variant", ["f1", "f5", "f5warp", "linear1", "linear5warp"])
 def test_other_variants_too(variant: str) -> None:
     made, frames = network(variant), torch.rand(7, 3, 2, 2)
     result = window_by_window(made, frames, made.radius)
