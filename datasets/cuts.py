@@ -4,6 +4,10 @@ Two frames differ by the mean absolute difference of their 32×32 grey thumbnail
 differs much more than the frames just before it do. On 113 real clips the cuts were 6 to 20 times
 the largest of the three differences before, and lively motion at most 4.2 times. In crops of the
 face alone, as aligned footage has them, no false cut was found (8,534 frames of 36 tracks).
+
+Where a face fills the picture, the jerk of a hand that films makes as large a difference. It is
+no cut if the one thumbnail moved as a whole leaves less than 0.6 of it: in drawn films held by hand
+0.56 was left at most (63 jerks), between two faces of LFW 0.67 at least (400 pairs).
 """
 
 from collections import deque
@@ -18,6 +22,7 @@ Frame = NDArray[np.uint8]
 CERTAIN = 28.0  # a cut whatever was before
 LEAST, RATIO, REMEMBERED = 8.0, 5.0, 3
 SAMPLED = 128  # pixels of the shorter side that thumbnails are made of, or up to twice that
+REACH, SHARE = 3, 0.6  # a jerk of the camera: pixels of the thumbnail; what is left of a difference
 STILL = 1.5  # less than this between two frames is noise, and no measure of motion
 
 
@@ -36,7 +41,9 @@ def mark_cuts(
         thumbnail = _thumbnail(frame)
         if previous is not None:
             difference = float(np.abs(thumbnail - before).mean())
-            cut = index in breaks or _is_cut(difference, recent)
+            cut = index in breaks or (
+                _is_cut(difference, recent) and not _is_jerk(thumbnail, before, difference)
+            )
             if cut:
                 recent.clear()
             else:
@@ -50,6 +57,21 @@ def mark_cuts(
 def _is_cut(difference: float, recent: Iterable[float]) -> bool:
     usual = max(recent, default=CERTAIN)
     return difference > CERTAIN or difference > max(LEAST, RATIO * max(usual, STILL))
+
+
+def _is_jerk(after: NDArray[np.int16], before: NDArray[np.int16], difference: float) -> bool:
+    """Says whether the one thumbnail, moved as a whole, is the other: a hand shook the camera."""
+    near = range(-REACH, REACH + 1)
+    left = min(_difference_moved(after, before, x, y) for x in near for y in near)
+    return left < SHARE * difference
+
+
+def _difference_moved(after: NDArray[np.int16], before: NDArray[np.int16], x: int, y: int) -> float:
+    """The mean absolute difference where they overlap, `before` moved by (x, y) pixels."""
+    height, width = after.shape
+    new = after[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)]
+    old = before[max(-y, 0) : height + min(-y, 0), max(-x, 0) : width + min(-x, 0)]
+    return float(np.abs(new - old).mean())
 
 
 def _thumbnail(frame: Frame) -> NDArray[np.int16]:

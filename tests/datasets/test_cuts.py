@@ -1,5 +1,7 @@
 from collections.abc import Iterator
+from itertools import pairwise
 
+import cv2
 import numpy as np
 
 from datasets.cuts import mark_cuts
@@ -18,6 +20,19 @@ def flat(value: int) -> Frame:
 
 def test_motion_alone_is_one_shot() -> None:
     assert ends(moving_square(40, 1.4)) == [39]
+
+
+def test_a_jerk_of_the_camera_is_no_cut_and_another_scene_is() -> None:
+    """A picture that fills the frame and jumps by two and a half pixels of the thumbnail, which
+    differs by more than 28; then a picture of other things."""
+    chance = np.random.default_rng(0)
+    one, other = (
+        cv2.resize(chance.integers(0, 256, (16, 16, 3), np.uint8), (160, 160)) for _ in range(2)
+    )
+    jerked = [one[12 : 12 + 96, x : x + 96] for x in (20, 20, 20, 28, 28, 20)]
+    steps = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(jerked)]
+    assert max(steps) > 28
+    assert ends([*jerked, other[:96, :96], other[:96, :96]]) == [5, 7]
 
 
 def test_a_cut_between_dark_scenes_is_found_against_a_quiet_past() -> None:
