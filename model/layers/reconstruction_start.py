@@ -62,6 +62,10 @@ def start_as_linear(layers: list[nn.Conv2d], filters: LinearRestoration, depth: 
                 f"start linear: layer {number + 1} of R has {layer.out_channels} filters, expected "
                 f"{least} or more; widen R or use start passthrough"
             )
+    for layer in layers:
+        # What enters a layer is not negative, so that a unit whose weights add up to less than zero
+        # would be silent for good. These answer to contrast.
+        layer.weight.sub_(layer.weight.mean(dim=(1, 2, 3), keepdim=True))
     first, *middle, knots, last = layers
     frames, centre = filters.num_frames, filters.num_frames // 2
     for colour in range(COLOURS):

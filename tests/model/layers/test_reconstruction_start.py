@@ -55,7 +55,7 @@ def test_every_layer_learns_from_the_start() -> None:
     assert isinstance(network, Network)
     low, truth = clips(5, 4, 32)
     start_linear(network, fit_linear(network, low, truth))
-    optimiser = torch.optim.SGD(network.parameters(), lr=1e-4)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
     for _ in range(3):
         optimiser.zero_grad()
         (network(low) - truth).square().sum().backward()
