@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MARGIN = 4
+MARGIN = 8
 
 Box = tuple[slice, slice]
 

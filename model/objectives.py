@@ -33,10 +33,10 @@ class Restoration(nn.Module):
 
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
     objective to its device. `input_size` is what it sees (None: its own). With `augment`, clips are
-    mirrored, played backwards and relit at random in training (model/augmentation.py).
-    With `crop`, R is trained on a random square of that share of the side (model/crops.py).
-    `curriculum` says when the warp predictor learns and whose motion R is given; `at` makes the
-    objective ready for a step, and `rates` is the predictor's learning rate in that of the rest.
+    mirrored, played backwards and relit at random in training (model/augmentation.py). With `crop`,
+    R is trained on a random square of that share of the side (model/crops.py). `curriculum` says
+    when the warp predictor learns and whose motion R is given; `at` makes the objective ready for a
+    step, and `rates` is the predictor's learning rate in that of the rest.
     """
 
     def __init__(
