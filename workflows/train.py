@@ -115,7 +115,7 @@ def check_window(settings: Settings, field: str, what: object, frames: int, step
     """Raise SettingsError where a window of frames so far apart is longer than a clip."""
     needed = (frames - 1) * step + 1
     if needed > settings.clip.num_frames:
-        apart = f", {step} apart," if step > 1 else ""
+        apart = f", {step} apart" if step > 1 else ""
         raise SettingsError(
             f"{field}: {what} needs {needed} frames a clip{apart}, "
             f"clip.num_frames is {settings.clip.num_frames}"

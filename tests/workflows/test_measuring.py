@@ -17,6 +17,7 @@ from model.metrics import psnr_luma
 from model.network import build
 from model.perceptual import FaceRecogniser, save_recogniser
 from model.weights import save_weights
+from workflows import linear_start
 from workflows.exchange import folder_name, frame_name
 from workflows.measuring import MEASURES, Arrays, Scorer, wanted_clips
 from workflows.methods import row_names
@@ -65,6 +66,8 @@ def scorer(tmp_path_factory: pytest.TempPathFactory, batch: Arrays) -> tuple[Set
     )
     network = build("f3", scale=4, size=SIZE, width=0.1)
     save_weights(network, Path(run.path("train", "f3", "weights.safetensors")))
+    linear = build("linear3", scale=4, size=SIZE)
+    save_weights(linear, Path(run.path("train", "f3", linear_start.FILE)))
     record = StageRecord(stage="train", settings={"variants": ["f3"]}, inputs={}, counts={},
                          versions={}, seconds=0, finished="")  # fmt: skip
     storage.write_json(run.path("train", "stage.json"), record.model_dump())
@@ -85,8 +88,8 @@ def test_every_measure_is_that_of_the_single_pictures(
     settings, run, actor = scorer
     found = actor(batch)
     rows = row_names(settings, run)
-    assert rows == ["ground_truth", "low", "bicubic", "f3", SAME_AS_TRUTH]
-    assert found["values"].shape == (3, 5, len(MEASURES))
+    assert rows == ["ground_truth", "low", "bicubic", "linear", "f3", SAME_AS_TRUTH]
+    assert found["values"].shape == (3, 6, len(MEASURES))
     network = actor.rows["f3"].args[0]  # type: ignore[attr-defined]
     for clip in range(3):
         low = torch.from_numpy(batch["low"][clip : clip + 1, 1:4].copy())

@@ -61,13 +61,15 @@ def test_best_and_worst_by_the_direction_of_the_measure() -> None:
 
 
 def test_plots_show_what_was_measured_and_are_absent_otherwise() -> None:
-    figures = {"bicubic": {"psnr": 20.0}, "f1": {"psnr": 21.0}, "f5": {"psnr": 21.5},
+    figures = {"bicubic": {"psnr": 20.0}, "linear": {"psnr": 20.5}, "f1": {"psnr": 21.0},
+               "f5": {"psnr": 21.5},
                "f5warp": {"psnr": 22.0}, "mine": {"psnr": 30.0}}  # fmt: skip
     plot = psnr_against_frames(figures)
     assert plot is not None
     lines = {line.get_label(): line.get_xydata() for line in plot.axes[0].get_lines()}
     assert np.array_equal(lines["warped"], [[1, 21], [5, 22]])
     assert np.array_equal(lines["stacked as they are"], [[1, 21], [5, 21.5]])
+    assert set(lines["linear"][:, 1]) == {20.5}
     assert rendered(plot).startswith(b"\x89PNG")
     assert psnr_against_frames({"bicubic": {"psnr": 20.0}, "f1": {"psnr": 21.0}}) is None
 

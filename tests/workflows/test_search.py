@@ -142,12 +142,23 @@ def test_spaces_that_are_none_are_refused(wrong: dict[str, Any], said: str) -> N
         TuneSettings(**wrong)
 
 
-@pytest.mark.parametrize("frames", [4, 27])
-def test_frames_that_no_clip_holds_are_refused(frames: int) -> None:
+@pytest.mark.parametrize(
+    ("frames", "steps", "said"),
+    [
+        (4, [], "4 must be odd"),
+        (27, [], "27 needs 27 frames a clip, clip.num_frames is 25"),
+        (9, [1, 4], "9 needs 33 frames a clip, 4 apart, clip.num_frames is 25"),
+    ],
+)
+def test_windows_that_no_clip_holds_are_refused(frames: int, steps: list[int], said: str) -> None:
     settings = Settings()
-    settings.tune.num_frames = [1, frames]
-    with pytest.raises(SettingsError, match=rf"tune\.num_frames: {frames} must be odd and at most"):
+    settings.tune.num_frames, settings.tune.frame_step = [1, frames], steps
+    with pytest.raises(SettingsError, match=rf"tune\.num_frames: {said}"):
         tune.check(settings)
+    # What a search may choose is trained on afterwards.
+    settings.train.variants = [f"f{frames}"] if frames % 2 else ["f27"]
+    with pytest.raises(SettingsError, match=r"train\.variants: f\d+ needs"):
+        train.check(settings)
 
 
 def test_trials_with_workers_leave_the_cluster_to_them() -> None:
@@ -181,6 +192,21 @@ def test_train_takes_what_the_search_chose(
         assert stage is not None
         rows = [row("a", 20.0, 80.0, learning_rate=searched)]
         storage.write_json(stage.path("best.json"), selection.best_json(rows, "psnr"))
-    assert train._chosen(settings, run) == ({"pool3": 3.0, "pool4": 40.0}, used)
+    chosen, perceptual = train._chosen(settings, run)
+    assert (perceptual, chosen.train.learning_rate) == ({"pool3": 3.0, "pool4": 40.0}, used)
+    assert chosen.clip.frame_step == settings.clip.frame_step
     settings.train.use_search = False
-    assert train._chosen(settings, run) == ({"fc7": 5.0}, 7e-4)
+    chosen, perceptual = train._chosen(settings, run)
+    assert (perceptual, chosen.train.learning_rate) == ({"fc7": 5.0}, 7e-4)
+
+
+def test_train_takes_the_frame_step_that_was_searched(tmp_path: Path) -> None:
+    run, settings = Run(str(tmp_path)), Settings()
+    with run.stage("tune", "tune", {}, []) as stage:
+        assert stage is not None
+        rows = [row("a", 20.0, 80.0) | {"frame_step": 3}]
+        storage.write_json(stage.path("best.json"), selection.best_json(rows, "psnr"))
+    chosen, _ = train._chosen(settings, run)
+    assert chosen.clip.frame_step == 3
+    titles, line = selection.table(rows)
+    assert line[titles.index("frame step")] == "3"
