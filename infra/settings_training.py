@@ -132,6 +132,11 @@ class PretrainSettings(OptimiserSettings):
         description="field: pairs that are real frames with the motion stored, where it is; the "
         "others are made",
     )
+    start_pairs: int = Field(
+        2048,
+        ge=0,
+        description="field: pairs that the last layer is fitted to before the first step; 0 = none",
+    )
     evaluate_every: Positive = Field(250, description="steps from one validation to the next")
     batch_size: Positive = 16
     learning_rate: float = Field(3e-4, gt=0, description="Adam's step size")

@@ -6,7 +6,7 @@ An objective holds the module that is trained as `network`; `forward(batch)` tak
 Suffixes: B batch, T frames, A = T-1 adjacent frames, h w low pixels, S high pixels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from model.perceptual import FaceRecogniser
 from model.real_pairs import draw_pairs, known
 from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
+from model.warp_regression import fit_last_layer
 from model.warping import warp
 
 Terms = dict[str, Tensor]
@@ -157,6 +158,10 @@ class WarpPretraining(nn.Module):
         if self.objective == "field":
             return self._field(batch)
         return self._low(batch) if self.target == "low" else self._high(batch)
+
+    def start(self, batches: Iterable[Batch]) -> None:
+        """Fit the predictor's last layer to the pairs that `field` draws of each batch."""
+        fit_last_layer(self.network, map(self._pairs, batches))
 
     def _low(self, batch: Batch) -> Terms:
         low_BT = low_window(batch, self.num_frames, device_of(self.network))

@@ -63,6 +63,11 @@ class WarpPredictor(nn.Module):
         pair = torch.cat((central_maps, adjacent_maps), dim=1)
         return self.last_layers(self.trunk(pair))
 
+    def features(self, central_maps: Tensor, adjacent_maps: Tensor) -> Tensor:
+        """Two N×20×h×w → N×256, what the last layer sees."""
+        pair = torch.cat((central_maps, adjacent_maps), dim=1)
+        return self.dense(self.trunk(pair).flatten(1))
+
     def last_layers(self, maps: Tensor) -> Tensor:
         """The fully connected end: N×100×h×w → N×64×2."""
         return self.last(self.dense(maps.flatten(1))).view(-1, CONTROL_POINTS, 2)

@@ -1,18 +1,23 @@
 """Stage pretrain: the warp predictor alone, unsupervised, before the full network (paper §3)."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.reader import ShardReader
 from infra.runs import Run
 from infra.settings import Settings
-from model.batches import to_pixels
+from model.batches import Batch, to_pixels
 from model.objectives import WarpPretraining, device_of
 from model.warp_predictor import WarpPredictor
 from workflows import clips, initial
@@ -25,6 +30,7 @@ from workflows.scoring import CPU, Clips, validation_clips
 from workflows.watch import Panel
 
 VALIDATED = 64  # clips
+START_BATCH = 32  # pairs at once
 
 
 def pretrain(settings: Settings, run: Run) -> None:
@@ -75,6 +81,8 @@ def _build(settings: Settings, run: Run) -> Job:
         ("photometric", "low"): ["low"],
         ("photometric", "high"): ["low", "high", "neighbour", "neighbour_offset"],
     }.get((options.objective, options.target), ["low", "high", "motion"])
+    if options.objective == "field" and options.start_pairs and options.init is None:
+        objective.start(_first_batches(settings, clips.shards(run, "train"), columns))
     some = validation_clips(clips.shards(run, "validation"), VALIDATED, ("low", "motion"))
     panels: dict[str, Panel] = {}
     if some is not None:
@@ -86,6 +94,13 @@ def _build(settings: Settings, run: Run) -> Job:
         evaluate=partial(_validate, predictor, some),
         panels=panels,
     )
+
+
+def _first_batches(settings: Settings, shards: list[str], columns: list[str]) -> Iterator[Batch]:
+    reader = ShardReader(shards, START_BATCH, settings.seed, columns, prefetch=0)
+    with closing(reader.batches()) as batches:
+        for batch in islice(batches, -(-settings.pretrain.start_pairs // START_BATCH)):
+            yield {name: torch.from_numpy(np.array(values)) for name, values in batch.items()}
 
 
 @torch.no_grad()
