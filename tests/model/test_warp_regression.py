@@ -18,7 +18,7 @@ def pairs(count: int, seed: int) -> Pair:
 
 def test_weights_are_those_of_ridge_regression_with_an_intercept() -> None:
     predictor = WarpPredictor(16)
-    batches = [pairs(150, 1), pairs(250, 2)]
+    batches = [pairs(60, 1), pairs(80, 2)]
     fit_last_layer(predictor, batches)
     maps = [
         (predictor.central_maps(p.central), predictor.adjacent_maps(p.adjacent)) for p in batches
@@ -33,10 +33,10 @@ def test_weights_are_those_of_ridge_regression_with_an_intercept() -> None:
 
 
 def test_the_motion_of_unseen_pairs_is_told_before_any_training() -> None:
-    """A third and more of the squared shifts is explained, by 400 pairs; before it was none."""
+    """A third and more of the squared shifts is explained, by 200 pairs; before it was none."""
     predictor = WarpPredictor(16)
-    unseen = pairs(100, 3)
+    unseen = pairs(40, 3)
     assert not predictor(unseen.central, unseen.adjacent).any()
-    fit_last_layer(predictor, [pairs(400, 4)])
+    fit_last_layer(predictor, [pairs(200, 4)])
     rest = predictor(unseen.central, unseen.adjacent) - unseen.shifts
     assert rest.square().sum() < 0.67 * unseen.shifts.square().sum()
