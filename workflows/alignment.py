@@ -1,12 +1,13 @@
 """How well the pretrained warp predictor of a run aligns its test clips: `--run RUN`, no Ray.
 
-Three measures. Made motion: test faces moved by random splines and sub-pixel shifts, of which the
+Four measures. Made motion: test faces moved by random splines and sub-pixel shifts, of which the
 true sampling grid is known, so that its end-point error can be told before and after. Stored
 motion: the same against what is stored with the clips, known in bursts from stills and measured
 between the sharp frames of footage, at each distance in frames. And the squared error between the
 central frame and its neighbours, beside that of reading a neighbour at the predicted shifts and at
-their opposites and taking the mean: as much smoothing as the warp does, and no motion. Figures go
-to `<run>/alignment/`: alignment.json, and alignment.png to look at.
+their opposites and taking the mean: as much smoothing as the warp does, and no motion. Last, what
+frames that are aligned so gain a linear restoration, which says what R can reach before R is
+trained. Figures go to `<run>/alignment/`: alignment.json, and alignment.png to look at.
 
 Suffixes: N clips, T frames, h w low pixels.
 """
@@ -34,6 +35,7 @@ from model.batches import to_pixels
 from model.warp_predictor import WarpPredictor
 from model.weights import load_weights
 from workflows import clips
+from workflows.linear_gain import linear_gains
 from workflows.motion_errors import Predict, error_by_distance, known_motion, stored_motion, warped
 from workflows.scoring import COLUMNS, CPU, validation_clips
 
@@ -75,6 +77,7 @@ def align(run: Run) -> dict[str, Any]:
             | {name: round(float(row[place]), 2) for name, row in errors.items()}
             for place in range(low.shape[1] // 2)
         ],
+        "linear_gain": linear_gains(run, predictor, clip),
     }
     storage.write_json(run.path("alignment", "alignment.json"), found)
     figure = picture(predictor, low[spread(some["identity"], ROWS)])
@@ -146,6 +149,11 @@ def _say(found: dict[str, Any]) -> None:
         change = 100 * (row["after"] / max(row["before"], 1e-9) - 1)
         say("alignment", f"{row['distance']:>2} frames away: squared error {row['before']:7.1f} "
             f"(smoothed {row['smoothed']:.1f}) → {row['after']:.1f} ({change:+.0f} %)")  # fmt: skip
+    for row in found["linear_gain"]:
+        apart = f", {row['step']} apart" if row["step"] > 1 else ""
+        say("alignment", f"{row['frames']:>2} frames{apart}: linear restoration gains "
+            f"{row['none']:+.2f} dB as they are, {row['predicted']:+.2f} aligned by P, "
+            f"{row['stored']:+.2f} by stored motion")  # fmt: skip
 
 
 if __name__ == "__main__":
