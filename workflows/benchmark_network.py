@@ -71,7 +71,7 @@ def _measured(threads: int, frames: int, rounds: int) -> Figures:
     }
     results, gmac = {}, {}
     for name, (way, given) in ways.items():
-        # The first call also fills the constants that are computed once a process.
+        way(given[:1])  # fills the constants that are computed once a process
         with FlopCounterMode(display=False) as counter:
             results[name] = way(given)
         gmac[name] = counter.get_total_flops() / 2e9 / len(given)

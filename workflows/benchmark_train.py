@@ -94,7 +94,7 @@ def write_shards(folder: str, size: int, scale: int) -> None:
             f"clip-{number}", f"person-{number % 20}", "video", 0, number, 25.0,
             low=np.stack([image(low) for _ in range(25)]), high=image(size), neighbour=image(size),
             neighbour_offset=1, boxes=np.zeros((25, 4), np.float32), order=number,
-            motion=np.zeros((25, 64, 2), np.float32), sharpness=1.0, degradation="",
+            motion=np.zeros((25, 64, 2), np.float16), sharpness=1.0, degradation="",
         )  # fmt: skip
 
     for shard in range(2):

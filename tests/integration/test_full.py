@@ -26,6 +26,8 @@ def test_ends_well_with_a_complete_run_folder(tiny: Tiny) -> None:
         assert record["versions"]["facestack"], stage
     for name in ("recogniser", "pretrain", "train/f1", "train/f5warp"):
         assert (folder / name / "weights.safetensors").is_file(), name
+    for variant in ("f1", "f5warp"):
+        assert (folder / "train" / variant / "linear.safetensors").is_file(), variant
     assert (folder / "tune/best.json").is_file()
 
 
@@ -44,9 +46,9 @@ def test_every_clip_is_there_once_and_no_person_is_in_two_splits(tiny: Tiny) -> 
 def test_metrics_and_report(tiny: Tiny) -> None:
     folder, _ = tiny
     variants = json.loads((folder / "report/metrics.json").read_text())["variants"]
-    assert set(variants) == {"ground_truth", "low", "bicubic", "f1", "f5warp"}
+    assert list(variants) == ["ground_truth", "low", "bicubic", "linear", "f1", "f5warp"]
     assert variants["ground_truth"]["l2_fc7"] == 0
-    for name in ("bicubic", "f1", "f5warp"):
+    for name in ("bicubic", "linear", "f1", "f5warp"):
         assert 10 < variants[name]["psnr"] < 40
         assert 0 <= variants[name]["verification"] <= 100
         assert 0 < variants[name]["l2_pool3"] < 2
@@ -56,7 +58,8 @@ def test_metrics_and_report(tiny: Tiny) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
     for name in ("results.md", "results.csv", "table1.md", "table2.tex", "differences.md"):
-        assert "bicubic" in (folder / "report/tables" / name).read_text()
+        text = (folder / "report/tables" / name).read_text()
+        assert "bicubic" in text and "linear" in text, name
 
 
 def test_metrics_are_those_of_the_stored_weights(tiny: Tiny) -> None:

@@ -78,9 +78,12 @@ def test_train_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
     assert not (folder / "train/f1/stage.json").exists()
     reached = Checkpoints(str(marks)).complete()[-1].step
     assert 12 <= reached < 60, "killed too late to show anything"
+    linear = folder / "train/f1/linear.safetensors"
+    fitted = linear.stat().st_mtime_ns
 
     ended = run(*arguments)
     assert ended.status == 0
+    assert linear.stat().st_mtime_ns == fitted, "the linear restoration was fitted again"
     assert "[train] was cut off, goes on" in ended.output
     assert f"[train-f1] step {reached}/60" not in ended.output, "it did not resume at the newest"
     steps = [row["step"] for row in json.loads((folder / "train/f1/history.json").read_text())]

@@ -61,6 +61,8 @@ def test_killed_then_stopped_then_finished_in_object_storage(
     run_until(lambda: finished(ready) >= 1, signal.SIGKILL, *arguments)
     first = {path: path.stat().st_mtime_ns for path in ready.glob("tune/trials/*/history.json")}
     assert len(first) == 1
+    linear = {path: path.stat().st_mtime_ns for path in ready.glob("tune/linear/*/*")}
+    assert linear, "no trial started from the linear restoration"
 
     status, output = run_until(lambda: finished(ready) >= 2, signal.SIGINT, *arguments)
     assert status == 2
@@ -76,6 +78,12 @@ def test_killed_then_stopped_then_finished_in_object_storage(
     for path, written in first.items():
         assert path.parent.name in {row["trial"] for row in rows}
         assert path.stat().st_mtime_ns == written, "a finished trial was trained again"
+    for path, written in linear.items():
+        assert path.stat().st_mtime_ns == written, "the linear restoration was fitted again"
+    # One of each variant that was tried, and of the frame step of the settings.
+    assert {path.parent.name for path in ready.glob("tune/linear/*/linear.safetensors")} == {
+        f"{row['variant']}-1" for row in rows
+    }
     best = json.loads((ready / "tune/best.json").read_text())
     assert best["trial"] in {row["trial"] for row in best["front"]}
     assert 1e-4 <= best["learning_rate"] <= 1e-3

@@ -17,7 +17,7 @@ def clips(count: int = 2, frames: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_pair_has_the_motion_between_its_two_frames() -> None:
-    low, motion = clips(400)
+    low, motion = clips(150)
     pair = draw_pairs(low, motion)
     flipped = pair.central[..., 0].amax((1, 2)) == 0
     assert 0.4 < flipped.float().mean() < 0.6
@@ -25,14 +25,14 @@ def test_the_pair_has_the_motion_between_its_two_frames() -> None:
     apart = (first - second).abs()
     assert set(apart.tolist()) == {1, 2, 3, 4}
     assert set(first.tolist()) == set(range(9))
-    clip = torch.arange(400)
+    clip = torch.arange(150)
     expected = between(motion[clip, first].float(), motion[clip, second].float())
     expected[flipped] = mirrored(expected[flipped])
     assert torch.equal(pair.shifts, expected)
 
 
 def test_frames_of_no_known_motion_are_not_drawn() -> None:
-    low, motion = clips(200)
+    low, motion = clips(100)
     motion[:, [0, 3, 7]] = torch.nan
     motion[0, 1:4] = torch.nan
     motion[0, 5:] = torch.nan

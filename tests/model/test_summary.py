@@ -2,6 +2,7 @@
 
 import pytest
 
+from model import thin_plate_spline
 from model.network import build
 from model.summary import count, parameters, table
 
@@ -20,6 +21,11 @@ def test_counts_agree_with_the_formula_for_the_reconstruction() -> None:
     weights, gmac = count("f1", scale=4, size=32)
     assert gmac == pytest.approx(macs / 1e9, rel=1e-6)
     assert weights == parameters(build("f1", scale=4, size=32))
+
+
+def test_what_is_made_once_a_process_is_not_counted() -> None:
+    thin_plate_spline._computed.cache_clear()
+    assert count("f3warp", scale=4, size=32) == count("f3warp", scale=4, size=32)
 
 
 def test_table_lists_the_papers_variants() -> None:

@@ -92,7 +92,7 @@ def test_rows_of_a_gpu_on_whatever_there_is(
     assert [row["precision"] for row in rows] == ["fp32", "tf32", "bf16"]
     exact, same, rough = (row["first_losses"] for row in rows)
     assert exact == same and rough == pytest.approx(exact, rel=0.02)
-    assert exact == sorted(exact, reverse=True)
+    assert exact[-1] < exact[0]  # it learns, though Adam's first update may overshoot
     assert "| bf16, eager |" in benchmark_train_cuda.table("f3warp", rows)
 
 

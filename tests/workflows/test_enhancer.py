@@ -46,7 +46,7 @@ def test_shards_and_enhance_have_the_same_low_frames(
     tmp_path: Path, grid: str, tracks: int
 ) -> None:
     write_images(tmp_path / "v", [f"{i}.png" for i in range(90)], growing())
-    chosen = settings(grid=grid)
+    chosen = settings(grid=grid, clip_stride=8)
     found = low_tracks(chosen, growing())
     assert len(found) == tracks and not any(track.native for track in found.values())
     assert sum(len(track.low) for track in found.values()) == 90

@@ -20,10 +20,10 @@ from infra.checkpoints import Checkpoints, Mark
 from infra.errors import SettingsError, TrainingError
 from infra.runs import Run
 from infra.settings import Settings
-from model.network import build
+from model.linear_fit import start_linear
 from model.weights import load_network, load_weights
 from tests.datasets.test_shards import clip
-from workflows import jobs
+from workflows import clips, jobs, linear_start
 from workflows.scoring import Validation
 from workflows.train import check, train
 
@@ -131,8 +131,12 @@ def test_cut_off_and_resumed_equals_uninterrupted(
 
     cut_off(options, again, monkeypatch)
     assert not ready.is_complete("train/f3warp")
+    assert options.network.start == "linear"
+    linear = Path(ready.path("train", "f3warp", linear_start.FILE))
+    content, written = linear.read_bytes(), linear.stat().st_mtime_ns
     torch.manual_seed(77)  # a new process would not be where this one was
     train(options, ready)
+    assert (linear.read_bytes(), linear.stat().st_mtime_ns) == (content, written), "fitted again"
     assert [(r["step"], r["loss"]) for r in history(ready, "train/f3warp")] == list(
         enumerate(losses, 1)
     )
@@ -154,6 +158,17 @@ def cut_off(options: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, after:
         patch.setattr(Checkpoints, "save", crash_after)
         with pytest.raises(KeyboardInterrupt):
             train(options, run)
+
+
+def test_a_variant_begins_as_the_row_linear(ready: Run) -> None:
+    """The first validation, of a training that moves nothing yet, is that row's within 0.1 dB."""
+    train(settings(Path(ready.uri), steps=1, learning_rate=1e-30), ready)
+    validation = Validation(clips.shards(ready, "validation"), 8, 3, None)
+    for variant in ("f1", "f3warp"):
+        linear = linear_start.load(ready.path("train", variant, linear_start.FILE))
+        assert history(ready, "train", variant)[0]["validation_psnr"] == pytest.approx(
+            validation.score(linear)["psnr"], abs=0.1
+        )
 
 
 def test_goes_on_with_other_variants_and_more_validation(
@@ -222,7 +237,9 @@ def test_averaged_weights_are_validated_and_written(
     again = Run(ready.uri, frozenset(["train"]))
     train(settings(Path(ready.uri), **more, ema=1 - 1e-9), again)
     torch.manual_seed(3)
-    expected: State = dict(build("f1", 4, 32, 0.125).state_dict())
+    network = linear_start.new_network(settings(Path(ready.uri)), ready, "f1")
+    start_linear(network, linear_start.load(ready.path("train", "f1", linear_start.FILE)))
+    expected: State = dict(network.state_dict())
     for n, (weights, found) in enumerate(zip(own, averaged, strict=True), 1):
         decay = (1 + n) / (10 + n)
         expected = {k: decay * v + (1 - decay) * weights[k] for k, v in expected.items()}
