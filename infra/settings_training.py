@@ -108,7 +108,7 @@ class RecogniserSettings(OptimiserSettings):
     patience: Positive | None = Field(
         6, description="stop after so many validations in a row that were not the best; none = off"
     )
-    steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
     batch_size: Positive = 32
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
@@ -119,7 +119,7 @@ class RecogniserSettings(OptimiserSettings):
 class PretrainSettings(OptimiserSettings):
     """The warp predictor alone, unsupervised."""
 
-    steps: int | None = Field(120, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
     num_frames: Positive = Field(5, description="frames a clip whose pairs are aligned, odd")
     objective: Literal["photometric", "field"] = Field(
         "field", description="field: known motion of made pairs; photometric: as the paper"
@@ -160,10 +160,10 @@ class NetworkSettings(Section):
 class TrainSettings(OptimiserSettings):
     """The restoration variants."""
 
-    variants: list[str] = Field(["f1", "f5", "f5warp"], description="variants to train")
-    steps: int | None = Field(260, gt=0, description="optimiser steps; none = from epochs")
+    variants: list[str] = Field(["f1", "f5warp"], description="variants to train")
+    steps: int | None = Field(390, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
-    warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
+    warmup: int = Field(50, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     augment: bool = Field(True, description="mirror, play backwards and relight training clips")
