@@ -119,7 +119,7 @@ class RecogniserSettings(OptimiserSettings):
 class PretrainSettings(OptimiserSettings):
     """The warp predictor alone, unsupervised."""
 
-    steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
     num_frames: Positive = Field(5, description="frames a clip whose pairs are aligned, odd")
     objective: Literal["photometric", "field"] = Field(
         "field", description="field: known motion of made pairs; photometric: as the paper"
