@@ -31,10 +31,13 @@ def run_until(
     when: Callable[[], bool], send: signal.Signals, *arguments: object
 ) -> tuple[int, str]:
     """Start a script, signal it as soon as `when()`; returns its status and output."""
+    # A shell's background job ignores Ctrl-C, and would hand that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command("tune.py", *arguments), cwd=ROOT, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 240
     while not when():
         assert process.poll() is None, (
