@@ -133,9 +133,10 @@ class PretrainSettings(OptimiserSettings):
         "others are made",
     )
     start_pairs: int = Field(
-        2048,
+        0,
         ge=0,
-        description="field: pairs that the last layer is fitted to before the first step; 0 = none",
+        description="field: pairs that the last layer is fitted to before the first step; 0 = none: "
+        "it pays where no more than a few steps at a small learning rate follow",
     )
     evaluate_every: Positive = Field(250, description="steps from one validation to the next")
     batch_size: Positive = 16
