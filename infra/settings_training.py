@@ -135,8 +135,8 @@ class PretrainSettings(OptimiserSettings):
     start_pairs: int = Field(
         0,
         ge=0,
-        description="field: pairs that the last layer is fitted to first, which pays where few steps "
-        "at a small rate follow; 0 = it starts at zero",
+        description="field: pairs that the last layer is fitted to first, which pays where few "
+        "steps at a small rate follow; 0 = it starts at zero",
     )
     evaluate_every: Positive = Field(250, description="steps from one validation to the next")
     batch_size: Positive = 16

@@ -54,7 +54,9 @@ def fitted(settings: Settings, run: Run, variant: str, folder: str) -> str:
 
 
 def load(uri: str) -> Network:
-    """A fitted linear restoration, for inference."""
+    """A fitted linear restoration, for inference; raises RunError where there is none."""
+    if not storage.exists(uri):
+        raise RunError(f"{uri}: no linear restoration; train this variant again with --force train")
     with storage.local_file(uri) as path:
         network = load_network(path)
     assert isinstance(network, Network)

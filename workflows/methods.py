@@ -42,7 +42,7 @@ def networks(run: Run, settings: Settings, variants: list[str]) -> dict[str, nn.
             found[variant] = Bicubic(settings.clip.scale, settings.clip.size)
         elif variant == "linear":
             widest = linear_start.widest(run.record("train").settings["variants"])
-            found[variant] = _loaded(run.path("train", widest, linear_start.FILE))
+            found[variant] = linear_start.load(run.path("train", widest, linear_start.FILE))
         else:
             found[variant] = _loaded(run.path("train", variant, "weights.safetensors"))
     return found

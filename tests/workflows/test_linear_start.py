@@ -111,6 +111,12 @@ def test_the_row_linear_is_that_of_the_widest_variant(run: Run) -> None:
     assert row(torch.rand(1, 3, 3, 8, 8)).shape == (1, 3, 32, 32)
 
 
+def test_a_variant_without_one_is_named(run: Run) -> None:
+    run.summarise("train", "train", {"variants": ["f1"]}, [], {})
+    with pytest.raises(RunError, match=r"f1/linear\.safetensors: no linear restoration"):
+        methods.networks(run, settings(), ["linear"])
+
+
 def test_a_run_without_training_clips_is_refused(tmp_path: Path) -> None:
     run = Run(str(tmp_path / "run"))
     with run.stage("preprocess", "clips", {}, []):
