@@ -162,7 +162,7 @@ class TrainSettings(OptimiserSettings):
     """The restoration variants."""
 
     variants: list[str] = Field(["f1", "f5warp"], description="variants to train")
-    steps: int | None = Field(390, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(340, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
     warmup: int = Field(50, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -176,11 +176,11 @@ class TrainSettings(OptimiserSettings):
         "the loss is of pixels alone; none = the whole picture",
     )
     warp_rate: float = Field(
-        0.0,
+        0.5,
         ge=0,
         le=1,
-        description="learning rate of the warp predictor in that of the rest; 0 = it stays as "
-        "pretraining left it, 1 = as the paper, which at 5e-4 undid the alignment",
+        description="learning rate of the warp predictor in that of the rest, 1 as the paper; "
+        "0 = it stays as pretraining left it, and is computed once a clip",
     )
     warp_after: float = Field(
         0.0,
@@ -197,10 +197,10 @@ class TrainSettings(OptimiserSettings):
         "stored with a clip, where all of it is known, and not by the warp predictor's",
     )
     alignment: float = Field(
-        0.0,
+        1000.0,
         ge=0,
         description="weight, while the warp predictor learns, of its squared distance from the "
-        "stored motion [low px²], so that it does not forget to align",
+        "stored motion [low px²], without which it forgets to align",
     )
     init_from: str | None = Field(
         None, description="trained variant, such as f1, that the others grow from; none = anew"
@@ -208,7 +208,7 @@ class TrainSettings(OptimiserSettings):
     use_search: bool = Field(
         True, description="take λ, and a searched learning rate, from tune/best.json"
     )
-    evaluate_every: Positive = Field(65, description="steps from one validation to the next")
+    evaluate_every: Positive = Field(85, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 
