@@ -80,7 +80,7 @@ def test_without_a_protocol_the_first_clips_are_measured(tmp_path: Path, shard: 
         ({"protocol_file": "/no/such.txt"}, r"protocol_file: .*no/such.txt"),
         ({"protocol": "ytf"}, r"protocol_file: .*pairs.txt:2: expected `split, pair"),
         ({"judge": "/no/such.onnx"}, r"judge: .*no/such.onnx"),
-        ({"external": {"f5": "."}}, r"external: 'f5' cannot name a row"),
+        ({"external": {"f1": "."}}, r"external: 'f1' cannot name a row"),
         ({"external": {"a/b": "."}}, r"external: 'a/b' cannot name a row"),
         ({"external": {"mine": "/no/such"}}, r"external mine: /no/such: no such folder"),
     ],
