@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
 
-CERTAIN = 28.0  # a cut whatever was before
+CERTAIN = 28.0  # a cut whatever was before, but for a jerk
 LEAST, RATIO, REMEMBERED = 8.0, 5.0, 3
 SAMPLED = 128  # pixels of the shorter side that thumbnails are made of, or up to twice that
 REACH, SHARE = (

@@ -32,6 +32,7 @@ CELLS = 16
 TOLERANCE = 1 / 64  # there and back, of half the side: one pixel of 128, an eighth of 16 low ones
 LEAST = 0.4  # believed share of a frame: 12 frames apart most have 0.9, two people mostly under 0.3
 STIFFNESS = 0.03
+SMALLEST = 16  # pixels a side; DIS fails under 12
 # One less than the preset's: a quarter of the time less, and the end-point error the same.
 PATCH_STRIDE = 4
 
@@ -39,11 +40,16 @@ Matrix = NDArray[np.float64]
 
 
 def measure_motion(frames: Sequence[Frame]) -> Field:
-    """Measures the control shifts T×K×2 float32 of T frames S×S×3 uint8 RGB, S at least 16.
+    """Measures the control shifts T×K×2 float32 of T frames S×S×3 uint8 RGB.
 
-    Those of the central frame are 0; those of a frame of which less than LEAST is believed are NaN.
+    Those of the central frame are 0; those of a frame of which less than LEAST is believed are NaN,
+    as all are where frames are too small to be measured.
     """
     centre = len(frames) // 2
+    if len(frames[centre]) < SMALLEST:
+        motion = np.full((len(frames), CONTROL_POINTS, 2), np.nan, np.float32)
+        motion[centre] = 0
+        return motion
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow.setPatchStride(PATCH_STRIDE)

@@ -122,7 +122,7 @@ class PretrainSettings(OptimiserSettings):
     steps: int | None = Field(300, gt=0, description="optimiser steps; none = from epochs")
     num_frames: Positive = Field(5, description="frames a clip whose pairs are aligned, odd")
     objective: Literal["photometric", "field"] = Field(
-        "field", description="field: known motion of made pairs; photometric: as the paper"
+        "field", description="field: the known motion of pairs; photometric: as the paper"
     )
     target: Literal["low", "high"] = Field("low", description="resolution of the photometric error")
     stored_share: float = Field(

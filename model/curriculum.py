@@ -1,8 +1,8 @@
 """What a restoration learns from as its training goes on: whose motion R is given, when P learns.
 
 Two things can come first in a training, each for a share of its steps: R on the motion that is
-stored with clips made from stills (true, so that R learns early what aligned frames are worth), and
-R on a P that is held (so that P later learns from an R which uses what P aligns).
+stored with the clips (so that R learns early what frames aligned better are worth), and R on a P
+that is held (so that P later learns from an R which uses what P aligns).
 
 Suffixes: B batch, T frames, A = T-1 adjacent frames, K = 64 control points.
 """
@@ -129,7 +129,8 @@ def true_where_known(motion: Tensor, predicted: Tensor) -> Tensor:
 def alignment_error(predicted: Tensor, motion: Tensor, low_size: int) -> Tensor:
     """Mean squared distance of two B×A×64×2 shifts' dense fields, in low pixels squared.
 
-    The mean is over all low pixels of the frames whose `motion` is finite; 0 where there is none.
+    The mean is over all low pixels of all frames, of which those whose `motion` is not finite count
+    as 0: so the parts of a batch, and workers, have the mean that the whole has.
     """
     known = motion.isfinite().flatten(2).all(dim=2)
     truth = torch.where(known[:, :, None, None], motion, 0)
@@ -137,5 +138,4 @@ def alignment_error(predicted: Tensor, motion: Tensor, low_size: int) -> Tensor:
         truth.flatten(0, 1), low_size, low_size
     )
     each = (apart * (low_size / 2)).square().sum(-1).mean((1, 2))
-    known = known.flatten()
-    return torch.where(known, each, 0).sum() / known.sum().clamp(min=1)
+    return torch.where(known.flatten(), each, 0).mean()

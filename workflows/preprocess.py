@@ -102,7 +102,13 @@ def check(settings: Settings) -> None:
 
 
 def _draw(settings: Settings, run: Run) -> str:
-    """Draw the embedded default's videos into the run folder; returns where they are."""
+    """Draw the embedded default's videos into the run folder; returns where they are.
+
+    A stage that is redone draws them anew: films that are there are kept, whatever they were made
+    with.
+    """
+    if "preprocess" in run.force:
+        storage.remove(run.path("source"))
     say("preprocess", f"no --source: drawing {settings.synthetic.identities} people")
     people = range(settings.synthetic.identities)
     ray.get([_draw_person.remote(settings, run.path("source"), person) for person in people])

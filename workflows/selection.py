@@ -49,7 +49,8 @@ def table(rows: list[Row]) -> list[list[str]]:
         numbers = [row["perceptual"][layer] for layer in layers]
         numbers += [row[name] for name in others]
         same = "–" if row["verification"] is None else f"{row['verification']:.1f}"
-        lines.append([row["trial"], row["variant"], *(f"{number:.3g}" for number in numbers),
+        said = ["–" if number is None else f"{number:.3g}" for number in numbers]
+        lines.append([row["trial"], row["variant"], *said,
                       str(row["steps"]), f"{row['psnr']:.2f}", same])  # fmt: skip
     return lines
 

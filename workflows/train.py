@@ -37,7 +37,7 @@ def train(settings: Settings, run: Run) -> None:
     settings, perceptual = _chosen(settings, run)
     # With a record for each variant, the list itself is no part of any variant's settings.
     made_from = settings.train.made_from()
-    for name in ("variants", "use_search", "evaluate_every", "validation_clips"):
+    for name in ("variants", "use_search"):
         del made_from[name]
     used = {
         **made_from,
@@ -185,7 +185,9 @@ def work(
     The linear restoration that it starts from is fitted here if `linear_folder`, else `folder`,
     does not hold it yet.
     """
-    linear = linear_start.fitted(settings, run, variant, linear_folder or folder)
+    linear = ""
+    if linear_folder is None or settings.network.start == "linear":  # a trial is no row of a table
+        linear = linear_start.fitted(settings, run, variant, linear_folder or folder)
     return Work(
         name=name,
         folder=folder,
@@ -237,7 +239,8 @@ def _build(
         panels["faces"] = partial(validation.panel, network)
         if network.predictor is not None:
             low, frames = validation.clips["low"], network.num_frames
-            panels["warp"] = partial(warp_panel, network.predictor, low, frames)
+            step = network.frame_step
+            panels["warp"] = partial(warp_panel, network.predictor, low, frames, step)
     return Job(
         objective=objective,
         columns=columns,

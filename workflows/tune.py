@@ -212,7 +212,8 @@ def row_of(config: Config, metrics: dict[str, Any], settings: Settings) -> Row:
         "warp": bool(config["warp"] and config["num_frames"] > 1),
         "perceptual": weights_of(config, list(settings.tune.layers)),
         "learning_rate": config.get("learning_rate"),
-        "frame_step": config.get("frame_step"),
+        # One frame has none beside it: what was drawn for it says nothing.
+        "frame_step": config.get("frame_step") if config["num_frames"] > 1 else None,
         "psnr": metrics["validation_psnr"],
         "verification": metrics.get("validation_verification"),
         "steps": int(metrics["step"]),

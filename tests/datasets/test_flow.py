@@ -158,3 +158,8 @@ def two_frames(still: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """A face and the same face moved, neither of them a copy of pixels of the other."""
     motion = draw_motion(25, 16, np.random.default_rng(0))
     return [render(still, (38.0, 38.0, 180.0), 128, motion[t]) for t in (0, 24)]
+
+
+def test_frames_too_small_to_be_measured_have_no_motion() -> None:
+    measured = measure_motion([np.zeros((8, 8, 3), np.uint8)] * 3)
+    assert not measured[1].any() and np.isnan(measured[[0, 2]]).all()

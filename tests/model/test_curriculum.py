@@ -100,8 +100,8 @@ def test_what_is_held_is_of_the_clip_as_stored(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_alignment_is_the_mean_squared_distance_of_the_fields() -> None:
-    """(1/n) Σ_frames Σ_pixels |s (f_P - f_true)|² / 64, s = 4 low pixels a unit, over the frames
-    that are known; frames that are not give no gradient."""
+    """(1/n) Σ_frames Σ_pixels |s (f_P - f_true)|² / 64, s = 4 low pixels a unit, where frames whose
+    motion is not known count as 0 and give no gradient; two halves have the mean of the whole."""
     motion = stored_motion(stored(), 3, torch.device("cpu"))
     predicted = (0.1 * torch.randn(3, 2, 64, 2)).requires_grad_()
     total, frames = 0.0, 0
@@ -115,9 +115,11 @@ def test_alignment_is_the_mean_squared_distance_of_the_fields() -> None:
                     for x in range(8):
                         dx, dy = (4 * apart[0, y, x]).tolist()
                         total += (dx * dx + dy * dy) / 64
-                frames += 1
-    assert frames == 5
+            frames += 1
+    assert frames == 6
     found = alignment_error(predicted, motion, 8)
+    parts = [alignment_error(predicted[at : at + 1], motion[at : at + 1], 8) for at in range(3)]
+    assert torch.stack(parts).mean().item() == pytest.approx(found.item(), rel=1e-5)
     assert found.item() == pytest.approx(total / frames, rel=1e-4)
     found.backward()
     assert predicted.grad is not None and predicted.grad.isfinite().all()

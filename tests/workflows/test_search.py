@@ -200,6 +200,17 @@ def test_train_takes_what_the_search_chose(
     assert (perceptual, chosen.train.learning_rate) == ({"fc7": 5.0}, 7e-4)
 
 
+def test_one_frame_has_no_frame_step() -> None:
+    """Whatever was drawn for it: else the other variants would be trained with that."""
+    config = {"num_frames": 1, "warp": True, "frame_step": 3, "pool3": 1.0, "pool4": 1.0}
+    metrics = {"validation_psnr": 20.0, "step": 3, "trial_id": "a"}
+    rows = [tune.row_of(config, metrics, Settings()),
+            tune.row_of(config | {"num_frames": 5}, metrics, Settings())]  # fmt: skip
+    assert [made["frame_step"] for made in rows] == [None, 3]
+    titles, *lines = selection.table(rows)
+    assert sorted(line[titles.index("frame step")] for line in lines) == ["3", "–"]
+
+
 def test_train_takes_the_frame_step_that_was_searched(tmp_path: Path) -> None:
     run, settings = Run(str(tmp_path)), Settings()
     with run.stage("tune", "tune", {}, []) as stage:
