@@ -17,7 +17,7 @@ import torch
 
 from datasets.shards import write_clips
 from infra.checkpoints import Checkpoints, Mark
-from infra.errors import SettingsError, TrainingError
+from infra.errors import RunError, SettingsError, TrainingError
 from infra.runs import Run
 from infra.settings import Settings
 from model.linear_fit import start_linear
@@ -171,13 +171,23 @@ def test_a_variant_begins_as_the_row_linear(ready: Run) -> None:
         )
 
 
-def test_goes_on_with_other_variants_and_more_validation(
+def test_goes_on_with_other_variants_and_more_checkpoints(
     ready: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What decides nothing about a variant's weights may change while it is cut off."""
     cut_off(settings(Path(ready.uri)), ready, monkeypatch)
-    train(settings(Path(ready.uri), variants=["f1"], validation_clips=4, evaluate_every=3), ready)
+    train(settings(Path(ready.uri), variants=["f1"], checkpoint_every=1), ready)
     assert [row["step"] for row in history(ready, "train/f1")] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("field", "value"), [("validation_clips", 4), ("evaluate_every", 3)])
+def test_the_validation_that_chooses_the_weights_stays(
+    field: str, value: int, ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best checkpoint is the result, so it depends on what is validated, and when."""
+    cut_off(settings(Path(ready.uri)), ready, monkeypatch)
+    with pytest.raises(RunError, match=rf"train\.{field} was .*, now {value}"):
+        train(settings(Path(ready.uri), **{field: value}), ready)
 
 
 def test_the_record_names_variants_of_every_budget_and_none_of_other_clips(ready: Run) -> None:
