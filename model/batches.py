@@ -35,6 +35,12 @@ def low_window(batch: Batch, num_frames: int, device: torch.device, frame_step: 
     return to_pixels(centre_slice(batch["low"], num_frames, frame_step), device)
 
 
+def without_centre(frames: Tensor) -> Tensor:
+    """The frames B×A×… around the central one of B×T×…, T odd and A = T - 1, in temporal order."""
+    radius = frames.shape[1] // 2
+    return torch.cat((frames[:, :radius], frames[:, radius + 1 :]), dim=1)
+
+
 def pick_frames(low: Tensor, offset: Tensor) -> Tensor:
     """Take from B×T×3×h×w the frame `offset` (B, signed, from the centre) of each clip: B×3×h×w."""
     index = low.shape[1] // 2 + offset.to(low.device)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.batches import Batch, centre_slice
+from model.batches import Batch, centre_slice, without_centre
 from model.held_shifts import HeldShifts
 from model.network import Network
+from model.real_pairs import known
 from model.thin_plate_spline import dense_field
 
 RISE = 0.1  # of the steps in which P learns: its rate rises to `warp_rate` over the first ones
@@ -116,8 +117,7 @@ def stored_motion(
     motion = (
         centre_slice(batch["motion"], num_frames, frame_step).to(device, non_blocking=True).float()
     )
-    radius = num_frames // 2
-    return torch.cat((motion[:, :radius], motion[:, radius + 1 :]), dim=1)
+    return without_centre(motion)
 
 
 def true_where_known(motion: Tensor, predicted: Tensor) -> Tensor:
@@ -132,10 +132,10 @@ def alignment_error(predicted: Tensor, motion: Tensor, low_size: int) -> Tensor:
     The mean is over all low pixels of all frames, of which those whose `motion` is not finite count
     as 0: so the parts of a batch, and workers, have the mean that the whole has.
     """
-    known = motion.isfinite().flatten(2).all(dim=2)
-    truth = torch.where(known[:, :, None, None], motion, 0)
+    there = known(motion)
+    truth = torch.where(there[:, :, None, None], motion, 0)
     apart = dense_field(predicted.flatten(0, 1), low_size, low_size) - dense_field(
         truth.flatten(0, 1), low_size, low_size
     )
     each = (apart * (low_size / 2)).square().sum(-1).mean((1, 2))
-    return torch.where(known.flatten(), each, 0).mean()
+    return torch.where(there.flatten(), each, 0).mean()

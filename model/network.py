@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.batches import without_centre
 from model.features import DEPTH, Enlargement, FeatureExtractor
 from model.linear import LinearRestoration
 from model.reconstruction import Reconstruction
@@ -159,20 +160,16 @@ class Network(nn.Module):
         features_BDSS = self.central(low[:, self.radius])
         if self.adjacent is None:
             return features_BDSS[:, :, *crop]
-        others_BA = self.others(low)
+        others_BA = without_centre(low)
         maps_BADSS = self.adjacent(others_BA.flatten(0, 1)).unflatten(0, others_BA.shape[:2])
         if shifts is None and self.predictor is not None:
             shifts = self.predicted_shifts(low)
         return self.stack(features_BDSS, maps_BADSS, shifts, crop)
 
-    def others(self, low: Tensor) -> Tensor:
-        """The adjacent frames B×A×… of a window B×T×…, in temporal order."""
-        return torch.cat((low[:, : self.radius], low[:, self.radius + 1 :]), dim=1)
-
     def predicted_shifts(self, low: Tensor) -> Tensor:
         """What P says of a window B×T×3×h×w: shifts B×A×64×2 of the others against the centre."""
         assert self.predictor is not None
-        others_BA = self.others(low)
+        others_BA = without_centre(low)
         maps = self.predictor.adjacent_maps(others_BA.flatten(0, 1))
         return self.window_shifts(
             self.predictor.central_maps(low[:, self.radius]),

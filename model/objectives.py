@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.augmentation import augment_clips, augment_faces, jitter_frames
-from model.batches import Batch, low_window, pick_frames, to_pixels
+from model.batches import Batch, low_window, pick_frames, to_pixels, without_centre
 from model.bursts import Pair, make_burst
 from model.crops import draw_crop
 from model.curriculum import Curriculum, GivenMotion
@@ -166,7 +166,7 @@ class WarpPretraining(nn.Module):
     def _low(self, batch: Batch) -> Terms:
         low_BT = low_window(batch, self.num_frames, device_of(self.network))
         radius, count = self.num_frames // 2, self.num_frames - 1
-        adjacent = torch.cat((low_BT[:, :radius], low_BT[:, radius + 1 :]), dim=1).flatten(0, 1)
+        adjacent = without_centre(low_BT).flatten(0, 1)
         if self.jitter and self.training:
             with _exact(adjacent.device):
                 adjacent = jitter_frames(adjacent, self.jitter)

@@ -20,6 +20,7 @@ from model.curriculum import stored_motion
 from model.linear_fit import fit_linear
 from model.metrics import psnr_luma
 from model.network import Network, build
+from model.thin_plate_spline import CONTROL_POINTS
 from model.warp_predictor import WarpPredictor
 from workflows import clips
 from workflows.scoring import CPU, pictures, validation_clips
@@ -77,9 +78,9 @@ def _window(network: Network, some: Any, field: str) -> tuple[Tensor, Tensor | N
     low = to_pixels(centre_slice(torch.from_numpy(some["low"]), frames, step), CPU)
     if network.predictor is None:
         return low, None
-    shifts = torch.cat([network.predicted_shifts(part) for part in low.split(8)])
     if field == "none":
-        return low, torch.zeros_like(shifts)
+        return low, torch.zeros(len(low), frames - 1, CONTROL_POINTS, 2)
+    shifts = torch.cat([network.predicted_shifts(part) for part in low.split(8)])
     if field == "predicted":
         return low, shifts
     motion = stored_motion({"motion": torch.from_numpy(some["motion"])}, frames, CPU, step)

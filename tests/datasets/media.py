@@ -59,3 +59,23 @@ def bright_detector(frame: Frame) -> NDArray[np.float32]:
         return np.zeros((0, 4), np.float32)
     x, y = columns.min(), rows.min()
     return np.array([[x, y, columns.max() + 1 - x, rows.max() + 1 - y]], np.float32)
+
+
+def moving_texture(
+    draw: np.random.Generator, frames: int, size: int, margin: int, sigma: float, levels: int
+) -> tuple[Frame, NDArray[np.float16]]:
+    """A film T×S×S×3 of a blurred texture that jumps by up to 3 pixels, and its motion T×64×2.
+
+    `levels` are left free at black and at white. Frame t shows at q what the centre shows at q - m:
+    central(p) = frame_t(p + m), and a shift of m pixels is 2 m / S in units of half the side.
+    """
+    side = size + 2 * margin
+    noise = draw.integers(0, 256, (side, side, 3)).astype(np.uint8)
+    blurred = cv2.GaussianBlur(noise, (0, 0), sigma)
+    large = cv2.normalize(blurred, None, levels, 255 - levels, cv2.NORM_MINMAX)
+    moves = draw.integers(-3, 4, (frames, 2))
+    moves[frames // 2] = 0
+    film = np.stack(
+        [large[margin - y : margin - y + size, margin - x : margin - x + size] for x, y in moves]
+    )
+    return film, np.repeat(2 / size * moves[:, None], 64, axis=1).astype(np.float16)

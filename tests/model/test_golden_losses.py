@@ -4,7 +4,6 @@ Whoever changes them on purpose writes the new ones down, and says why in the co
 two, AVX2 or AVX512 differ by 0.2 % at most.
 """
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +17,7 @@ from model.linear_fit import fit_linear, start_linear
 from model.network import Network, build
 from model.objectives import Restoration, WarpPretraining
 from model.warp_predictor import WarpPredictor
+from tests.datasets.media import moving_texture
 
 COUNT, FRAMES, SIZE, SCALE = 8, 5, 32, 4
 STEPS = (1, 5, 10, 20)
@@ -30,14 +30,10 @@ def batch() -> Batch:
     draw = np.random.default_rng(0)
     low, high, motion = [], [], []
     for _ in range(COUNT):
-        noise = draw.integers(0, 256, (SIZE + 8, SIZE + 8, 3)).astype(np.uint8)
-        large = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 20, 235, cv2.NORM_MINMAX)
-        moves = draw.integers(-3, 4, (FRAMES, 2))
-        moves[FRAMES // 2] = 0
-        film = np.stack([large[4 - y : 4 - y + SIZE, 4 - x : 4 - x + SIZE] for x, y in moves])
+        film, moved = moving_texture(draw, FRAMES, SIZE, margin=4, sigma=2, levels=20)
         low.append(degrade_track(film, SCALE, 1.2))
         high.append(film[FRAMES // 2])
-        motion.append(np.repeat(2 / SIZE * moves[:, None], 64, axis=1).astype(np.float16))
+        motion.append(moved)
     arrays = {"low": low, "high": high, "motion": motion}
     return {name: torch.from_numpy(np.stack(values)) for name, values in arrays.items()}
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from datasets.degrade import degrade_track
 from datasets.shards import write_clips
 from infra.runs import Run
 from model.warp_predictor import WarpPredictor
+from tests.datasets.media import moving_texture
 from tests.datasets.test_shards import clip
 from workflows.linear_gain import linear_gains
 
@@ -18,21 +18,12 @@ SIZE, SCALE, FRAMES = 32, 4, 9
 
 
 def write_moving(run: Run, split: str, count: int, noise: float = 8.0) -> None:
-    """Textures that move by whole high pixels, at random, under noise; `motion` says how far.
-
-    Frame t shows at q what the centre shows at q - m: central(p) = frame_t(p + m), and a shift of
-    m high pixels is 2 m / SIZE in units of half the side.
-    """
+    """Textures that move by whole high pixels, at random, under noise; `motion` says how far."""
     draw = np.random.default_rng(len(split))
     clips = []
     for number in range(count):
-        large = draw.integers(0, 256, (SIZE + 16, SIZE + 16, 3)).astype(np.uint8)
-        large = cv2.normalize(cv2.GaussianBlur(large, (0, 0), 1.5), None, 30, 225, cv2.NORM_MINMAX)
-        moves = draw.integers(-3, 4, (FRAMES, 2))
-        moves[FRAMES // 2] = 0
-        film = np.stack([large[8 - y : 8 - y + SIZE, 8 - x : 8 - x + SIZE] for x, y in moves])
+        film, motion = moving_texture(draw, FRAMES, SIZE, margin=8, sigma=1.5, levels=30)
         low = degrade_track(film, SCALE, 1.2) + noise * draw.standard_normal((FRAMES, 8, 8, 3))
-        motion = np.repeat(2 / SIZE * moves[:, None], 64, axis=1).astype(np.float16)
         clips.append(
             replace(
                 clip(number), clip_id=f"{split}#{number}@0", identity=f"{split}-{number}",
