@@ -74,6 +74,15 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _fresh_as_stored(self) -> "Settings":
+        if self.train.fresh and self.clip.degradation != "paper":
+            raise ValueError(
+                f"train.fresh makes low frames as clip.degradation paper does, and not "
+                f"{self.clip.degradation}; leave one out"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,

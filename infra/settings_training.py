@@ -168,6 +168,13 @@ class TrainSettings(OptimiserSettings):
     schedule: Literal["constant", "cosine"] = "cosine"
     perceptual: Perceptual = Field({}, description="λ of each feature layer of eq. (6)")
     augment: bool = Field(True, description="mirror, play backwards and relight training clips")
+    fresh: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the clips whose low frames are made anew at every step, as a burst "
+        "of the sharp frame; 1 for photographs, which so never come twice alike",
+    )
     crop: float | None = Field(
         None,
         gt=0,

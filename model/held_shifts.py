@@ -31,7 +31,7 @@ class HeldShifts:
     def of(self, network: Network, low: Tensor, order: Tensor | None) -> Tensor:
         """P's shifts B×A×64×2 of windows B×T×3×h×w in [0, 1], looked up by `order`, B.
 
-        Without `order` they are computed. P must stay as it is until `clear`. The arithmetic is
+        Without `order`, and where it is negative, they are computed. P must stay as it is until `clear`. The arithmetic is
         float32, also inside autocast.
         """
         with torch.autocast(low.device.type, enabled=False):
@@ -52,7 +52,7 @@ class HeldShifts:
             # Alone, so that the last bit does not depend on which clips share a batch: a resumed
             # training has nothing in memory, and is to go on with the same numbers.
             found = network.predicted_shifts(low[None])[0].float()
-            if self.bytes + found.nbytes <= self.limit:
+            if key >= 0 and self.bytes + found.nbytes <= self.limit:
                 self.kept[key] = found
                 self.bytes += found.nbytes
         return found

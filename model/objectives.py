@@ -17,6 +17,7 @@ from model.batches import Batch, low_window, pick_frames, to_pixels, without_cen
 from model.bursts import Pair, make_burst
 from model.crops import draw_crop
 from model.curriculum import Curriculum, GivenMotion
+from model.fresh_bursts import FreshBursts
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import end_point_error, psnr_luma
 from model.perceptual import FaceRecogniser
@@ -35,9 +36,10 @@ class Restoration(nn.Module):
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
     objective to its device. `input_size` is what it sees (None: its own). With `augment`, clips are
     mirrored, played backwards and relit at random in training (model/augmentation.py). With `crop`,
-    R is trained on a random square of that share of the side (model/crops.py). `curriculum` says
-    when the warp predictor learns and whose motion R is given; `at` makes the objective ready for a
-    step, and `rates` is the predictor's learning rate in that of the rest.
+    R is trained on a random square of that share of the side (model/crops.py). With `fresh`, some
+    clips get new low frames in training (model/fresh_bursts.py). `curriculum` says when the warp
+    predictor learns and whose motion R is given; `at` makes the objective ready for a step, and
+    `rates` is the predictor's learning rate in that of the rest.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class Restoration(nn.Module):
         augment: bool = False,
         crop: float | None = None,
         curriculum: Curriculum | None = None,
+        fresh: FreshBursts | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.num_frames = num_frames
+        self.fresh = fresh
         self.frame_step = int(getattr(network, "frame_step", 1))
         self.augment = augment
         self.motion = GivenMotion(network, curriculum or Curriculum())
@@ -88,6 +92,9 @@ class Restoration(nn.Module):
         `order`, B, and `motion`, B×25×64×2, are looked at where GivenMotion says.
         """
         device = device_of(self.network)
+        if self.fresh is not None and self.training:
+            with _exact(device):
+                batch = self.fresh.of(batch, device)
         window = low_window(batch, self.num_frames, device, self.frame_step)
         truth = to_pixels(batch["high"], device)
         known = self.motion.known(batch, window)

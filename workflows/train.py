@@ -15,6 +15,7 @@ from infra.runs import Run, Stage
 from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
 from model.curriculum import Curriculum
+from model.fresh_bursts import FreshBursts
 from model.linear_fit import start_linear
 from model.network import parse_variant
 from model.objectives import Restoration
@@ -225,9 +226,13 @@ def _build(
     curriculum = Curriculum(
         options.warp_rate, options.true_motion, options.warp_after, options.alignment
     )
+    reach = network.num_frames // 2 * network.frame_step
+    blur_sigma = settings.clip.blur_sigma
+    fresh = FreshBursts(options.fresh, 2 * reach + 1, blur_sigma) if options.fresh else None
     objective = Restoration(
         network, network.num_frames, judge, perceptual, augment=options.augment,
         crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,
+        fresh=fresh,
     )  # fmt: skip
     columns = ["low", "high"]
     if network.predictor is not None:

@@ -1,0 +1,124 @@
+"""Bursts made while training: their motion, their frames, and what becomes of a batch."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter1d
+
+from datasets.bursts import draw_motion
+from model.bursts import degrade
+from model.curriculum import Curriculum
+from model.fresh_bursts import FreshBursts, inverse_field, make_clip, random_motion
+from model.network import build
+from model.objectives import Restoration
+from model.thin_plate_spline import dense_field
+from model.warping import warp
+
+
+def chance(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def smooth_faces(count: int, size: int) -> torch.Tensor:
+    noise = np.random.default_rng(0).random((count, 3, size, size))
+    smooth = gaussian_filter1d(gaussian_filter1d(noise, 4, axis=2), 4, axis=3)
+    return torch.from_numpy((smooth - smooth.min()) / np.ptp(smooth)).float()
+
+
+def batch_of(count: int, num_frames: int = 5) -> dict[str, torch.Tensor]:
+    draw = np.random.default_rng(3).integers(0, 256, (count, 64, 64, 3), np.uint8)
+    low = np.random.default_rng(4).integers(0, 256, (count, num_frames, 16, 16, 3), np.uint8)
+    return {
+        "high": torch.from_numpy(draw),
+        "low": torch.from_numpy(low),
+        "motion": torch.full((count, num_frames, 64, 2), torch.nan, dtype=torch.float16),
+        "order": torch.arange(count) + 100,
+    }
+
+
+def test_motion_is_as_large_as_in_bursts_of_photographs_at_every_distance() -> None:
+    ours = random_motion(800, 25, 16, chance()).numpy()
+    theirs = np.stack([draw_motion(25, 16, np.random.default_rng(seed)) for seed in range(800)])
+    assert not ours[:, 12].any()
+    for distance in (1, 2, 4, 8, 12):
+        one, other = (
+            np.linalg.norm(each[:, [12 - distance, 12 + distance]], axis=-1).mean()
+            for each in (ours, theirs)
+        )
+        assert one == pytest.approx(other, rel=0.12)
+
+
+def test_consecutive_frames_are_alike_and_faces_differ() -> None:
+    motion = random_motion(2, 25, 16, chance())
+    assert not torch.allclose(motion[0], motion[1])
+    assert torch.equal(motion, random_motion(2, 25, 16, chance()))
+    assert random_motion(3, 1, 16, chance()).abs().max() == 0
+
+
+def test_a_frame_warped_by_its_motion_is_the_central_one() -> None:
+    """central(p) = frame_t(p + d_t(p)), away from what moved out of sight; two bilinear readings
+    of smooth faces are all that is lost."""
+    faces = smooth_faces(4, 64)
+    shifts = random_motion(4, 25, 16, chance(1))[:, 2]
+    frames = warp(faces, inverse_field(shifts, 64))
+    back = warp(frames, dense_field(shifts, 64, 64))
+    inside = (..., slice(12, -12), slice(12, -12))
+    before = (frames - faces)[inside].square().mean().sqrt()
+    after = (back - faces)[inside].square().mean().sqrt()
+    assert after < 0.1 * before
+    assert after < 1 / 255
+
+
+def test_the_central_frame_is_the_face_degraded() -> None:
+    faces = smooth_faces(3, 64)
+    low, motion = make_clip(faces, 5, 4, 1.2, chance())
+    assert low.shape == (3, 5, 3, 16, 16)
+    assert motion.shape == (3, 5, 64, 2)
+    assert torch.equal(low[:, 2], degrade(faces, 4, 1.2))
+    assert not torch.equal(low[:, 1], low[:, 2])
+
+
+def test_chosen_clips_change_and_the_others_do_not() -> None:
+    torch.manual_seed(2)
+    batch = batch_of(40)
+    kept = {name: value.clone() for name, value in batch.items()}
+    new = FreshBursts(0.5, 3, 1.2).of(batch, torch.device("cpu"))
+    made = new["order"] < 0
+    assert 8 < int(made.sum()) < 32
+    assert new["low"].shape == (40, 3, 16, 16, 3)
+    assert new["low"].dtype == torch.uint8
+    assert torch.equal(new["low"][~made], batch["low"][~made][:, 1:4])
+    assert new["motion"][made].isfinite().all()
+    assert new["motion"][~made].isnan().all()
+    assert torch.equal(new["high"], batch["high"])
+    assert torch.equal(new["order"][~made], batch["order"][~made])
+    truth = degrade(batch["high"].movedim(-1, 1).float().div(255), 4, 1.2).mul(255).round()
+    assert torch.equal(new["low"][made][:, 1].movedim(-1, 1).float(), truth[made])
+    for name, value in kept.items():  # what the loader gave is not written to
+        assert torch.equal(batch[name], value) or name == "motion"
+
+
+def test_no_share_leaves_the_middle_of_the_clips() -> None:
+    batch = batch_of(3)
+    new = FreshBursts(0.0, 3, 1.2).of(batch, torch.device("cpu"))
+    assert torch.equal(new["low"], batch["low"][:, 1:4])
+
+
+def test_training_sees_other_frames_each_time_and_validation_those_stored() -> None:
+    network = build("f3warp", 4, 64, width=0.25)
+    with torch.no_grad():  # as built, R looks at the central frame alone
+        for values in network.parameters():
+            values += 0.01 * torch.randn_like(values)
+    objective = Restoration(
+        network, 3, curriculum=Curriculum(0.0), fresh=FreshBursts(1.0, 3, 1.2)
+    )
+    plain = Restoration(network, 3, curriculum=Curriculum(0.0))
+    batch = batch_of(2)
+    torch.manual_seed(0)
+    one, two = (objective.train()(batch)["pixel"].item() for _ in range(2))
+    assert one != two
+    assert not objective.motion.held.kept  # they cannot be looked up
+    torch.manual_seed(0)
+    assert objective(batch)["pixel"].item() == one
+    with torch.no_grad():
+        assert objective.eval()(batch)["pixel"] == plain.eval()(batch)["pixel"]
