@@ -85,7 +85,7 @@ def _build(settings: Settings, run: Run) -> Job:
         objective.start(_first_batches(settings, clips.shards(run, "train"), columns))
     some = validation_clips(clips.shards(run, "validation"), VALIDATED, ("low", "motion"))
     panels: dict[str, Panel] = {}
-    if some is not None:
+    if some is not None and some["low"].shape[1] >= options.num_frames:
         panels["warp"] = partial(warp_panel, predictor, some["low"][:4], options.num_frames)
     return Job(
         objective,

@@ -24,6 +24,8 @@ from model.linear_fit import start_linear
 from model.weights import load_network, load_weights
 from tests.datasets.test_shards import clip
 from workflows import clips, jobs, linear_start
+from workflows.pretrain import pretrain
+from workflows.recogniser import recogniser
 from workflows.scoring import Validation
 from workflows.train import check, train
 
@@ -46,7 +48,7 @@ def settings(folder: Path, **train: Any) -> Settings:
     return Settings(**{**TINY, "run": str(folder), "train": {**TINY["train"], **train}})
 
 
-def write_shards(run: Run, split: str, count: int) -> None:
+def write_shards(run: Run, split: str, count: int, num_frames: int = 5) -> None:
     """Clips of four people, each of its own colour, with some noise."""
     draw = np.random.default_rng(len(split))
 
@@ -55,10 +57,11 @@ def write_shards(run: Run, split: str, count: int) -> None:
 
     clips = [
         replace(
-            clip(number), low=picture(number, 5, 8, 8, 3), high=picture(number, 32, 32, 3),
+            full, low=picture(number, num_frames, 8, 8, 3), high=picture(number, 32, 32, 3),
             neighbour=picture(number, 32, 32, 3), identity=f"{split}-{number % 4}",
+            motion=full.motion[:num_frames], boxes=full.boxes[:num_frames],
         )
-        for number in range(count)
+        for number, full in enumerate(map(clip, range(count)))
     ]  # fmt: skip
     write_clips(run.path("clips", split, "0.parquet"), clips)
 
@@ -102,6 +105,23 @@ def ready(trained: Run, tmp_path: Path) -> Run:
     return Run(str(tmp_path / "run"))
 
 
+def test_stills_of_one_frame_train_f1(tmp_path: Path) -> None:
+    """P is pretrained on pairs made from the sharp frame; there are no windows to draw it on."""
+    run = Run(str(tmp_path / "run"))
+    with run.stage("preprocess", "clips", {}, []) as stage:
+        assert stage is not None
+        write_shards(run, "train", 8, num_frames=1)
+        write_shards(run, "validation", 4, num_frames=1)
+    options = Settings.model_validate(
+        {**TINY, "run": run.uri, "clip": {"size": 32, "scale": 4, "num_frames": 1},
+         "train": {**TINY["train"], "variants": ["f1"], "fresh": 1.0}}
+    )  # fmt: skip
+    recogniser(options, run)
+    pretrain(options, run)
+    train(options, run)
+    assert run.record("train/f1").counts["step"] == 4
+
+
 def history(run: Run, *folder: str) -> list[dict[str, float]]:
     return json.loads(Path(run.path(*folder, "history.json")).read_text())
 
@@ -118,11 +138,12 @@ def state(run: Run, variant: str) -> dict[str, torch.Tensor]:
     return load_weights(run.path("train", variant, "weights.safetensors"))[0]
 
 
+@pytest.mark.parametrize("more", [{"perceptual": {"pool3": 1.0}}, {"fresh": 0.5}])
 def test_cut_off_and_resumed_equals_uninterrupted(
-    ready: Run, monkeypatch: pytest.MonkeyPatch
+    more: dict[str, Any], ready: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four steps twice are the same to the last bit, and the same as two, a crash and two more."""
-    options = settings(Path(ready.uri), variants=["f3warp"], perceptual={"pool3": 1.0})
+    options = settings(Path(ready.uri), variants=["f3warp"], **more)
     again = Run(ready.uri, frozenset(["train"]))
     train(options, ready)
     straight, losses = state(ready, "f3warp"), [r["loss"] for r in history(ready, "train/f3warp")]
