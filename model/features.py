@@ -67,15 +67,20 @@ def upsampling(scale: int) -> nn.ConvTranspose2d:
 
 
 def enlarge(layer: nn.ConvTranspose2d, low: Tensor) -> Tensor:
-    """N×3×h×w through stream 1's layer → N×3×S×S, with the low frame extended by its border."""
-    scale = layer.stride[0]
-    return functional.conv_transpose2d(
-        functional.pad(low, (1, 1, 1, 1), mode="replicate"),
-        layer.weight,
-        layer.bias,
-        stride=scale,
-        padding=scale // 2 + scale,
-    )
+    """N×3×h×w through stream 1's layer → N×3×S×S, with the low frame extended by its border.
+
+    A block of scale × scale output pixels hangs on 2 × 2 low ones, so the transposed convolution is
+    computed as a convolution into 3·scale² channels that are then put in their places: on a CPU
+    torch's transposed one takes 1.5 times as long with three channels, and 8 times in bf16.
+    """
+    scale, colours = layer.stride[0], layer.out_channels
+    taps = layer.weight.view(-1, colours, 2, scale, 2, scale).flip(2, 4)
+    taps = taps.permute(1, 3, 5, 0, 2, 4).reshape(colours * scale**2, -1, 2, 2)
+    bias = None if layer.bias is None else layer.bias.repeat_interleave(scale**2)
+    extended = functional.pad(low, (1, 1, 1, 1), mode="replicate")
+    blocks = functional.pixel_shuffle(functional.conv2d(extended, taps, bias), scale)
+    inside = slice(scale // 2, -(scale // 2))
+    return blocks[..., inside, inside]
 
 
 def start_as_bilinear(layer: nn.ConvTranspose2d) -> None:
