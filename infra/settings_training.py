@@ -191,6 +191,11 @@ class TrainSettings(OptimiserSettings):
         description="learning rate of the warp predictor in that of the rest, 1 as the paper; "
         "0 = it stays as pretraining left it, and is computed once a clip",
     )
+    rate_by_frames: bool = Field(
+        True,
+        description="R's first layer learns at 1 / frames of the rate: it sums that many nearly "
+        "equal frames",
+    )
     warp_after: float = Field(
         0.0,
         ge=0,

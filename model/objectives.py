@@ -38,8 +38,10 @@ class Restoration(nn.Module):
     mirrored, played backwards and relit at random in training (model/augmentation.py). With `crop`,
     R is trained on a random square of that share of the side (model/crops.py). With `fresh`, some
     clips get new low frames in training (model/fresh_bursts.py). `curriculum` says when the warp
-    predictor learns and whose motion R is given; `at` makes the objective ready for a step, and
-    `rates` is the predictor's learning rate in that of the rest.
+    predictor learns and whose motion R is given. With `rate_by_frames` R's first layer learns at
+    1 / num_frames of the rate: of T nearly equal frames, T weights that Adam moves by one step each
+    move the picture by T. `at` makes the objective ready for a step, and `rates` are the learning
+    rates of the predictor and of that layer in that of the rest.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Restoration(nn.Module):
         crop: float | None = None,
         curriculum: Curriculum | None = None,
         fresh: FreshBursts | None = None,
+        rate_by_frames: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.num_frames = num_frames
         self.fresh = fresh
+        self.first_rate = 1 / num_frames if rate_by_frames else 1.0
         self.frame_step = int(getattr(network, "frame_step", 1))
         self.augment = augment
         self.motion = GivenMotion(network, curriculum or Curriculum())
@@ -77,7 +81,10 @@ class Restoration(nn.Module):
 
     def at(self, step: int, steps: int) -> None:
         """Be ready for 1-based `step` of `steps`."""
-        self.rates = {"network.predictor": self.motion.at(step, steps)}
+        self.rates = {
+            "network.predictor": self.motion.at(step, steps),
+            "network.reconstruction.layers.0": self.first_rate,
+        }
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Restoration":
         """What `.to()` moves or lays out in another way moves the recogniser with it."""

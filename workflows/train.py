@@ -232,7 +232,7 @@ def _build(
     objective = Restoration(
         network, network.num_frames, judge, perceptual, augment=options.augment,
         crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,
-        fresh=fresh,
+        fresh=fresh, rate_by_frames=options.rate_by_frames,
     )  # fmt: skip
     columns = ["low", "high"]
     if network.predictor is not None:
