@@ -164,7 +164,7 @@ class TrainSettings(OptimiserSettings):
     """The restoration variants."""
 
     variants: list[str] = Field(["f1", "f5warp"], description="variants to train")
-    steps: int | None = Field(340, gt=0, description="optimiser steps; none = from epochs")
+    steps: int | None = Field(240, gt=0, description="optimiser steps; none = from epochs")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's step size")
     warmup: int = Field(50, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -222,7 +222,7 @@ class TrainSettings(OptimiserSettings):
     use_search: bool = Field(
         True, description="take λ, and a searched learning rate, from tune/best.json"
     )
-    evaluate_every: Positive = Field(85, description="steps from one validation to the next")
+    evaluate_every: Positive = Field(80, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")
     cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
 

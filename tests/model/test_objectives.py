@@ -68,6 +68,19 @@ def test_frozen_recogniser_goes_where_the_objective_goes() -> None:
     assert frozen.fc6.weight.dtype == torch.float64
 
 
+@pytest.mark.parametrize(("by_frames", "rate"), [(True, 0.2), (False, 1.0)])
+def test_the_layer_that_sums_the_frames_learns_at_a_rate_by_their_number(
+    by_frames: bool, rate: float
+) -> None:
+    objective = Restoration(small("f5"), 5, rate_by_frames=by_frames)
+    objective.at(3, 10)
+    name, rates = "network.reconstruction.layers.0", objective.rates
+    layer = objective.get_submodule(name)
+    assert isinstance(layer, torch.nn.Conv2d)
+    assert layer.in_channels == 5 * 4
+    assert rates[name] == pytest.approx(rate)
+
+
 def test_weights_without_a_recogniser_are_refused() -> None:
     with pytest.raises(ValueError, match="pool3 need a recogniser"):
         Restoration(small("f1"), 1, None, {"pool3": 1.0})
