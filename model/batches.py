@@ -6,9 +6,21 @@ Suffixes: B batch, T frames, h w low pixels, S high pixels.
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
+Terms = dict[str, Tensor]
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's parameters (CPU when it has none)."""
+    first = next(module.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def exact(device: torch.device) -> torch.autocast:
+    """No autocast, which is for the network: what is learnt from stays float32."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def to_pixels(stored: Tensor, device: torch.device) -> Tensor:

@@ -134,9 +134,7 @@ def inverse_field(shifts: Tensor, size: int) -> Tensor:
     return fine + dense.movedim(1, -1)
 
 
-def _wander(
-    count: int, num_frames: int, values: int, generator: torch.Generator | None
-) -> Tensor:
+def _wander(count: int, num_frames: int, values: int, generator: torch.Generator | None) -> Tensor:
     """Draw B×T×values smooth random walks about the central frame, where they are 0.
 
     Frames n apart differ with the variance 1 − exp(−n² / (4·MEMORY²)), so 1 in the long run.

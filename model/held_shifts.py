@@ -31,8 +31,8 @@ class HeldShifts:
     def of(self, network: Network, low: Tensor, order: Tensor | None) -> Tensor:
         """P's shifts B×A×64×2 of windows B×T×3×h×w in [0, 1], looked up by `order`, B.
 
-        Without `order`, and where it is negative, they are computed. P must stay as it is until `clear`. The arithmetic is
-        float32, also inside autocast.
+        Without `order`, and where it is negative, they are computed. P must stay as it is until
+        `clear`. The arithmetic is float32, also inside autocast.
         """
         with torch.autocast(low.device.type, enabled=False):
             if order is None:

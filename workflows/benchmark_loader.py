@@ -29,7 +29,7 @@ from datasets.sources import find_sources
 from datasets.synthetic import write_dataset
 from infra.engines import TorchEngine
 from model.network import build
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from model.summary import count
 from workflows.benchmark_network import machine
 

@@ -27,7 +27,7 @@ from infra.plan import Plan
 from infra.precision import set_float32_products
 from infra.settings_training import OptimiserSettings
 from model.network import Network, build
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from model.perceptual import FaceRecogniser
 from workflows import local_training
 from workflows.jobs import Job, Work

@@ -17,8 +17,8 @@ from torch import Tensor
 from datasets.reader import ShardReader
 from infra.runs import Run
 from infra.settings import Settings
-from model.batches import Batch, to_pixels
-from model.objectives import WarpPretraining, device_of
+from model.batches import Batch, device_of, to_pixels
+from model.objectives.warp_pretraining import WarpPretraining
 from model.warp_predictor import WarpPredictor
 from workflows import clips, initial
 from workflows.command import main

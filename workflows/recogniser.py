@@ -18,7 +18,7 @@ from infra import storage
 from infra.errors import SettingsError
 from infra.runs import Run, Stage
 from infra.settings import Settings
-from model.objectives import Recognition
+from model.objectives.recognition import Recognition
 from model.perceptual import FaceRecogniser, load_vgg_face, save_recogniser
 from workflows import clips, initial
 from workflows.command import main

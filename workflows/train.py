@@ -18,7 +18,7 @@ from model.curriculum import Curriculum
 from model.fresh_bursts import FreshBursts
 from model.linear_fit import start_linear
 from model.network import parse_variant
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from model.weights import grow_from
 from workflows import clips, initial, linear_start, recogniser
 from workflows.command import main

@@ -23,7 +23,7 @@ from infra.loop import Plan
 from infra.settings_training import OptimiserSettings
 from model.curriculum import Curriculum
 from model.network import Network, build
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from workflows.jobs import Job, Work
 
 STEPS, GLOBAL_BATCH, EVERY = 8, 4, 4

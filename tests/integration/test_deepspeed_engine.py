@@ -13,7 +13,7 @@ import torch
 from infra.engines import DeepSpeedEngine, Engine, TorchEngine
 from infra.updates import tell
 from model.curriculum import Curriculum
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from tests.conftest import ROOT
 from tests.infra.test_engines import Fit, batch, options
 from tests.model.test_curriculum import network, stored

@@ -7,7 +7,7 @@ from model.batches import to_pixels
 from model.crops import MARGIN, draw_crop
 from model.losses import pixel_loss
 from model.network import Network, build
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from model.perceptual import FaceRecogniser
 
 

@@ -6,7 +6,7 @@ import torch
 from model.batches import to_pixels
 from model.curriculum import Curriculum, alignment_error, stored_motion
 from model.network import Network, build
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from model.thin_plate_spline import dense_field
 
 NAN = float("nan")

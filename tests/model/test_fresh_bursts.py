@@ -10,7 +10,7 @@ from model.bursts import degrade
 from model.curriculum import Curriculum
 from model.fresh_bursts import FreshBursts, inverse_field, make_clip, random_motion
 from model.network import build
-from model.objectives import Restoration
+from model.objectives.restoration import Restoration
 from model.thin_plate_spline import dense_field
 from model.warping import warp
 
@@ -109,9 +109,7 @@ def test_training_sees_other_frames_each_time_and_validation_those_stored() -> N
     with torch.no_grad():  # as built, R looks at the central frame alone
         for values in network.parameters():
             values += 0.01 * torch.randn_like(values)
-    objective = Restoration(
-        network, 3, curriculum=Curriculum(0.0), fresh=FreshBursts(1.0, 3, 1.2)
-    )
+    objective = Restoration(network, 3, curriculum=Curriculum(0.0), fresh=FreshBursts(1.0, 3, 1.2))
     plain = Restoration(network, 3, curriculum=Curriculum(0.0))
     batch = batch_of(2)
     torch.manual_seed(0)

@@ -15,7 +15,8 @@ from model.batches import Batch, to_pixels
 from model.curriculum import Curriculum
 from model.linear_fit import fit_linear, start_linear
 from model.network import Network, build
-from model.objectives import Restoration, WarpPretraining
+from model.objectives.restoration import Restoration
+from model.objectives.warp_pretraining import WarpPretraining
 from model.warp_predictor import WarpPredictor
 from tests.datasets.media import moving_texture
 

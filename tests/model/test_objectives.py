@@ -9,7 +9,9 @@ from torch.nn import functional
 from model.batches import to_pixels
 from model.losses import perceptual_distances, pixel_loss
 from model.network import build
-from model.objectives import Recognition, Restoration, WarpPretraining
+from model.objectives.recognition import Recognition
+from model.objectives.restoration import Restoration
+from model.objectives.warp_pretraining import WarpPretraining
 from model.perceptual import FaceRecogniser
 from model.warp_predictor import WarpPredictor
 
