@@ -78,11 +78,11 @@ def test_a_held_predictor_takes_no_part_and_a_learning_one_does() -> None:
     objective.at(4, 8)
     objective(batch)["loss"].backward()
     assert all(value.grad is None for value in net.predictor.parameters())
-    assert len(objective.motion.held.kept) == 3 and objective.rates == {"network.predictor": 0}
+    assert len(objective.motion.held.kept) == 3 and objective.rates["network.predictor"] == 0
     objective.at(5, 8)
     objective(batch)["loss"].backward()
     assert net.predictor.last.weight.grad is not None and net.predictor.last.weight.grad.any()
-    assert not objective.motion.held.kept and objective.rates == {"network.predictor": 0.5}
+    assert not objective.motion.held.kept and objective.rates["network.predictor"] == 0.5
 
 
 def test_what_is_held_is_of_the_clip_as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
