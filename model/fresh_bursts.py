@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.batches import Batch, to_pixels
+from model.batches import Batch, centre_slice, to_pixels
 from model.bursts import degrade, face_shifts
 from model.thin_plate_spline import ITERATIONS, dense_field
 from model.warping import warp
@@ -46,14 +46,13 @@ class FreshBursts:
         global generator.
 
         Those clips have a `motion` that is known, where the batch has motion, and an `order` of −1:
-        they are no clip that could be looked up.
+        they are no clip that could be looked up. Raises ValueError where too few are stored.
         """
         chosen = torch.rand(len(batch["high"])) < self.share
-        spare = (batch["low"].shape[1] - self.num_frames) // 2
-        kept = slice(spare, spare + self.num_frames)
-        new = {**batch, "low": batch["low"][:, kept].clone()}
-        if "motion" in batch:
-            new["motion"] = batch["motion"][:, kept].clone()
+        new = dict(batch)
+        for name in ("low", "motion"):
+            if name in batch:
+                new[name] = centre_slice(batch[name], self.num_frames).clone()
         if not chosen.any():
             return new
         high = to_pixels(batch["high"][chosen], device)

@@ -26,6 +26,12 @@ def test_every_file_of_settings_is_valid(path: Path) -> None:
     read("--config", str(path))
 
 
+def test_fresh_frames_are_made_as_the_paper_makes_them() -> None:
+    assert read("--train.fresh", "0.5").train.fresh == 0.5
+    with pytest.raises(SettingsError, match="train.fresh .* not realistic"):
+        read("--train.fresh", "0.5", "--clip.degradation", "realistic")
+
+
 def test_command_line_beats_file_beats_default(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("train: {steps: 7, batch_size: 3}\n")

@@ -98,6 +98,11 @@ def test_chosen_clips_change_and_the_others_do_not() -> None:
         assert torch.equal(batch[name], value) or name == "motion"
 
 
+def test_too_few_stored_frames_are_named() -> None:
+    with pytest.raises(ValueError, match="window of 7 frames"):
+        FreshBursts(0.5, 7, 1.2).of(batch_of(2), torch.device("cpu"))
+
+
 def test_no_share_leaves_the_middle_of_the_clips() -> None:
     batch = batch_of(3)
     new = FreshBursts(0.0, 3, 1.2).of(batch, torch.device("cpu"))
