@@ -25,6 +25,7 @@ from infra.updates import (
     Terms,
     adam,
     judge,
+    lay_out_like_weights,
     mean,
     prepared,
     rates_of,
@@ -128,6 +129,7 @@ class TorchEngine:
         content = torch.load(folder / "engine.pt", map_location=self.device, weights_only=True)
         self.objective.load_state_dict(content["objective"])
         self.optimiser.load_state_dict(content["optimiser"])
+        lay_out_like_weights(self.optimiser)
         self.scaler.load_state_dict(content["scaler"])
         if self.average is not None:
             self.average.load(content["average"])
@@ -227,6 +229,8 @@ class DeepSpeedEngine:
             found, client = self.engine.load_checkpoint(str(place), tag="engine")
         if found is None:
             raise TrainingError(f"{folder}: holds no DeepSpeed checkpoint that can be read")
+        if not self.options.zero_stage:
+            lay_out_like_weights(self.engine.optimizer)
         if universal and self.options.zero_stage == 3:
             separate_groups(self.engine.optimizer, self.modules)
         if self.average is not None:

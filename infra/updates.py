@@ -79,6 +79,17 @@ def adam(objective: nn.Module, options: OptimiserSettings) -> torch.optim.Adam:
     )
 
 
+def lay_out_like_weights(optimiser: torch.optim.Optimizer) -> None:
+    """Lay out what was loaded of each weight as the weight itself lies in memory: the fused Adam of
+    a CPU walks both in step, and a checkpoint may come from before `channels_last`."""
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            state = optimiser.state.get(parameter, {})
+            for name, value in state.items():
+                if torch.is_tensor(value) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def rates_of(objective: nn.Module) -> Mapping[str, float]:
     """Names of submodules and their present learning rate in that of the rest: `rates`, if any."""
     return getattr(objective, "rates", {})

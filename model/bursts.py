@@ -142,8 +142,9 @@ def degrade(high: Tensor, scale: int, blur_sigma: float | None = 2.4) -> Tensor:
             high, (low_size, low_size), mode="bicubic", align_corners=False, antialias=True
         )
     else:
-        line = _line(high.shape[-1], scale, blur_sigma).to(high)
-        low = line.T @ high @ line
+        # In float64: a GPU may round products of float32 to TF32, a fortieth of a level.
+        line = _line(high.shape[-1], scale, blur_sigma).to(high.device)
+        low = (line.T @ high.double() @ line).to(high)
     return low.clamp(0, 1).mul(255).round().div(255)
 
 

@@ -1,10 +1,11 @@
 """Bursts made while training: each time that a sharp face comes, other low frames around it.
 
 A photograph so gives another clip at every step, for ever, on the device that trains. Frames move
-as those of `datasets.bursts` do, which makes bursts when photographs are preprocessed: the face by
-what `model.bursts.face_shifts` draws, wandering smoothly in time, steadily on, and in a hand. Only
-the crop of the face is at hand here, so what moves into it is its border pixel repeated. Ours; the
-paper trains on stored clips alone.
+as those of `datasets.bursts` do, which makes bursts when photographs are preprocessed (in steady
+drift, smooth wandering and a hand), and within the face as pretraining's pairs (`face_shifts`): at
+times a head turns, eyes and a mouth move, the background stands still. Only the crop of the face is
+at hand here, so what moves into it is its border pixel repeated. Ours; the paper trains on stored
+clips alone.
 
 With d_t the spline of frame t's shifts, central(p) = frame_t(p + d_t(p)); a frame is rendered the
 other way round: frame_t(q) = central(q + b_t(q)), b_t(q) = −d_t(q + b_t(q)).
@@ -21,29 +22,38 @@ from torch.nn import functional
 
 from model.batches import Batch, centre_slice, to_pixels
 from model.bursts import degrade, face_shifts
-from model.thin_plate_spline import ITERATIONS, dense_field
+from model.thin_plate_spline import GRID, ITERATIONS, dense_field
 from model.warping import warp
 
 MEMORY = 4.0  # frames over which the motion keeps its direction (standard deviation)
 SPEED = 0.03  # of the steady drift, low pixels a frame
 HAND, HAND_KEEPS = 0.3, exp(-2 * pi * 2.0 / 25)  # low pixels RMS an axis; 2 Hz at 25 frames/s
 MOST_VIGOUR = 2.5
+STEEPEST = 0.6  # of a spline, between control points; at 1 it folds
 GAIN, LIFT = 0.04, 0.02  # of the exposure, a colour; and of the black, share of the range
 
 
 @dataclass(frozen=True)
 class FreshBursts:
-    """The `share` of each batch's clips whose low frames are made anew, `num_frames` of them,
-    from the sharp frame blurred by `blur_sigma` (None: bicubic)."""
+    """The `share` of each batch's clips whose low frames are made anew: those of a window of
+    `num_frames`, `frame_step` apart, from the sharp frame blurred by `blur_sigma` (None: bicubic).
+    """
 
     share: float
     num_frames: int
     blur_sigma: float | None
+    frame_step: int = 1
 
+    @property
+    def reach(self) -> int:
+        """Frames from the centre to the window's ends."""
+        return self.num_frames // 2 * self.frame_step
+
+    @torch.compiler.disable
     @torch.no_grad()
     def of(self, batch: Batch, device: torch.device) -> Batch:
-        """The batch with `num_frames` low frames a clip, some of them new; draws come from torch's
-        global generator.
+        """The batch with the frames that the window spans, some of its own new; draws come from
+        torch's global generator.
 
         Those clips have a `motion` that is known, where the batch has motion, and an `order` of −1:
         they are no clip that could be looked up. Raises ValueError where too few are stored.
@@ -52,16 +62,18 @@ class FreshBursts:
         new = dict(batch)
         for name in ("low", "motion"):
             if name in batch:
-                new[name] = centre_slice(batch[name], self.num_frames).clone()
+                new[name] = centre_slice(batch[name], 2 * self.reach + 1).clone()
         if not chosen.any():
             return new
         high = to_pixels(batch["high"][chosen], device)
         scale = high.shape[-1] // batch["low"].shape[-2]
-        low, motion = make_clip(high, self.num_frames, scale, self.blur_sigma)
+        low, motion = make_clip(
+            high, 2 * self.reach + 1, scale, self.blur_sigma, frame_step=self.frame_step
+        )
         low = low.mul(255).round().to(torch.uint8).movedim(-3, -1)
         for name, made in (("low", low), ("motion", motion)):
             if name in new:
-                new[name][chosen] = made.to(new[name])
+                new[name][chosen, :: self.frame_step] = made.to(new[name])
         if "order" in new:
             new["order"] = torch.where(chosen.to(new["order"].device), -1, new["order"])
         return new
@@ -73,21 +85,25 @@ def make_clip(
     scale: int,
     blur_sigma: float | None = 2.4,
     generator: torch.Generator | None = None,
+    frame_step: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """Make low frames B×T×3×h×w, T odd, and their motion B×T×64×2 of B×3×S×S faces in [0, 1].
+    """Make low frames B×T×3×h×w and their motion B×T×64×2 of B×3×S×S faces in [0, 1]: every
+    `frame_step`-th of `num_frames`, an odd number.
 
     The central frame is the face itself, degraded. Draws are made on the CPU.
     """
     count, size = len(high), high.shape[-1]
-    motion = random_motion(count, num_frames, size // scale, generator).to(high)
-    back = inverse_field(motion.flatten(0, 1), size)
-    frames = warp(high.repeat_interleave(num_frames, 0), back)
+    motion = random_motion(count, num_frames, size // scale, generator)
     gain = 1 + GAIN * _wander(count, num_frames, 3, generator)
     lift = LIFT * _wander(count, num_frames, 1, generator)
-    gain, lift = (each.flatten(0, 1)[:, :, None, None].to(high) for each in (gain, lift))
-    frames = (frames * gain + lift).clamp(0, 1)
-    low = degrade(frames, scale, blur_sigma).unflatten(0, (count, num_frames))
-    return low, motion
+    motion, gain, lift = (each[:, ::frame_step].to(high) for each in (motion, gain, lift))
+    frames = warp(
+        high.repeat_interleave(motion.shape[1], 0),
+        inverse_field(motion.flatten(0, 1), size // scale, size),
+    )
+    gain, lift = (each.flatten(0, 1)[:, :, None, None] for each in (gain, lift))
+    low = degrade((frames * gain + lift).clamp(0, 1), scale, blur_sigma)
+    return low.unflatten(0, motion.shape[:2]), motion
 
 
 def random_motion(
@@ -115,13 +131,21 @@ def random_motion(
         held.append(HAND_KEEPS * held[-1] + sqrt(1 - HAND_KEEPS**2) * draw(1, 2))
     hand = HAND * pixel * torch.stack(held, 1)
     moved = vigour * (steady + face_shifts(wander, at_times, pixel))
+    moved *= (STEEPEST / _steepness(moved)).clamp(max=1)[..., None, None]
     return moved + hand - hand[:, centre : centre + 1]
 
 
-def inverse_field(shifts: Tensor, size: int) -> Tensor:
+def _steepness(shifts: Tensor) -> Tensor:
+    """How fast …×64×2 shifts change from a control point to the next at most, …"""
+    grid = shifts.unflatten(-2, (GRID, GRID))
+    each = [grid.diff(dim=axis).norm(dim=-1).flatten(-2).amax(-1) for axis in (-3, -2)]
+    return torch.maximum(*each).clamp(min=1e-6) * (GRID - 1) / 2
+
+
+def inverse_field(shifts: Tensor, low_size: int, size: int) -> Tensor:
     """Return the grid N×S×S×2 by which the central frame is read to look like frames whose shifts
     are N×64×2; displacements are found on a lattice of half the pitch of low pixels or finer."""
-    nodes = max(32, size // 4)
+    nodes = max(32, 2 * low_size)
     still, fine = (
         dense_field(shifts.new_zeros(1, *shifts.shape[1:]), side, side) for side in (nodes, size)
     )

@@ -35,7 +35,7 @@ class HeldShifts:
         `clear`. The arithmetic is float32, also inside autocast.
         """
         with torch.autocast(low.device.type, enabled=False):
-            if order is None:
+            if order is None or bool((order < 0).all()):
                 return network.predicted_shifts(low).float()
             return torch.stack(
                 [self._one(network, low[i], key) for i, key in enumerate(order.tolist())]

@@ -27,6 +27,7 @@ from workflows.jobs import Job, Work, plan_of
 from workflows.motion_errors import stored_motion
 from workflows.panels import warp_panel
 from workflows.scoring import CPU, Clips, validation_clips
+from workflows.train import check_window
 from workflows.watch import Panel
 
 VALIDATED = 64  # clips
@@ -62,8 +63,11 @@ def pretrain(settings: Settings, run: Run) -> None:
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError where the weights to start from are not there."""
-    initial.check("pretrain.init", settings.pretrain.init)
+    """Raise SettingsError where the weights to start from, or the frames, are not there."""
+    options = settings.pretrain
+    initial.check("pretrain.init", options.init)
+    if options.objective == "photometric" and options.target == "low":
+        check_window(settings, "pretrain.num_frames", "photometric", options.num_frames, 1)
 
 
 def _build(settings: Settings, run: Run) -> Job:

@@ -226,9 +226,10 @@ def _build(
     curriculum = Curriculum(
         options.warp_rate, options.true_motion, options.warp_after, options.alignment
     )
-    reach = network.num_frames // 2 * network.frame_step
-    blur_sigma = settings.clip.blur_sigma
-    fresh = FreshBursts(options.fresh, 2 * reach + 1, blur_sigma) if options.fresh else None
+    fresh = None
+    if options.fresh and network.num_frames > 1:
+        blur_sigma = settings.clip.blur_sigma
+        fresh = FreshBursts(options.fresh, network.num_frames, blur_sigma, network.frame_step)
     objective = Restoration(
         network, network.num_frames, judge, perceptual, augment=options.augment,
         crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,

@@ -110,6 +110,7 @@ class WarpPretraining(nn.Module):
             "epe_before": end_point_error(still, truth).mean(),
         }
 
+    @torch.compiler.disable
     def _pairs(self, batch: Batch) -> Pair:
         """One pair a clip, the real ones first."""
         device = device_of(self.network)

@@ -28,7 +28,7 @@ def test_every_file_of_settings_is_valid(path: Path) -> None:
 
 def test_fresh_frames_are_made_as_the_paper_makes_them() -> None:
     assert read("--train.fresh", "0.5").train.fresh == 0.5
-    with pytest.raises(SettingsError, match="train.fresh .* not realistic"):
+    with pytest.raises(SettingsError, match=r"train\.fresh .* not realistic"):
         read("--train.fresh", "0.5", "--clip.degradation", "realistic")
 
 

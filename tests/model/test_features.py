@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model.features import FeatureExtractor
+from model.features import FeatureExtractor, enlarge, upsampling
 
 
 @pytest.mark.parametrize(("scale", "size"), [(8, 128), (4, 128), (4, 64), (2, 16)])
@@ -24,6 +24,29 @@ def test_inside_it_is_the_plain_layer() -> None:
     plain = extractor.upsample(low)
     assert plain.shape == (1, 3, 64, 64)
     assert torch.allclose(extractor.enlarge(low)[inner], plain[inner], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_it_is_torchs_transposed_convolution_of_the_extended_frame(scale: int) -> None:
+    """Value and gradients, border and bias included, in float64."""
+    layer = upsampling(scale).double()
+    low = torch.rand(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
+    extended = functional.pad(low, (1, 1, 1, 1), mode="replicate")
+    expected = functional.conv_transpose2d(
+        extended, layer.weight, layer.bias, stride=scale, padding=scale // 2 + scale
+    )
+    found = enlarge(layer, low)
+    assert layer.bias is not None
+    assert layer.bias.abs().min() > 0
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    wanted = [low, layer.weight, layer.bias]
+    weights = torch.rand_like(found)
+    for one, other in zip(
+        torch.autograd.grad((found * weights).sum(), wanted),
+        torch.autograd.grad((expected * weights).sum(), wanted),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
 
 
 def test_an_edge_keeps_its_place() -> None:

@@ -5,13 +5,15 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from datasets.bursts import draw_motion
+import datasets.bursts
+from datasets.bursts import controls, draw_motion
+from model import fresh_bursts
 from model.bursts import degrade
 from model.curriculum import Curriculum
 from model.fresh_bursts import FreshBursts, inverse_field, make_clip, random_motion
 from model.network import build
 from model.objectives.restoration import Restoration
-from model.thin_plate_spline import dense_field
+from model.thin_plate_spline import dense_field, displacement_at, pixel_centres
 from model.warping import warp
 
 
@@ -48,6 +50,70 @@ def test_motion_is_as_large_as_in_bursts_of_photographs_at_every_distance() -> N
         assert one == pytest.approx(other, rel=0.12)
 
 
+def test_amplitudes_are_those_of_stored_bursts() -> None:
+    for name in ("MEMORY", "SPEED", "HAND", "MOST_VIGOUR", "GAIN", "LIFT"):
+        assert getattr(fresh_bursts, name) == getattr(datasets.bursts, name), name
+
+
+def not_affine(motion: np.ndarray) -> np.ndarray:
+    """N×64×2 less the similarity, scaling and shear nearest to each."""
+    design = np.concatenate([controls(), np.ones((64, 1))], 1)
+    return motion - design @ (np.linalg.pinv(design) @ motion)
+
+
+def test_faces_move_within_themselves_more_than_in_stored_bursts() -> None:
+    """A turning head, eyes and a mouth: the middle more, the border as in stored bursts."""
+    ours = not_affine(random_motion(800, 25, 16, chance())[:, 24].numpy())
+    theirs = not_affine(
+        np.stack([draw_motion(25, 16, np.random.default_rng(seed))[24] for seed in range(800)])
+    )
+    middle, corners = [27, 28, 35, 36], [0, 7, 56, 63]
+    ratio = [
+        np.sqrt(np.square(ours[:, where]).mean() / np.square(theirs[:, where]).mean())
+        for where in (middle, corners)
+    ]
+    assert 1.6 < ratio[0] < 2.6
+    assert 0.9 < ratio[1] < 1.6
+
+
+@pytest.mark.parametrize("low_size", [8, 16])
+def test_no_motion_folds_and_each_is_undone(low_size: int) -> None:
+    """b(q) = −d(q + b(q)) at all pixels but those that are read from outside."""
+    shifts = random_motion(40, 25, low_size, chance())[:, 0]
+    field = inverse_field(shifts, low_size, 64)
+    back = field - pixel_centres(64, 64).float().view(1, 64, 64, 2)
+    forth = displacement_at(shifts, field.flatten(1, 2)).view_as(back)
+    inside = (field.abs() < 1).all(-1)
+    apart = (back + forth).norm(dim=-1)[inside] * low_size / 2
+    assert apart.mean() < 0.01
+    assert apart.max() < 0.25
+
+
+def test_frames_some_steps_apart_are_those_of_the_whole_film() -> None:
+    faces = smooth_faces(2, 64)
+    low, motion = make_clip(faces, 13, 4, 1.2, chance(3))
+    some, moved = make_clip(faces, 13, 4, 1.2, chance(3), frame_step=3)
+    assert torch.equal(some, low[:, ::3])
+    assert torch.equal(moved, motion[:, ::3])
+
+
+def test_only_the_frames_of_a_window_are_made() -> None:
+    batch = batch_of(2, 25)
+    new = FreshBursts(1.0, 5, 1.2, frame_step=3).of(batch, torch.device("cpu"))
+    assert new["low"].shape[1] == new["motion"].shape[1] == 13
+    made = new["motion"].isfinite().all(-1).all(-1).all(0)
+    assert made.nonzero().flatten().tolist() == [0, 3, 6, 9, 12]
+
+
+def test_a_compiled_objective_makes_them_too() -> None:
+    """The number of clips that are made anew changes from step to step."""
+    objective = Restoration(build("f3", 4, 64, width=0.25), 3, fresh=FreshBursts(0.5, 3, 1.2))
+    objective.compile(backend="eager")
+    torch.manual_seed(0)
+    losses = [objective(batch_of(6))["loss"].item() for _ in range(4)]
+    assert len(set(losses)) > 1
+
+
 def test_consecutive_frames_are_alike_and_faces_differ() -> None:
     motion = random_motion(2, 25, 16, chance())
     assert not torch.allclose(motion[0], motion[1])
@@ -60,7 +126,7 @@ def test_a_frame_warped_by_its_motion_is_the_central_one() -> None:
     of smooth faces are all that is lost."""
     faces = smooth_faces(4, 64)
     shifts = random_motion(4, 25, 16, chance(1))[:, 2]
-    frames = warp(faces, inverse_field(shifts, 64))
+    frames = warp(faces, inverse_field(shifts, 16, 64))
     back = warp(frames, dense_field(shifts, 64, 64))
     inside = (..., slice(12, -12), slice(12, -12))
     before = (frames - faces)[inside].square().mean().sqrt()
@@ -95,7 +161,7 @@ def test_chosen_clips_change_and_the_others_do_not() -> None:
     truth = degrade(batch["high"].movedim(-1, 1).float().div(255), 4, 1.2).mul(255).round()
     assert torch.equal(new["low"][made][:, 1].movedim(-1, 1).float(), truth[made])
     for name, value in kept.items():  # what the loader gave is not written to
-        assert torch.equal(batch[name], value) or name == "motion"
+        torch.testing.assert_close(batch[name], value, rtol=0, atol=0, equal_nan=True)
 
 
 def test_too_few_stored_frames_are_named() -> None:

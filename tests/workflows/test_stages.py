@@ -13,6 +13,7 @@ from infra.runs import Run, Stage
 from infra.settings import Settings
 from infra.settings_training import OptimiserSettings
 from tests.datasets.test_shards import clip
+from workflows import pretrain
 from workflows.command import FOLDERS, forced
 from workflows.enhancer import safe_name
 from workflows.jobs import plan_of
@@ -37,6 +38,15 @@ def test_variants_that_cannot_be_trained_are_refused(variant: str, said: str) ->
     settings.train.variants = ["f1", variant]
     with pytest.raises(SettingsError, match=f"train.variants: .*{said}"):
         check(settings)
+
+
+def test_photographs_of_one_frame_have_nothing_to_align() -> None:
+    """The paper's objective needs neighbours; pairs of known motion are made from the sharp frame."""
+    settings = Settings.model_validate({"clip": {"num_frames": 1}})
+    pretrain.check(settings)
+    settings.pretrain.objective = "photometric"
+    with pytest.raises(SettingsError, match=r"pretrain\.num_frames: .*clip\.num_frames is 1"):
+        pretrain.check(settings)
 
 
 def test_epochs_become_steps() -> None:
