@@ -41,7 +41,7 @@ def test_variants_that_cannot_be_trained_are_refused(variant: str, said: str) ->
 
 
 def test_photographs_of_one_frame_have_nothing_to_align() -> None:
-    """The paper's objective needs neighbours; pairs of known motion are made from the sharp frame."""
+    """The paper's objective needs neighbours; pairs of known motion come from the sharp frame."""
     settings = Settings.model_validate({"clip": {"num_frames": 1}})
     pretrain.check(settings)
     settings.pretrain.objective = "photometric"
