@@ -25,6 +25,7 @@ from infra.updates import (
     Terms,
     adam,
     judge,
+    laid_out,
     lay_out_like_weights,
     mean,
     prepared,
@@ -80,7 +81,7 @@ class TorchEngine:
     ) -> None:
         self.device = torch.device(device)
         self.options = options
-        self.objective = prepared(objective, options).to(self.device)
+        self.objective = laid_out(prepared(objective, options), options).to(self.device)
         self.network = objective.get_submodule("network")
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.optimiser = adam(objective, options)
@@ -173,6 +174,10 @@ class DeepSpeedEngine:
             config=deepspeed_config(options, cuda),
             dist_init_required=False,
         )
+        if not judges(options):
+            # Now that the workers have sent each other the weights, which gloo can do of contiguous
+            # ones alone. Where DeepSpeed judges, weights are views of its own memory.
+            laid_out(objective, options)
         # Made now that the weights lie where they stay; with ZeRO 3, which would have parted them,
         # the settings refuse ema.
         self.average = Average(self.network, options.ema) if options.ema else None
@@ -229,7 +234,7 @@ class DeepSpeedEngine:
             found, client = self.engine.load_checkpoint(str(place), tag="engine")
         if found is None:
             raise TrainingError(f"{folder}: holds no DeepSpeed checkpoint that can be read")
-        if not self.options.zero_stage:
+        if not judges(self.options):
             lay_out_like_weights(self.engine.optimizer)
         if universal and self.options.zero_stage == 3:
             separate_groups(self.engine.optimizer, self.modules)

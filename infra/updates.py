@@ -52,12 +52,17 @@ def pinned(batches: Iterable[Mapping[str, np.ndarray]]) -> Generator[dict[str, n
 
 
 def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
-    """The objective laid out, and to be compiled, as the options say."""
+    """The objective, to be compiled where the options say so."""
     set_float32_products(options.precision)
-    if options.channels_last:
-        objective = objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compile:
         objective.compile()
+    return objective
+
+
+def laid_out(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
+    """The objective with its images and weights in memory as the options say."""
+    if options.channels_last:
+        return objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return objective
 
 
