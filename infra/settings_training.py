@@ -56,8 +56,8 @@ class OptimiserSettings(Section):
     )
     channels_last: bool = Field(
         True,
-        description="channels of a pixel together in memory: on a CPU up to a fifth faster; not where "
-        "DeepSpeed lays weights out, at zero_stage 1 and up and in fp16",
+        description="channels of a pixel together in memory: on a CPU up to a fifth faster; not "
+        "where DeepSpeed lays weights out, at zero_stage 1 and up and in fp16",
     )
     compile: bool = Field(False, description="let torch.compile fuse the objective first")
     profile: int = Field(
