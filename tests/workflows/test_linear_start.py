@@ -14,7 +14,7 @@ from model.linear_fit import fit_linear, start_linear
 from model.metrics import psnr_luma
 from model.warp_predictor import WarpPredictor
 from model.weights import load_weights, save_weights
-from tests.workflows.test_local_training import TINY, write_shards
+from tests.workflows.tiny_training import TINY, write_shards
 from workflows import clips, linear_start, methods
 from workflows.scoring import CPU, pictures, restore_clips, validation_clips
 

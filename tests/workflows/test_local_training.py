@@ -1,12 +1,6 @@
-"""The three training stages with `--engine torch`: no Ray, no DeepSpeed, stop, resume, start."""
+"""The three training stages with `--engine torch`: no Ray, no DeepSpeed, stop, resume, record."""
 
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterable
-from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,94 +9,25 @@ import pytest
 import safetensors.numpy
 import torch
 
-from datasets.shards import write_clips
-from infra.checkpoints import Checkpoints, Mark
 from infra.errors import RunError, SettingsError, TrainingError
 from infra.runs import Run
 from infra.settings import Settings
-from model.linear_fit import start_linear
 from model.weights import load_network, load_weights
-from tests.datasets.test_shards import clip
-from workflows import clips, jobs, linear_start
+from tests.workflows.tiny_training import (
+    TINY,
+    cut_off,
+    history,
+    settings,
+    state,
+    write_shards,
+)
+from workflows import jobs, linear_start
 from workflows.pretrain import pretrain
 from workflows.recogniser import recogniser
-from workflows.scoring import Validation
 from workflows.train import check, train
 
 # Whole stages, one of them in a process of its own: not Ray, yet too long for a unit test.
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).resolve().parents[2]
-TINY: dict[str, Any] = {
-    "engine": "torch",
-    "seed": 3,
-    "clip": {"size": 32, "scale": 4, "num_frames": 5},
-    "network": {"width": 0.125},
-    "recogniser": {"width": 0.0625, "input_size": 32, "steps": 3, "batch_size": 4},
-    "pretrain": {"steps": 3, "batch_size": 4},
-    "train": {"variants": ["f1", "f3warp"], "steps": 4, "batch_size": 4, "use_search": False,
-              "log_every": 1, "checkpoint_every": 2, "validation_clips": 8},
-}  # fmt: skip
-
-
-def settings(folder: Path, **train: Any) -> Settings:
-    return Settings(**{**TINY, "run": str(folder), "train": {**TINY["train"], **train}})
-
-
-def write_shards(run: Run, split: str, count: int, num_frames: int = 5) -> None:
-    """Clips of four people, each of its own colour, with some noise."""
-    draw = np.random.default_rng(len(split))
-
-    def picture(number: int, *shape: int) -> np.ndarray:
-        return (50 * (number % 4) + draw.integers(0, 60, shape)).astype(np.uint8)
-
-    clips = [
-        replace(
-            full, low=picture(number, num_frames, 8, 8, 3), high=picture(number, 32, 32, 3),
-            neighbour=picture(number, 32, 32, 3), identity=f"{split}-{number % 4}",
-            motion=full.motion[:num_frames], boxes=full.boxes[:num_frames],
-        )
-        for number, full in enumerate(map(clip, range(count)))
-    ]  # fmt: skip
-    write_clips(run.path("clips", split, "0.parquet"), clips)
-
-
-WITHOUT = """
-import sys
-for name in ("ray", "deepspeed"):
-    sys.modules[name] = None  # importing it raises ImportError
-sys.path.insert(0, {root!r})
-from workflows.command import main
-for stage in ("recogniser", "pretrain", "train"):
-    sys.argv = [stage, "--config", {config!r}, "--run", {run!r}]
-    assert main([stage], "") == 0
-"""
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run whose clips were drawn here, and all of whose training stages ran without Ray."""
-    folder = tmp_path_factory.mktemp("local")
-    run = Run(str(folder / "run"))
-    with run.stage("preprocess", "clips", {}, []) as stage:
-        assert stage is not None
-        write_shards(run, "train", 16)
-        write_shards(run, "validation", 8)
-    config = folder / "tiny.yaml"
-    config.write_text(json.dumps(TINY))
-    program = WITHOUT.format(root=str(ROOT), config=str(config), run=run.uri)
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return run
-
-
-@pytest.fixture
-def ready(trained: Run, tmp_path: Path) -> Run:
-    """A copy of it that has its stages before train."""
-    for folder in ("clips", "recogniser", "pretrain"):
-        shutil.copytree(trained.path(folder), tmp_path / "run" / folder)
-    return Run(str(tmp_path / "run"))
 
 
 def test_stills_of_one_frame_train_f1(tmp_path: Path) -> None:
@@ -122,20 +47,12 @@ def test_stills_of_one_frame_train_f1(tmp_path: Path) -> None:
     assert run.record("train/f1").counts["step"] == 4
 
 
-def history(run: Run, *folder: str) -> list[dict[str, float]]:
-    return json.loads(Path(run.path(*folder, "history.json")).read_text())
-
-
 def test_all_three_stages_without_ray_and_deepspeed(trained: Run) -> None:
     for folder in ("recogniser", "pretrain", "train/f1", "train/f3warp"):
         assert trained.record(folder).counts["step"] == (4 if folder.startswith("train") else 3)
     network = load_network(trained.path("train", "f3warp", "weights.safetensors"))
     assert network(torch.rand(1, 3, 3, 8, 8)).shape == (1, 3, 32, 32)
     assert "validation_psnr" in history(trained, "train", "f3warp")[-1]
-
-
-def state(run: Run, variant: str) -> dict[str, torch.Tensor]:
-    return load_weights(run.path("train", variant, "weights.safetensors"))[0]
 
 
 @pytest.mark.parametrize("more", [{"perceptual": {"pool3": 1.0}}, {"fresh": 0.5}])
@@ -163,33 +80,6 @@ def test_cut_off_and_resumed_equals_uninterrupted(
     )
     for name, value in state(ready, "f3warp").items():
         assert torch.equal(value, straight[name])
-
-
-def cut_off(options: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, after: int = 1) -> None:
-    """Train up to the first, or a later, checkpoint."""
-
-    def crash_after(self: Checkpoints, folder: Path, mark: Mark) -> None:
-        save(self, folder, mark)
-        self.wait()
-        if mark.step >= after:
-            raise KeyboardInterrupt
-
-    save = Checkpoints.save
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", crash_after)
-        with pytest.raises(KeyboardInterrupt):
-            train(options, run)
-
-
-def test_a_variant_begins_as_the_row_linear(ready: Run) -> None:
-    """The first validation, of a training that moves nothing yet, is that row's within 0.1 dB."""
-    train(settings(Path(ready.uri), steps=1, learning_rate=1e-30), ready)
-    validation = Validation(clips.shards(ready, "validation"), 8, 3, None)
-    for variant in ("f1", "f3warp"):
-        linear = linear_start.load(ready.path("train", variant, linear_start.FILE))
-        assert history(ready, "train", variant)[0]["validation_psnr"] == pytest.approx(
-            validation.score(linear)["psnr"], abs=0.1
-        )
 
 
 def test_goes_on_with_other_variants_and_more_checkpoints(
@@ -241,135 +131,6 @@ def test_time_runs_out_and_the_record_says_so(ready: Run) -> None:
     assert load_network(ready.path("train/f1/weights.safetensors"))
 
 
-State = dict[str, torch.Tensor]
-
-
-def validated(scores: Iterable[float], monkeypatch: pytest.MonkeyPatch) -> list[State]:
-    """Validations give these scores; returns where the weights at each are put."""
-    seen: list[State] = []
-    given = iter(scores)
-
-    def score(_: Validation, network: torch.nn.Module) -> dict[str, float]:
-        seen.append({name: value.clone() for name, value in network.state_dict().items()})
-        return {"psnr": next(given)}
-
-    monkeypatch.setattr(Validation, "score", score)
-    return seen
-
-
-def test_averaged_weights_are_validated_and_written(
-    ready: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """a ← d·a + (1 − d)·w, d = (1 + n) / (10 + n), of the weights w of a training without it."""
-    more: dict[str, Any] = {"variants": ["f1"], "evaluate_every": 1}
-    own = validated(repeat(20.0), monkeypatch)
-    train(settings(Path(ready.uri), **more), ready)
-    averaged = validated(repeat(20.0), monkeypatch)
-    again = Run(ready.uri, frozenset(["train"]))
-    train(settings(Path(ready.uri), **more, ema=1 - 1e-9), again)
-    torch.manual_seed(3)
-    network = linear_start.new_network(settings(Path(ready.uri)), ready, "f1")
-    start_linear(network, linear_start.load(ready.path("train", "f1", linear_start.FILE)))
-    expected: State = dict(network.state_dict())
-    for n, (weights, found) in enumerate(zip(own, averaged, strict=True), 1):
-        decay = (1 + n) / (10 + n)
-        expected = {k: decay * v + (1 - decay) * weights[k] for k, v in expected.items()}
-        torch.testing.assert_close(found, expected)
-    assert n == 4
-    torch.testing.assert_close(state(ready, "f1"), expected)
-
-
-@pytest.mark.parametrize("cut", [False, True])
-def test_the_best_validated_weights_are_written(
-    cut: bool, ready: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a validation that gets worse, cut off after the checkpoint of the best or not."""
-    options = settings(Path(ready.uri), variants=["f3warp"], evaluate_every=1, ema=0.9)
-    scores = iter([20.0, 30.0, 25.0, 10.0])
-    seen = validated(scores, monkeypatch)
-    if cut:
-        cut_off(options, ready, monkeypatch, after=2)
-        assert len(seen) == 2
-    train(options, ready)
-    assert len(seen) == 4
-    counts = ready.record("train/f3warp").counts
-    assert (counts["step"], counts["best_step"], counts["validation_psnr"]) == (4, 2, 30.0)
-    assert ready.record("train").counts["validation_psnr"] == {"f3warp": 30.0}
-    torch.testing.assert_close(state(ready, "f3warp"), seen[1], rtol=0, atol=0)
-    assert any(not torch.equal(value, seen[3][name]) for name, value in seen[1].items())
-
-
-def test_without_validation_clips_the_last_weights_are_written(
-    ready: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Validation, "score", lambda *_: {})
-    train(settings(Path(ready.uri), variants=["f1"], evaluate_every=1), ready)
-    counts = ready.record("train/f1").counts
-    assert counts["step"] == 4 and "best_step" not in counts and "validation_psnr" not in counts
-
-
-def test_the_predictor_moves_after_its_hold_and_not_before(
-    ready: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Held for half of the steps on what is known of a clip, also when cut off in between."""
-    options = settings(
-        Path(ready.uri), variants=["f3warp"], evaluate_every=1, warp_rate=1.0, warp_after=0.5,
-        true_motion=0.25, alignment=1.0, crop=0.5,
-    )  # fmt: skip
-    start = load_weights(ready.path("pretrain", "weights.safetensors"))[0]
-    for after in (None, 1):
-        seen = validated([1.0, 2.0, 3.0, 4.0], monkeypatch)
-        again = Run(ready.uri, frozenset(["train"]))
-        if after is not None:
-            cut_off(options, again, monkeypatch, after)
-            again = ready
-        train(options, again)
-        moved = [
-            any(not torch.equal(weights[f"predictor.{name}"], start[name]) for name in start)
-            for weights in seen
-        ]
-        assert moved == [False, False, True, True]
-        assert "alignment" in history(ready, "train/f3warp")[-1]
-
-
-def test_a_larger_variant_grows_from_a_smaller_one(
-    ready: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """f3 without its training is f1: F₀ and R are taken, new frames enter with zero weight."""
-    options = settings(
-        Path(ready.uri), variants=["f1", "f3"], init_from="f1", steps=1, learning_rate=1e-30
-    )
-    train(options, ready)
-    low = torch.rand(2, 3, 3, 8, 8)
-    short, long = (
-        load_network(ready.path("train", name, "weights.safetensors")) for name in ("f1", "f3")
-    )
-    with torch.no_grad():
-        torch.testing.assert_close(long(low), short(low[:, 1:2]))
-    said = capsys.readouterr().out
-    assert "[train-f3] starts from" in said
-    assert "(f1): taken central 10, reconstruction 16; begun anew adjacent 10" in said
-    assert ready.record("train/f3").inputs["train/f1"] == ready.record("train/f1").digest
-
-
-def test_fine_tuning_from_a_file(ready: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    train(settings(Path(ready.uri), variants=["f1"]), ready)
-    weights = ready.path("train/f1/weights.safetensors")
-    other = Run(ready.uri, frozenset(["train"]))
-    kept = Path(ready.uri) / "f1.safetensors"
-    kept.write_bytes(Path(weights).read_bytes())
-    before = state(ready, "f1")
-    train(settings(Path(ready.uri), variants=["f1"], init=str(kept), learning_rate=1e-30), other)
-    assert f"from {kept} (f1): taken central 10, reconstruction 16; begun anew nothing" in (
-        capsys.readouterr().out
-    )
-    torch.testing.assert_close(state(ready, "f1"), before, atol=1e-20, rtol=0)
-
-    wrong = ready.path("recogniser", "weights.safetensors")
-    with pytest.raises(SettingsError, match=r"init: .*nothing in it fits: it holds conv1_1"):
-        train(settings(Path(ready.uri), variants=["f1"], init=wrong), other)
-
-
 def test_a_poisoned_batch_is_kept_in_the_stage_folder(
     ready: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,13 +163,6 @@ def test_what_needs_more_than_one_process_is_refused(field: str) -> None:
     said = r"engine torch is one process: train\.workers must be 1 and train\.zero_stage 0;"
     with pytest.raises(ValueError, match=said):
         Settings(**{**TINY, "train": {**TINY["train"], field: 2}})
-
-
-def test_the_variant_to_grow_from_comes_first(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"train.init_from: .*grow from f3warp; put it first"):
-        check(settings(tmp_path, init_from="f3warp"))
-    with pytest.raises(SettingsError, match=r"train.init: .*no such file"):
-        check(settings(tmp_path, init=str(tmp_path / "none.safetensors")))
 
 
 @pytest.mark.parametrize("more", [{"use_search": True}, {"perceptual": {"pool3": 1.0}}])
