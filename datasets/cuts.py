@@ -22,10 +22,8 @@ Frame = NDArray[np.uint8]
 CERTAIN = 28.0  # a cut whatever was before, but for a jerk
 LEAST, RATIO, REMEMBERED = 8.0, 5.0, 3
 SAMPLED = 128  # pixels of the shorter side that thumbnails are made of, or up to twice that
-REACH, SHARE = (
-    4,
-    0.58,
-)  # a jerk of the camera: pixels of the thumbnail; what is left of a difference
+# A jerk of the camera: pixels of the thumbnail; what is left of a difference.
+REACH, SHARE = 4, 0.58
 STILL = 1.5  # less than this between two frames is noise, and no measure of motion
 
 

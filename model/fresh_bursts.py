@@ -45,9 +45,9 @@ class FreshBursts:
     frame_step: int = 1
 
     @property
-    def reach(self) -> int:
-        """Frames from the centre to the window's ends."""
-        return self.num_frames // 2 * self.frame_step
+    def span(self) -> int:
+        """Frames from the first to the last of the window."""
+        return (self.num_frames - 1) * self.frame_step + 1
 
     @torch.compiler.disable
     @torch.no_grad()
@@ -62,14 +62,12 @@ class FreshBursts:
         new = dict(batch)
         for name in ("low", "motion"):
             if name in batch:
-                new[name] = centre_slice(batch[name], 2 * self.reach + 1).clone()
+                new[name] = centre_slice(batch[name], self.span).clone()
         if not chosen.any():
             return new
         high = to_pixels(batch["high"][chosen], device)
         scale = high.shape[-1] // batch["low"].shape[-2]
-        low, motion = make_clip(
-            high, 2 * self.reach + 1, scale, self.blur_sigma, frame_step=self.frame_step
-        )
+        low, motion = make_clip(high, self.span, scale, self.blur_sigma, frame_step=self.frame_step)
         low = low.mul(255).round().to(torch.uint8).movedim(-3, -1)
         for name, made in (("low", low), ("motion", motion)):
             if name in new:
