@@ -157,7 +157,7 @@ def _line(size: int, scale: int, sigma: float) -> Tensor:
 @lru_cache(maxsize=8)
 def _blur_and_sample(size: int, scale: int, sigma: float) -> Tensor:
     """The S×h float64 matrix that blurs and samples along one side: both are linear and
-    separable, and on a CPU two products are 80 times faster than convolutions of each colour."""
+    separable, and on a CPU two products are 14 times faster than convolutions of each colour."""
     with torch.inference_mode(False), torch.no_grad():
         reach = min(int(4 * sigma + 0.5), size - 1)
         offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
