@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from datasets.bursts import CONTROL_POINTS, make_burst
 from datasets.camera import Camera, Grid, moves
 from datasets.chance import hashed
+from datasets.clip import Clip
 from datasets.crops import CONTEXT, TrackCrop, face_tracks, track_crops
 from datasets.degrade import degrade
 from datasets.faces import Detector, Frame
@@ -23,27 +24,6 @@ from datasets.video import open_source
 from datasets.windows import NUM_FRAMES, Account, Window, counted, windows
 
 Degradation = Literal["paper", "realistic"]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One training example, a row of a shard; `shards.COLUMNS` says what each field is."""
-
-    clip_id: str
-    identity: str
-    video: str
-    track: int
-    frame: int
-    fps: float
-    low: NDArray[np.uint8]  # T×h×w×3
-    high: NDArray[np.uint8]  # S×S×3
-    neighbour: NDArray[np.uint8]  # S×S×3
-    neighbour_offset: int
-    boxes: NDArray[np.float32]  # T×4
-    motion: NDArray[np.float16]  # T×64×2
-    order: int
-    sharpness: float
-    degradation: str
 
 
 def clips_of(

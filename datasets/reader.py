@@ -123,19 +123,30 @@ class ShardReader:
                 rows = mine[begin : begin + self.batch_size]
                 yield groups.gather([self._locate(epoch, int(row)) for row in rows])
 
+    def numbers(self, start_row: int = 0) -> Iterator[NDArray[np.int64]]:
+        """Yields without end which rows the batches from `start_row` on are made of, by their
+        number through all files: what `batches` reads, for one who has the rows already."""
+        for places in self._places(start_row):
+            yield np.array([self.starts[group] + row for group, row in places], np.int64)
+
     def _read(self, start_row: int, every: int = 1) -> Generator[Batch]:
         """Reads every so many of this rank's batches."""
+        with Groups(self.groups, self.columns, self.cached_groups) as groups:
+            for places in self._places(start_row, every):
+                yield groups.gather(places)
+
+    def _places(self, start_row: int, every: int = 1) -> Iterator[list[tuple[int, int]]]:
+        """Row group and row in it of every so many of this rank's batches."""
         row = start_row + self.rank * self.batch_size
         epoch = self._epoch(row // self.rows)
-        with Groups(self.groups, self.columns, self.cached_groups) as groups:
-            while True:
-                places = []
-                for number in range(row, row + self.batch_size):
-                    if number // self.rows != epoch.number:
-                        epoch = self._epoch(number // self.rows)
-                    places.append(self._locate(epoch, number % self.rows))
-                yield groups.gather(places)
-                row += every * self.world_size * self.batch_size
+        while True:
+            places = []
+            for number in range(row, row + self.batch_size):
+                if number // self.rows != epoch.number:
+                    epoch = self._epoch(number // self.rows)
+                places.append(self._locate(epoch, number % self.rows))
+            yield places
+            row += every * self.world_size * self.batch_size
 
     def _epoch(self, number: int) -> Epoch:
         order = np.arange(len(self.groups))

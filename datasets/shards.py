@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from datasets.bursts import CONTROL_POINTS
-from datasets.clips import Clip
+from datasets.clip import Clip
 from datasets.tensors import pack, unpack
 from datasets.windows import NUM_FRAMES
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from datasets.clips import Clip, clips_of
+from datasets.clip import Clip
+from datasets.clips import clips_of
 from datasets.reader import ShardReader, list_shards
 from datasets.row_groups import Batch
 from datasets.shards import write_clips

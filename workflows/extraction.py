@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import cv2
 
-from datasets.clips import Clip, clips_of
+from datasets.clip import Clip
+from datasets.clips import clips_of
 from datasets.faces import Detector, build_detector
 from datasets.footage import DecodeError, Limits
 from datasets.layouts import Source

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.clips import Clip, clips_of
+from datasets.clip import Clip
+from datasets.clips import clips_of
 from datasets.crops import crop
 from datasets.degrade import degrade
 from datasets.faces import haar_detector

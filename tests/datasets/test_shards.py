@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets import shards
-from datasets.clips import Clip
+from datasets.clip import Clip
 from datasets.shards import (
     COLUMNS,
     SCHEMA_VERSION,

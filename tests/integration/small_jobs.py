@@ -17,7 +17,7 @@ import numpy as np
 import ray
 import torch
 
-from datasets.clips import Clip
+from datasets.clip import Clip
 from datasets.shards import write_clips
 from infra.loop import Plan
 from infra.settings_training import OptimiserSettings

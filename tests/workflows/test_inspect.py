@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.clips import Clip
+from datasets.clip import Clip
 from datasets.shards import write_clips
 from infra import storage
 from infra.errors import RunError

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.clips import Clip
+from datasets.clip import Clip
 from datasets.shards import write_clips
 from infra.command_line import load
 from infra.errors import SettingsError
