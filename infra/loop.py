@@ -56,7 +56,7 @@ def train(
         asked = time.perf_counter()
         batch = on_device(next(stream), engine.device)
         waited += time.perf_counter() - asked
-        rate = learning_rate(plan, step)
+        rate = learning_rate(plan, step, state["seconds"])
         tell(engine.objective, step, plan.steps)
         terms = engine.step(batch, rate)
         skipped.see(step, batch, terms.pop("finite"))

@@ -25,16 +25,20 @@ class Plan:
     patience: int | None = None  # validations without a better one before training stops
 
 
-def learning_rate(plan: Plan, step: int) -> float:
+def learning_rate(plan: Plan, step: int, seconds: float = 0.0) -> float:
     """The step size of 1-based `step`: constant, or a half cosine down to a twentieth.
 
-    The first `warmup` steps rise linearly to it: Adam's first steps are as long as its later ones,
+    The cosine goes by the steps, or by the `seconds` trained so far where the plan's end by the
+    clock comes first, so that a training of so many minutes ends at the small rate too. The first
+    `warmup` steps rise linearly to it: Adam's first steps are as long as its later ones,
     on gradients of one batch.
     """
     rate = plan.learning_rate * min(1.0, step / (plan.warmup + 1))
     if plan.schedule == "constant":
         return rate
     share = (step - 1) / max(1, plan.steps - 1)
+    if plan.seconds is not None:
+        share = min(1.0, max(share, seconds / plan.seconds))
     return rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
 
 

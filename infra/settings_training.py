@@ -1,5 +1,6 @@
 """Settings of the stages that train: recogniser, pretrain, tune and train."""
 
+from math import sqrt
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,11 @@ class OptimiserSettings(Section):
     epochs: float | None = Field(None, gt=0, description="passes over the training clips")
     batch_size: Positive = Field(10, description="clips a step and worker")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size")
+    rate_of_batch: Positive | None = Field(
+        None,
+        description="clips a step that learning_rate is meant for: with n times as many it is √n "
+        "times as large; none = it is taken as it is",
+    )
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="learning rate over the steps; cosine falls to a twentieth"
     )
@@ -43,6 +49,9 @@ class OptimiserSettings(Section):
     workers: Positive = Field(1, description="Ray Train workers")
     cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
     loader_threads: Positive = Field(1, description="threads a worker that read shards ahead")
+    resident: bool = Field(
+        True, description="keep all clips on the GPU where a quarter of its free memory holds them"
+    )
     gpus_per_worker: float = Field(
         0, ge=0, description="GPUs a worker; engine torch takes one there is"
     )
@@ -67,6 +76,17 @@ class OptimiserSettings(Section):
     checkpoint_every: Positive = Field(100, description="steps from one checkpoint to the next")
     max_failures: int = Field(1, ge=-1, description="restarts after a lost worker; -1 = no bound")
 
+    def rate(self) -> float:
+        """The learning rate for as many clips a step as there are.
+
+        Adam divides a gradient by its own size, so the noise that a larger batch takes away is
+        worth the root of it, not the whole: Malladi et al. 2022, "On the SDEs and Scaling Rules for
+        Adaptive Gradient Algorithms".
+        """
+        if self.rate_of_batch is None:
+            return self.learning_rate
+        return self.learning_rate * sqrt(self.batch_size * self.workers / self.rate_of_batch)
+
     def made_from(self) -> dict[str, Any]:
         """What the trained weights depend on: all but how the work is placed and watched.
 
@@ -74,7 +94,8 @@ class OptimiserSettings(Section):
         """
         operation = {"cpus_per_worker", "loader_threads", "gpus_per_worker", "log_every",
                      "checkpoint_every", "max_failures", "max_skipped", "offload", "accumulate",
-                     "channels_last", "compile", "profile", "batch_size", "workers"}  # fmt: skip
+                     "channels_last", "compile", "profile", "batch_size", "workers",
+                     "resident"}  # fmt: skip
         return {
             **self.model_dump(exclude=operation),
             "batch_size × workers": self.batch_size * self.workers,

@@ -14,17 +14,24 @@ from infra.settings_training import OptimiserSettings
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
 
-ON_HOST = ("order",)  # keys of clips, looked up in a dictionary; a GPU would be waited for
+# Keys of clips, looked up in a dictionary, and what decides which are drawn: a GPU would be waited
+# for.
+ON_HOST = ("order", "known")
 
 
-def on_device(arrays: Mapping[str, np.ndarray], device: torch.device) -> Batch:
+def on_device(arrays: Mapping[str, np.ndarray | Tensor], device: torch.device) -> Batch:
     """A batch of arrays as tensors; a GPU fetches it from pinned memory beside its other work.
 
-    What is in ON_HOST stays.
+    What is in ON_HOST stays, and so do tensors, which lie where they are wanted.
     """
-    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
-    if device.type == "cpu":
-        return tensors
+    there = {name: value for name, value in arrays.items() if isinstance(value, Tensor)}
+    tensors = {
+        name: torch.from_numpy(value)
+        for name, value in arrays.items()
+        if not isinstance(value, Tensor)
+    }
+    if device.type == "cpu" or not tensors.keys() - set(ON_HOST):
+        return there | tensors
     # The host is a step ahead of the GPU: on a stream of its own the copy does not wait for that
     # step. The memory is this stream's, and not to be given away before the step has used it.
     work, copies = torch.cuda.current_stream(device), _copies(device)
@@ -37,7 +44,7 @@ def on_device(arrays: Mapping[str, np.ndarray], device: torch.device) -> Batch:
     work.wait_stream(copies)
     for value in batch.values():
         value.record_stream(work)
-    return tensors | batch
+    return there | tensors | batch
 
 
 @lru_cache(maxsize=1)
@@ -55,6 +62,8 @@ def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
     """The objective, to be compiled where the options say so."""
     set_float32_products(options.precision)
     if options.compile:
+        # What it cannot compile, or for want of a compiler, runs as it is written.
+        torch._dynamo.config.suppress_errors = True
         objective.compile()
     return objective
 

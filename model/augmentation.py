@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.batches import sent
 from model.thin_plate_spline import mirrored as mirrored_shifts
 from model.warping import warp
 
@@ -44,8 +45,8 @@ def augment_clips(
 
     def relit(images: Tensor) -> Tensor:
         shape = (count, *[1] * (images.ndim - 4), 3, 1, 1)
-        each_gain = gain.reshape(shape).to(images)
-        each_lift = lift.reshape(*shape[:-3], 1, 1, 1).to(images)
+        each_gain = sent(gain.reshape(shape), images)
+        each_lift = sent(lift.reshape(*shape[:-3], 1, 1, 1), images)
         return ((images - 0.5) * each_gain + 0.5 + each_lift).clamp(0, 1)
 
     return relit(low), relit(high), shifts
@@ -62,18 +63,19 @@ def augment_faces(faces: Tensor, degrade: float) -> Tensor:
     matrix[:, 1, 0], matrix[:, 1, 1] = zoom * angle.sin() * mirrored, zoom * angle.cos()
     matrix[:, :, 2] = 0.06 * torch.randn(count, 2)
     faces = warp(faces, _grid(matrix, faces)).to(faces.dtype)
-    gain = 1 + 0.15 * torch.randn(count, 1, 1, 1).to(faces)
-    tint = 1 + 0.03 * torch.randn(count, 3, 1, 1).to(faces)
-    lift = 0.06 * torch.randn(count, 1, 1, 1).to(faces)
+    gain = 1 + sent(0.15 * torch.randn(count, 1, 1, 1), faces)
+    tint = 1 + sent(0.03 * torch.randn(count, 3, 1, 1), faces)
+    lift = sent(0.06 * torch.randn(count, 1, 1, 1), faces)
     faces = ((faces - 0.5) * gain * tint + 0.5 + lift).clamp(0, 1)
     return lose_detail(faces, degrade)
 
 
 def lose_detail(faces: Tensor, share: float) -> Tensor:
     """Shrink a random share of B×3×S×S faces to between S / 8 and S / 2 pixels and enlarge them."""
-    chosen = torch.nonzero(torch.rand(len(faces)) < share).flatten().to(faces.device)
-    if len(chosen) == 0:
+    drawn = torch.nonzero(torch.rand(len(faces)) < share).flatten()
+    if len(drawn) == 0:
         return faces
+    chosen = sent(drawn, faces)
     size = faces.shape[-1]
     small = int(torch.randint(max(2, size // 8), max(3, size // 2 + 1), (1,)))
     few = functional.interpolate(
@@ -85,9 +87,9 @@ def lose_detail(faces: Tensor, share: float) -> Tensor:
 
 def _each(chosen: Tensor, images: Tensor) -> Tensor:
     """A flag an image, B, so that it can be held against B×…"""
-    return chosen.reshape(-1, *[1] * (images.ndim - 1)).to(images.device)
+    return sent(chosen.reshape(-1, *[1] * (images.ndim - 1)), images)
 
 
 def _grid(matrix: Tensor, images: Tensor) -> Tensor:
     shape = [len(images), 1, *images.shape[-2:]]
-    return functional.affine_grid(matrix.to(images.device), shape, align_corners=False)
+    return functional.affine_grid(sent(matrix, images), shape, align_corners=False)

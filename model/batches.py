@@ -23,6 +23,19 @@ def exact(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, enabled=False)
 
 
+def sent(drawn: Tensor, like: Tensor) -> Tensor:
+    """What was drawn on the CPU, on the device of `like`, and of its type if it is of real numbers.
+
+    From pinned memory, so that the host does not wait for the work that a GPU still has to do, as
+    it does in a plain `.to(device)`.
+    """
+    if drawn.is_floating_point():
+        drawn = drawn.to(like.dtype)
+    if like.is_cuda and not drawn.is_cuda:
+        drawn = drawn.pin_memory()
+    return drawn.to(like.device, non_blocking=True)
+
+
 def to_pixels(stored: Tensor, device: torch.device) -> Tensor:
     """…×H×W×3 uint8 → …×3×H×W float32 in [0, 1] on `device`."""
     return stored.to(device, non_blocking=True).movedim(-1, -3).float().div(255)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.batches import sent
 from model.thin_plate_spline import control_points, dense_field
 from model.warping import warp
 
@@ -45,11 +46,11 @@ def make_burst(
     device.
     """
     size = high.shape[-1]
-    shifts = random_shifts(len(high), size // scale, strength, generator).to(high)
+    shifts = sent(random_shifts(len(high), size // scale, strength, generator), high)
     whole = _placed(high, size // scale, generator)
     moved = warp(whole, dense_field(shifts, size, size)).to(high.dtype)
-    gain = 1 + 0.04 * torch.randn(len(high), 3, 1, 1, generator=generator).to(high)
-    lift = 0.02 * torch.randn(len(high), 1, 1, 1, generator=generator).to(high)
+    gain = 1 + sent(0.04 * torch.randn(len(high), 3, 1, 1, generator=generator), high)
+    lift = sent(0.02 * torch.randn(len(high), 1, 1, 1, generator=generator), high)
     adjacent = (whole * gain + lift).clamp(0, 1)
     central, adjacent = (
         add_noise(degrade(images, scale, blur_sigma), generator) for images in (moved, adjacent)
@@ -126,7 +127,7 @@ def add_noise(low: Tensor, generator: torch.Generator | None = None) -> Tensor:
     blocks = torch.randn(count, 3, -(-height // 2), -(-width // 2), generator=generator)
     wide = blocks.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., :height, :width]
     noise = torch.randn(count, 1, height, width, generator=generator) + wide
-    return (low + (size * noise).to(low)).clamp(0, 1).mul(255).round().div(255)
+    return (low + sent(size * noise, low)).clamp(0, 1).mul(255).round().div(255)
 
 
 def degrade(high: Tensor, scale: int, blur_sigma: float | None = 2.4) -> Tensor:
@@ -143,19 +144,19 @@ def degrade(high: Tensor, scale: int, blur_sigma: float | None = 2.4) -> Tensor:
         )
     else:
         # In float64: a GPU may round products of float32 to TF32, a fortieth of a level.
-        line = _line(high.shape[-1], scale, blur_sigma).to(high.device)
+        line = _line(high.shape[-1], scale, blur_sigma, high.device)
         low = (line.T @ high.double() @ line).to(high)
     return low.clamp(0, 1).mul(255).round().div(255)
 
 
 @torch.compiler.assume_constant_result
-def _line(size: int, scale: int, sigma: float) -> Tensor:
+def _line(size: int, scale: int, sigma: float, device: torch.device) -> Tensor:
     # torch.compile looks through a cache.
-    return _blur_and_sample(size, scale, sigma)
+    return _blur_and_sample(size, scale, sigma, device)
 
 
 @lru_cache(maxsize=8)
-def _blur_and_sample(size: int, scale: int, sigma: float) -> Tensor:
+def _blur_and_sample(size: int, scale: int, sigma: float, device: torch.device) -> Tensor:
     """The S×h float64 matrix that blurs and samples along one side: both are linear and
     separable, and on a CPU two products are 14 times faster than convolutions of each colour."""
     with torch.inference_mode(False), torch.no_grad():
@@ -169,7 +170,7 @@ def _blur_and_sample(size: int, scale: int, sigma: float) -> Tensor:
         blurred = functional.conv1d(padded, weights.view(1, 1, -1))[:, 0]
         # The centre of an even block lies between pixels: the mean of the two around it.
         first = scale // 2 - 1
-        return (blurred[:, first::scale] + blurred[:, first + 1 :: scale]) / 2
+        return ((blurred[:, first::scale] + blurred[:, first + 1 :: scale]) / 2).to(device)
 
 
 def _placed(high: Tensor, low_size: int, generator: torch.Generator | None) -> Tensor:
@@ -178,7 +179,7 @@ def _placed(high: Tensor, low_size: int, generator: torch.Generator | None) -> T
     Without it, a few hundred faces are learnt by heart.
     """
     count, size = len(high), high.shape[-1]
-    mirrored = torch.rand(count, 1, 1, 1, generator=generator).to(high.device) < 0.5
+    mirrored = sent(torch.rand(count, 1, 1, 1, generator=generator) < 0.5, high)
     faces = torch.where(mirrored, high.flip(-1), high)
-    place = random_shifts(count, low_size, 2.0, generator).to(high)
+    place = sent(random_shifts(count, low_size, 2.0, generator), high)
     return warp(faces, dense_field(place, size, size)).to(high.dtype)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.batches import Batch, centre_slice, to_pixels
+from model.batches import Batch, centre_slice, sent, to_pixels
 from model.bursts import degrade, face_shifts
 from model.thin_plate_spline import GRID, ITERATIONS, dense_field
 from model.warping import warp
@@ -65,13 +65,15 @@ class FreshBursts:
                 new[name] = centre_slice(batch[name], self.span).clone()
         if not chosen.any():
             return new
-        high = to_pixels(batch["high"][chosen], device)
+        # By numbers: a GPU would be waited for to count what a mask has chosen.
+        places = sent(chosen.nonzero().flatten(), batch["high"])
+        high = to_pixels(batch["high"][places], device)
         scale = high.shape[-1] // batch["low"].shape[-2]
         low, motion = make_clip(high, self.span, scale, self.blur_sigma, frame_step=self.frame_step)
         low = low.mul(255).round().to(torch.uint8).movedim(-3, -1)
         for name, made in (("low", low), ("motion", motion)):
             if name in new:
-                new[name][chosen, :: self.frame_step] = made.to(new[name])
+                new[name][places, :: self.frame_step] = made.to(new[name])
         if "order" in new:
             new["order"] = torch.where(chosen.to(new["order"].device), -1, new["order"])
         return new
@@ -94,7 +96,7 @@ def make_clip(
     motion = random_motion(count, num_frames, size // scale, generator)
     gain = 1 + GAIN * _wander(count, num_frames, 3, generator)
     lift = LIFT * _wander(count, num_frames, 1, generator)
-    motion, gain, lift = (each[:, ::frame_step].to(high) for each in (motion, gain, lift))
+    motion, gain, lift = (sent(each[:, ::frame_step], high) for each in (motion, gain, lift))
     frames = warp(
         high.repeat_interleave(motion.shape[1], 0),
         inverse_field(motion.flatten(0, 1), size // scale, size),

@@ -60,5 +60,5 @@ def feature_distances(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> d
 def end_point_error(field: Tensor, truth: Tensor) -> Tensor:
     """Mean distance between two B×h×w×2 sampling grids, B values in pixels of that h×w grid."""
     height, width = field.shape[1:3]
-    pixels = (field - truth) * field.new_tensor([width / 2, height / 2])
-    return pixels.norm(dim=-1).mean(dim=(1, 2))
+    x, y = (field - truth).unbind(-1)
+    return torch.hypot(x * (width / 2), y * (height / 2)).mean(dim=(1, 2))

@@ -24,13 +24,16 @@ import torch
 from torch import Tensor
 
 GRID = 8
+CPU = torch.device("cpu")
 CONTROL_POINTS = GRID * GRID
 ITERATIONS = 6  # of the inverse: an error shrinks each time by the steepness of the spline
 
 
-def control_points(dtype: torch.dtype = torch.float64) -> Tensor:
+def control_points(
+    dtype: torch.dtype = torch.float64, device: torch.device | None = None
+) -> Tensor:
     """Return the 64×2 control points (x, y) in [-1, 1], row by row from the top left."""
-    line = torch.linspace(-1, 1, GRID, dtype=torch.float64)
+    line = torch.linspace(-1, 1, GRID, dtype=torch.float64, device=device)
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack((x, y), dim=-1).reshape(CONTROL_POINTS, 2).to(dtype)
 
@@ -52,11 +55,11 @@ def displacement_at(shifts_BK2: Tensor, points: Tensor) -> Tensor:
     """Evaluate the spline of B×64×2 shifts at normalised points N×2, or B×N×2, each spline at its
     own; returns B×N×2 displacements.
 
-    It interpolates: at control point j it gives shift j. In float64 on the CPU: meant for
-    measurements and training targets; the network uses `dense_field`, which keeps its matrix.
+    It interpolates: at control point j it gives shift j. In float64: meant for measurements and
+    training targets; the network uses `dense_field`, which keeps its matrix.
     """
-    weights = _weights() @ shifts_BK2.to("cpu", torch.float64)
-    return (_basis(points.to("cpu", torch.float64)) @ weights).to(shifts_BK2)
+    weights = _weights(shifts_BK2.device) @ shifts_BK2.double()
+    return (_basis(points.to(shifts_BK2.device, torch.float64)) @ weights).to(shifts_BK2)
 
 
 def between(one_BK2: Tensor, other_BK2: Tensor) -> Tensor:
@@ -66,7 +69,7 @@ def between(one_BK2: Tensor, other_BK2: Tensor) -> Tensor:
     other(p + e(p)). At a control point q of `one`, with p + d(p) = q found by p ← q - d(p), which
     converges because splines of faces are far less steep than 1: one(q) = other(p + e(p)).
     """
-    place = torch.zeros_like(one_BK2) + control_points().to(one_BK2)
+    place = torch.zeros_like(one_BK2) + control_points(one_BK2.dtype, one_BK2.device)
     origin = place - one_BK2
     for _ in range(ITERATIONS):
         origin = place - displacement_at(one_BK2, origin)
@@ -76,8 +79,8 @@ def between(one_BK2: Tensor, other_BK2: Tensor) -> Tensor:
 def mirrored(shifts: Tensor) -> Tensor:
     """Return the shifts …×64×2 of frames that are mirrored left to right: columns change places,
     and x its sign."""
-    columns = shifts.unflatten(-2, (GRID, GRID)).flip(-2)
-    return (columns * shifts.new_tensor([-1, 1])).flatten(-3, -2)
+    x, y = shifts.unflatten(-2, (GRID, GRID)).flip(-2).unbind(-1)
+    return torch.stack((-x, y), dim=-1).flatten(-3, -2)
 
 
 def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
@@ -121,20 +124,20 @@ def _computed(
         return spline_matrix(points).to(device, dtype), points.to(device, dtype)
 
 
-@lru_cache(maxsize=1)
-def _weights() -> Tensor:
+@lru_cache(maxsize=4)
+def _weights(device: torch.device = CPU) -> Tensor:
     """The 67×64 matrix from shifts to w and a: the inverse's first 64 columns."""
     with torch.inference_mode(False), torch.no_grad():
         basis = _basis(control_points())
         system = torch.zeros(CONTROL_POINTS + 3, CONTROL_POINTS + 3, dtype=torch.float64)
         system[:CONTROL_POINTS] = basis
         system[CONTROL_POINTS:, :CONTROL_POINTS] = basis[:, CONTROL_POINTS:].T
-        return torch.linalg.inv(system)[:, :CONTROL_POINTS].contiguous()
+        return torch.linalg.inv(system)[:, :CONTROL_POINTS].contiguous().to(device)
 
 
 def _basis(points: Tensor) -> Tensor:
     """[U Q] at float64 points …×2: …×67."""
-    square = (points[..., None, :] - control_points()).square().sum(-1)
+    square = (points[..., None, :] - control_points(device=points.device)).square().sum(-1)
     # r² log r = ½ r² log r², and its limit at r = 0 is 0.
     kernel = 0.5 * torch.xlogy(square, square)
     return torch.cat((kernel, torch.ones_like(points[..., :1]), points), dim=-1)

@@ -26,10 +26,10 @@ from infra.profiling import traced
 from infra.runs import versions
 from infra.settings_training import OptimiserSettings
 from infra.updates import pinned
-from workflows import initial
+from workflows import initial, resident
 from workflows.watch import Panel, Watch
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Any]  # NumPy arrays, or tensors that lie on the device already
 
 CHECKPOINTS = {"deepspeed": "checkpoints", "torch": "checkpoints-torch"}  # of each engine
 
@@ -76,7 +76,7 @@ def plan_of(
     return Plan(
         steps=steps,
         batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
+        learning_rate=options.rate(),
         schedule=options.schedule,
         warmup=options.warmup,
         log_every=options.log_every,
@@ -105,7 +105,8 @@ def batches_of(
 ) -> Callable[[int], Iterator[Arrays]]:
     """What gives the loop this rank's batches from a global row on.
 
-    For a GPU a thread has the next batch in pinned memory before it is asked for.
+    A GPU that has room for all clips is given them once. For one that has not, a thread has the
+    next batch in pinned memory before it is asked for.
     """
     options = work.options
     reader = ShardReader(
@@ -113,17 +114,22 @@ def batches_of(
         rank=rank, world_size=world_size, balanced=job.balanced,
         threads=options.loader_threads,
     )  # fmt: skip
+    kept = None
+    if options.resident and resident.fits(work.shards, job.columns, device):
+        kept = resident.load(work.shards, job.columns, device)
 
     def labelled(row: int) -> Iterator[Arrays]:
-        for batch in reader.batches(row):
+        for batch in reader.batches(row) if kept is None else kept.batches(reader, row):
+            if "motion" in batch and "known" not in batch:
+                batch = resident.with_known(batch)
             if job.labels is not None:
                 labels = [job.labels[identity] for identity in batch.pop("identity")]
                 batch["label"] = np.asarray(labels, np.int64)
             yield batch
 
     def batches(row: int) -> Iterator[Arrays]:
-        cuda = device.type == "cuda"
-        stream = read_ahead(lambda: pinned(labelled(row)), 1) if cuda else labelled(row)
+        ahead = device.type == "cuda" and kept is None
+        stream = read_ahead(lambda: pinned(labelled(row)), 1) if ahead else labelled(row)
         if not options.profile or rank:
             return stream
         return traced(stream, options.profile, storage.join(work.folder, "trace.json"))

@@ -16,13 +16,14 @@ from model.batches import (
     exact,
     low_window,
     pick_frames,
+    sent,
     to_pixels,
     without_centre,
 )
 from model.bursts import Pair, make_burst
 from model.losses import pixel_loss
 from model.metrics import end_point_error
-from model.real_pairs import draw_pairs, known
+from model.real_pairs import draw_pairs, known_on_host
 from model.thin_plate_spline import dense_field
 from model.warp_predictor import WarpPredictor
 from model.warp_regression import fit_last_layer
@@ -119,14 +120,18 @@ class WarpPretraining(nn.Module):
         generator = None if self.training else torch.Generator().manual_seed(0)
         real = torch.rand(len(batch["low"]), generator=generator) < self.stored_share
         if real.any():
-            real &= known(batch["motion"]).sum(1).cpu() > 1
+            there = known_on_host(batch)
+            real &= there.sum(1) > 1
         parts = []
         with exact(device):
             if real.any():
-                low, motion = batch["low"][real], batch["motion"][real]
-                parts.append(draw_pairs(to_pixels(low, device), motion.to(device), generator))
+                some = sent(real.nonzero().flatten(), batch["low"])
+                low, motion = to_pixels(batch["low"][some], device), batch["motion"][some]
+                parts.append(draw_pairs(low, motion.to(device), generator, there[real]))
             if not real.all():
-                parts.append(self._made(to_pixels(batch["high"][~real], device), batch, generator))
+                others = sent((~real).nonzero().flatten(), batch["high"])
+                high = to_pixels(batch["high"][others], device)
+                parts.append(self._made(high, batch, generator))
         return Pair(*map(torch.cat, zip(*parts, strict=True)))
 
     def _made(self, high: Tensor, batch: Batch, generator: torch.Generator | None) -> Pair:

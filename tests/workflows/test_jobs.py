@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from infra.updates import on_device
 from tests.integration.small_jobs import work, write_shards
+from workflows import resident
 from workflows.jobs import Job, batches_of
 
 
@@ -25,6 +26,7 @@ def test_batches_for_a_gpu_are_those_for_a_cpu_pinned_by_a_thread(
         return tensor.clone()
 
     monkeypatch.setattr(Tensor, "pin_memory", pin)
+    monkeypatch.setattr(resident, "fits", lambda *_: False)
     todo = work(tmp_path, write_shards(tmp_path))
     job = Job(nn.Identity(), ["low", "high", "identity"], {}, labels={"a": 3})
     found = []
