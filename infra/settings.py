@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     force: list[str] = Field([], description="stages to redo; those behind them follow")
     seed: int = Field(0, description="seed of every random choice")
     engine: Literal["deepspeed", "torch"] = Field(
-        "deepspeed", description="trains on Ray with DeepSpeed, or in this process with neither"
+        "deepspeed",
+        description="trains on Ray with DeepSpeed and measures on Ray, or in this process with neither",
     )
     clip: ClipSettings = ClipSettings()
     synthetic: SyntheticSettings = SyntheticSettings()

@@ -41,7 +41,8 @@ def evaluate(settings: Settings, run: Run) -> None:
         if stage is None:
             return
         all_networks(run, settings)  # refuses weights that do not fit before the work begins
-        cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        if settings.engine == "deepspeed":
+            cluster.connect(settings.cluster.address, settings.cluster.cpus)
         test = _Split(settings, run, "test", settings.evaluate.max_clips)
         metrics: dict[str, Any] = {
             "variants": test.figures,

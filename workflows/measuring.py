@@ -1,21 +1,25 @@
-"""Measures clips on Ray Data actors: every picture is restored, described and compared once.
+"""Measures clips on Ray Data actors, or in this process: every picture is restored, described and
+compared once.
 
 Suffixes: B clips of a batch, V rows of the table, M measures, I items of the pairing, D descriptor.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import ray.data
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.picture_metrics import consistency, motion, ssim_luma, temporal_difference
 from datasets.protocol_pairs import Pairing
+from datasets.reader import ShardReader
 from infra import cluster
 from infra.runs import Count, Run
 from infra.settings import Settings
@@ -138,7 +142,55 @@ class NextFrames:
 def measure(
     settings: Settings, run: Run, shards: list[str], wanted: set[str], pairing: Pairing
 ) -> Measured:
-    """Measure the clips of the ids `wanted` on a pool of actors."""
+    """Measure the clips of the ids `wanted`, by the engine of the settings."""
+    options = settings.evaluate
+    clip_ids: list[str] = []
+    identities: list[str] = []
+    values: list[NDArray[Any]] = []
+    means = {"descriptors": _Means(pairing), "judged": _Means(pairing)}
+    count = Count("evaluate", len(wanted), "clips")
+    scored = _in_threads if settings.engine == "torch" else _on_actors
+    for part in scored(settings, run, shards, wanted):
+        clip_ids += map(str, part["clip_id"])
+        count.done(len(clip_ids))
+        identities += map(str, part["identity"])
+        values.append(part["values"])
+        for name, mean in means.items():
+            if name in part:
+                mean.add(part["clip_id"], part[name])
+    order = np.argsort(clip_ids)
+    return Measured(
+        [clip_ids[index] for index in order],
+        [identities[index] for index in order],
+        np.concatenate(values)[order],
+        means["descriptors"].result(len(row_names(settings, run))),
+        means["judged"].result(len(row_names(settings, run))) if options.judge else None,
+    )
+
+
+def _in_threads(
+    settings: Settings, run: Run, shards: list[str], wanted: set[str]
+) -> Iterator[Arrays]:
+    """What `Scorer` gives of each batch, in this process: SSIM, flow and PNG let other threads on."""
+    options = settings.evaluate
+    scorer = Scorer(settings, run)
+    batches = (
+        some
+        for batch in ShardReader(shards, options.batch_size, None, COLUMNS, prefetch=0).once()
+        for some in wanted_clips(frozenset(wanted), batch)
+    )
+    workers = options.workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        while chunk := list(islice(batches, 2 * workers)):
+            yield from pool.map(scorer, chunk)
+
+
+def _on_actors(
+    settings: Settings, run: Run, shards: list[str], wanted: set[str]
+) -> Iterator[Arrays]:
+    """The same on a pool of Ray Data actors."""
+    import ray.data
+
     options = settings.evaluate
     places = [cluster.place(shard) for shard in shards]
     data = ray.data.read_parquet(
@@ -155,27 +207,7 @@ def measure(
         num_cpus=1,
         num_gpus=gpus or None,
     )
-    clip_ids: list[str] = []
-    identities: list[str] = []
-    values: list[NDArray[Any]] = []
-    means = {"descriptors": _Means(pairing), "judged": _Means(pairing)}
-    count = Count("evaluate", len(wanted), "clips")
-    for part in rows.iter_batches(batch_size=64, batch_format="numpy"):
-        clip_ids += map(str, part["clip_id"])
-        count.done(len(clip_ids))
-        identities += map(str, part["identity"])
-        values.append(part["values"])
-        for name, mean in means.items():
-            if name in part:
-                mean.add(part["clip_id"], part[name])
-    order = np.argsort(clip_ids)
-    return Measured(
-        [clip_ids[index] for index in order],
-        [identities[index] for index in order],
-        np.concatenate(values)[order],
-        means["descriptors"].result(len(row_names(settings, run))),
-        means["judged"].result(len(row_names(settings, run))) if options.judge else None,
-    )
+    yield from rows.iter_batches(batch_size=64, batch_format="numpy")
 
 
 class _Means:
