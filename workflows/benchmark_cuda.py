@@ -1,97 +1,291 @@
-"""Speed of `restore` on a GPU: frames/s in fp32, TF32 and bf16, beside the GPU's matrix peak."""
+"""Speed of restoring on a GPU: frames/s of each variant in fp32, TF32 and bf16, `restore` beside
+batched windows, ways to run the network, which batch saturates, and the share of the GPU's own
+matrix rate. It runs on a CPU too, where its figures only say that it runs.
+"""
 
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from model.network import Network
+from model.network import Network, build
 from model.streaming import restore
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-# Long enough for whole batches, which is how a film runs.
-LEAST_FRAMES = 256
-BATCH = 32
-MATRIX = 8192
+MAIN = "f25warp"
+LEAST_SHARE = 0.40  # of the measured bf16 matrix rate, in R's convolutions
 Figures = dict[str, Any]
+Save = Callable[[Figures], None]
 
 
-def measure(network: Network, frames: int, rounds: int, gmac: float) -> Figures:
-    """Measure on the first CUDA device; `gmac` an output frame of the network, as it is written."""
-    device = torch.device("cuda", 0)
-    on_gpu = deepcopy(network).to(device)
-    side = network.size // network.scale
-    film = torch.rand(max(frames, LEAST_FRAMES), 3, side, side, device=device)
-    exact = None
-    rows = []
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured: long enough for whole batches, which is how a film runs."""
+
+    scale: int = 8
+    size: int = 128
+    frames: int = 256
+    batch: int = 32
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    matrix: int = 8192
+    rounds: int = 5
+    variants: tuple[str, ...] = (MAIN, "f5warp", "f1")
+
+
+TINY = Sizes(4, 32, 30, 4, (1, 2), 256, 2)
+
+
+def measure(device: str, sizes: Sizes, save: Save = lambda _: None) -> Figures:
+    """All of it on a device, most important first; `save` is given what there is after each row."""
+    where = torch.device(device)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU"
+    figures: Figures = {"device": name, "cuda": torch.version.cuda, "batch": sizes.batch}
+    figures |= {"frames": sizes.frames, "variants": [], "reconstruction": [], "ways": []}
+    figures |= {"batches": [], "matrix_tflops": {}}
+    with torch.no_grad():
+        for precision in PRECISIONS:
+            figures["matrix_tflops"][precision] = matrix_tflops(where, precision, sizes.matrix)
+        figures["reconstruction"] = [
+            _reconstruction(where, precision, sizes) for precision in ("bf16", "tf32")
+        ]
+        save(figures)
+        for variant in sizes.variants:
+            figures["variants"] += _variant(variant, where, sizes)
+            save(figures)
+        network = prepared(MAIN, where, sizes)
+        figures["batches"] = [_batch(network, where, batch, sizes) for batch in sizes.batches]
+        save(figures)
+        for way in WAYS:
+            figures["ways"].append(_way(way, network, where, sizes))
+            save(figures)
+    rate = figures["matrix_tflops"]
+    for row in [*figures["variants"], *figures["reconstruction"]]:
+        row["share_of_matrix"] = row["tflops"] / rate[row["precision"]]
+    save(figures)
+    return figures
+
+
+def matrix_tflops(where: torch.device, precision: str, side: int) -> float:
+    """The rate of a product of random matrices: the ceiling of the device as it is found."""
+    with float32_as("tf32" if precision == "tf32" else "ieee"):
+        square = torch.rand(side, side, device=where)
+        square = square.bfloat16() if precision == "bf16" else square
+        return 2 * side**3 / min(_times(where, lambda: square @ square, 5)) / 1e12
+
+
+def prepared(variant: str, where: torch.device, sizes: Sizes) -> Network:
+    """The network with random weights (untrained, P ends in zeros and R shows the centre alone),
+    laid out as enhancement lays it out on a GPU."""
+    torch.manual_seed(0)
+    network = build(variant, sizes.scale, sizes.size, start="kaiming").eval()
+    assert isinstance(network, Network)
+    if network.predictor is not None:
+        nn.init.normal_(network.predictor.last.weight, std=0.003)
+    return network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _variant(variant: str, where: torch.device, sizes: Sizes) -> list[Figures]:
+    network = prepared(variant, where, sizes)
+    side = sizes.size // sizes.scale
+    film = torch.rand(sizes.frames, 3, side, side, device=where)
+    window = torch.rand(sizes.batch, network.num_frames, 3, side, side, device=where)
+    with FlopCounterMode(display=False) as counter:
+        network(window[:1])
+    flops, rows, exact = counter.get_total_flops(), [], None
     for precision in PRECISIONS:
         bf16 = precision == "bf16"
-        with _float32_as("tf32" if precision == "tf32" else "ieee"):
-            restored = restore(on_gpu, film, BATCH, bf16)
+        with float32_as("tf32" if precision == "tf32" else "ieee"):
+            restored = restore(network, film, sizes.batch, bf16)
             exact = restored if exact is None else exact
-            square = torch.rand(MATRIX, MATRIX, device=device)
-            square = square.bfloat16() if bf16 else square
-            _seconds(torch.matmul, square, square)
-            times, products = [], []
-            for _ in range(rounds):
-                times.append(_seconds(restore, on_gpu, film, BATCH, bf16))
-                products.append(_seconds(torch.matmul, square, square))
-        a_second = len(film) / statistics.median(times)
-        peak = 2 * MATRIX**3 / min(products) / 1e12
+            _reset_peak(where)
+            streamed = _times(
+                where, lambda b=bf16: restore(network, film, sizes.batch, b), sizes.rounds
+            )
+            peak = _peak(where)
+            with _autocast(where, bf16):
+                windows = _times(where, lambda: network(window), sizes.rounds)
+        a_second = sizes.frames / statistics.median(streamed)
         rows.append(
             {
+                "variant": variant,
                 "precision": precision,
                 "frames_per_second": a_second,
-                "frames_per_second_min": len(film) / max(times),
-                "frames_per_second_max": len(film) / min(times),
-                "tflops": 2 * gmac * a_second / 1e3,
-                "matrix_peak_tflops": peak,
-                "share_of_peak": 2 * gmac * a_second / 1e3 / peak,
+                "frames_per_second_min": sizes.frames / max(streamed),
+                "frames_per_second_max": sizes.frames / min(streamed),
+                "batched_frames_per_second": sizes.batch / statistics.median(windows),
+                # As the network is written; `restore` does less.
+                "tflops": flops * sizes.batch / statistics.median(windows) / 1e12,
+                "peak_mib": peak,
                 "difference_to_fp32": float((restored - exact).abs().max()),
             }
         )
+    return rows
+
+
+def _reconstruction(where: torch.device, precision: str, sizes: Sizes) -> Figures:
+    """R of f25warp alone, channels last, where nearly all of the arithmetic is."""
+    network = prepared(MAIN, where, sizes)
+    layers = network.reconstruction
+    channels = next(p for p in layers.parameters() if p.ndim == 4).shape[1]
+    maps = torch.rand(sizes.batch, channels, sizes.size, sizes.size, device=where)
+    maps = maps.to(memory_format=torch.channels_last)
+    with FlopCounterMode(display=False) as counter:
+        layers(maps[:1])
+    with float32_as("tf32" if precision == "tf32" else "ieee"), _autocast(where, precision == "bf16"):
+        seconds = statistics.median(_times(where, lambda: layers(maps), sizes.rounds))
     return {
-        "device": torch.cuda.get_device_name(device),
-        "cuda": torch.version.cuda,
-        "frames": len(film),
-        "batch": BATCH,
-        "rows": rows,
+        "precision": precision,
+        "frames_per_second": sizes.batch / seconds,
+        "tflops": counter.get_total_flops() * sizes.batch / seconds / 1e12,
     }
 
 
+def _batch(network: Network, where: torch.device, batch: int, sizes: Sizes) -> Figures:
+    side = sizes.size // sizes.scale
+    window = torch.rand(batch, network.num_frames, 3, side, side, device=where)
+    _reset_peak(where)
+    with _autocast(where, True):
+        seconds = statistics.median(_times(where, lambda: network(window), sizes.rounds))
+    return {"batch": batch, "frames_per_second": batch / seconds, "peak_mib": _peak(where)}
+
+
+def _way(way: str, network: Network, where: torch.device, sizes: Sizes) -> Figures:
+    """bf16, one batch of windows at a time; what cannot be run says why."""
+    side = sizes.size // sizes.scale
+    window = torch.rand(sizes.batch, network.num_frames, 3, side, side, device=where)
+    start = time.perf_counter()
+    try:
+        with _autocast(where, True):
+            run = WAYS[way](deepcopy(network), window)
+            seconds = statistics.median(_times(where, run, sizes.rounds))
+    except Exception as error:  # a way that a machine has not must not cost the others
+        return {"way": way, "error": f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"}
+    return {
+        "way": way,
+        "frames_per_second": sizes.batch / seconds,
+        "first_seconds": time.perf_counter() - start,
+    }
+
+
+def _eager(network: Network, window: Tensor) -> Callable[[], Tensor]:
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return lambda: network(window)
+
+
+def _channels_last(network: Network, window: Tensor) -> Callable[[], Tensor]:
+    return lambda: network(window)
+
+
+def _compiled(network: Network, window: Tensor) -> Callable[[], Tensor]:
+    network.compile()
+    return lambda: network(window)
+
+
+def _graph(network: Network, window: Tensor) -> Callable[[], object]:
+    """The launches recorded once, without compiling anything."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            network(window)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        network(window)
+    return graph.replay
+
+
+WAYS: dict[str, Callable[[Network, Tensor], Callable[[], object]]] = {
+    "eager": _eager,
+    "channels_last": _channels_last,
+    "CUDA graph": _graph,
+    "compiled": _compiled,
+}
+
+
 def table(figures: Figures) -> str:
-    """The figures as a Markdown table."""
+    """The figures as Markdown tables."""
+    rates = ", ".join(f"{p} {rate:.0f}" for p, rate in figures["matrix_tflops"].items())
     lines = [
-        f"restore on {figures['device']}, CUDA {figures['cuda']}, {figures['frames']} frames, "
-        f"batches of {figures['batch']}; peak: {MATRIX}×{MATRIX} matrices of the same precision",
+        f"{figures['device']}, CUDA {figures['cuda']}; products of random matrices: {rates} TFLOP/s; "
+        f"films of {figures['frames']} frames, batches of {figures['batch']}",
         "",
-        "| precision | frames/s (min – max) | TFLOP/s | peak | of peak | difference to fp32 |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| variant | precision | `restore`, frames/s (min – max) | batched | × batched | TFLOP/s "
+        "batched | of matrix rate | peak MiB | difference to fp32 |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for row in figures["rows"]:
+    for row in figures["variants"]:
+        times = row["frames_per_second"] / row["batched_frames_per_second"]
         lines.append(
-            f"| {row['precision']} | {row['frames_per_second']:.0f} "
+            f"| {row['variant']} | {row['precision']} | {row['frames_per_second']:.0f} "
             f"({row['frames_per_second_min']:.0f} – {row['frames_per_second_max']:.0f}) "
-            f"| {row['tflops']:.1f} | {row['matrix_peak_tflops']:.0f} "
-            f"| {row['share_of_peak']:.0%} | {row['difference_to_fp32']:.1e} |"
+            f"| {row['batched_frames_per_second']:.0f} | {times:.2f} | {row['tflops']:.1f} "
+            f"| {_share(row)} | {row['peak_mib']:.0f} | {row['difference_to_fp32']:.1e} |"
+        )
+    for row in figures["reconstruction"]:
+        lines.append(
+            f"| R of {MAIN} alone | {row['precision']} | | {row['frames_per_second']:.0f} | "
+            f"| {row['tflops']:.1f} | {_share(row)} | | |"
+        )
+    lines += ["", f"required of R in bf16: ≥ {LEAST_SHARE:.0%} of the measured matrix rate", ""]
+    lines += [f"| {MAIN}, bf16 | frames/s | until the first is measured, s |", "|---|---:|---:|"]
+    for row in figures["ways"]:
+        said = f"not measured: {row['error']} | " if "error" in row else ""
+        said = said or f"{row['frames_per_second']:.0f} | {row['first_seconds']:.0f}"
+        lines.append(f"| {row['way']} | {said} |")
+    lines += ["", f"| windows of {MAIN} at once, bf16 | frames/s | peak MiB |", "|---:|---:|---:|"]
+    for row in figures["batches"]:
+        lines.append(
+            f"| {row['batch']} | {row['frames_per_second']:.0f} | {row['peak_mib']:.0f} |"
         )
     return "\n".join(lines)
 
 
-def _seconds(call: Callable[..., object], *given: object) -> float:
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    call(*given)
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
+def _share(row: Figures) -> str:
+    return f"{row['share_of_matrix']:.0%}" if "share_of_matrix" in row else "–"
+
+
+def _times(where: torch.device, call: Callable[[], object], rounds: int) -> list[float]:
+    """Seconds of each of some calls, after one to warm up."""
+    call()
+    found = []
+    for _ in range(rounds):
+        synchronise(where)
+        start = time.perf_counter()
+        call()
+        synchronise(where)
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def synchronise(where: torch.device) -> None:
+    """Wait until a GPU has done what it was given; a CPU has."""
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
+
+
+def _reset_peak(where: torch.device) -> None:
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+
+
+def _peak(where: torch.device) -> float:
+    return torch.cuda.max_memory_allocated(where) / 2**20 if where.type == "cuda" else 0.0
+
+
+def _autocast(where: torch.device, bf16: bool) -> torch.autocast:
+    return torch.autocast(where.type, torch.bfloat16, enabled=bf16)
 
 
 @contextmanager
-def _float32_as(precision: str) -> Iterator[None]:
+def float32_as(precision: str) -> Iterator[None]:
     """Products of float32 matrices and convolutions as `ieee` or `tf32`, and as before after."""
     places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
     before = [place.fp32_precision for place in places]

@@ -98,7 +98,7 @@ def _measured(threads: int, frames: int, rounds: int) -> Figures:
         "sgemm_peak_gflops": peak,
         "rows": rows,
         "differences": _differences(results),
-        "cuda": benchmark_cuda.measure(network, frames, rounds, gmac["batched"])
+        "cuda": benchmark_cuda.measure("cuda", benchmark_cuda.Sizes(rounds=rounds))
         if torch.cuda.is_available()
         else None,
     }

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 
-from datasets.clips import Clip
+from datasets.clip import Clip
 from datasets.shards import write_clips
 from workflows import benchmark_train_cuda
 from workflows.benchmark_network import machine

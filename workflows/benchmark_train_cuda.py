@@ -1,7 +1,9 @@
-"""Speed of training steps on a GPU: fp32, TF32 and bf16, eager and compiled, beside its peak."""
+"""Speed of training steps on a GPU: fp32, TF32 and bf16 and several ways, beside its peak."""
 
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,36 +12,52 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from datasets.reader import ShardReader, list_shards
 from infra.engines import TorchEngine
+from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
-from infra.updates import on_device
+from infra.updates import judge, on_device
 from workflows.benchmark_ways import COLUMNS, Setting, objective
 
-PRECISIONS = ("fp32", "tf32", "bf16")
 MATRIX = 8192
 LEAST_GAIN, MOST_APART = 3.0, 0.02  # of bf16 over fp32 eager, and from its loss
 LAST = 50  # steps whose mean loss is compared
 REACHED = {True: "reached", False: "not reached"}
+# Precision and way, the base of the comparison first; what may take a minute to compile last.
+WAYS = (
+    ("fp32", "eager"),
+    ("bf16", "channels_last"),
+    ("tf32", "channels_last"),
+    ("bf16", "eager"),
+    ("bf16", "CUDA graph"),
+    ("bf16", "compiled"),
+)
 Figures = dict[str, Any]
+Save = Callable[[list[Figures]], None]
 
 
 def measure(
     setting: Setting,
     device: str = "cuda",
-    compiled: tuple[bool, ...] = (False, True),
+    ways: Sequence[tuple[str, str]] = WAYS,
+    save: Save = lambda _: None,
 ) -> list[Figures]:
-    """A row for each precision, eager and compiled, on batches that lie on the device."""
+    """A row for each way, on batches that lie on the device; a way that fails says why. `save` is
+    given the rows that there are after each."""
     rows: list[Figures] = []
-    for precision in PRECISIONS:
-        for compile_it in compiled:
-            row = {"precision": precision, "compiled": compile_it}
-            rows.append(row | _row(setting, device, precision, compile_it))
+    for precision, way in ways:
+        row: Figures = {"precision": precision, "way": way}
+        try:
+            row |= _row(setting, device, precision, way)
+        except Exception as error:  # what a machine has not must not cost the other rows
+            row["error"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
+        rows.append(row)
+        save(rows)
     return rows
 
 
-def _row(setting: Setting, device: str, precision: str, compile_it: bool) -> Figures:
+def _row(setting: Setting, device: str, precision: str, way: str) -> Figures:
     options = OptimiserSettings.model_validate(
-        {"steps": 1, "batch_size": setting.batch, "precision": precision, "compile": compile_it,
-         "channels_last": True}
+        {"steps": 1, "batch_size": setting.batch, "precision": precision,
+         "compile": way == "compiled", "channels_last": way != "eager"}
     )  # fmt: skip
     torch.manual_seed(0)
     engine = TorchEngine(objective(setting), options, device)
@@ -50,12 +68,17 @@ def _row(setting: Setting, device: str, precision: str, compile_it: bool) -> Fig
         for name, shape in shapes.items()
     }
     # The first steps compile, choose algorithms and make the constants.
+    begun = time.perf_counter()
     losses = [float(engine.step(batch, 1e-4)["loss"]) for _ in range(3)]
+    first = time.perf_counter() - begun
+    step = _recorded(engine, batch) if way == "CUDA graph" else partial(engine.step, batch, 1e-4)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     square = torch.rand(MATRIX, MATRIX, device=device)
     square = square.bfloat16() if precision == "bf16" else square
     steps, products = [], []
     for _ in range(setting.rounds):
-        steps.append(_seconds(device, lambda: _steps(engine, batch, setting.steps)))
+        steps.append(_seconds(device, lambda: _steps(step, setting.steps)))
         products.append(_seconds(device, lambda: square @ square))
     flops = _flops(setting, batch)
     peak = 2 * MATRIX**3 / min(products) / 1e12
@@ -65,8 +88,37 @@ def _row(setting: Setting, device: str, precision: str, compile_it: bool) -> Fig
         "tflops": found,
         "matrix_peak_tflops": peak,
         "share_of_peak": found / peak,
+        "peak_mib": torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0.0,
+        "first_seconds": first,
         "first_losses": losses,
     }
+
+
+def _recorded(engine: TorchEngine, batch: dict[str, torch.Tensor]) -> Callable[[], object]:
+    """A step whose forward and backward are recorded once and played back; Adam stays outside.
+
+    What training would gain where launching is what takes the time; no training does it, since a
+    clip's augmentation is drawn anew by the host.
+    """
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            engine.step(batch, 1e-4)
+    torch.cuda.current_stream().wait_stream(side)
+    engine.optimiser.zero_grad(set_to_none=True)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        with lowered(engine.options.precision, engine.device):
+            loss = engine.objective(batch)["loss"]
+        loss.backward()
+
+    def step() -> None:
+        graph.replay()
+        judge(engine.optimiser, engine.parameters, engine.options.clip_gradient)
+        engine.optimiser.step()
+
+    return step
 
 
 def last_losses(setting: Setting, steps: int, device: str = "cuda") -> dict[str, float]:
@@ -95,9 +147,9 @@ def _flops(setting: Setting, batch: dict[str, torch.Tensor]) -> int:
     return counter.get_total_flops()
 
 
-def _steps(engine: TorchEngine, batch: dict[str, torch.Tensor], count: int) -> None:
+def _steps(step: Callable[[], object], count: int) -> None:
     for _ in range(count):
-        engine.step(batch, 1e-4)
+        step()
 
 
 def _seconds(device: str, call: Any) -> float:
@@ -115,20 +167,28 @@ def _wait(device: str) -> None:
 
 def table(variant: str, rows: list[Figures], losses: dict[str, float] | None = None) -> str:
     """The rows as a Markdown table, with what is required of bf16 below."""
-    eager = rows[0]["clips_per_second"]
+    there = [row for row in rows if "error" not in row]
+    eager = next((r["clips_per_second"] for r in there if r["precision"] == "fp32"), None)
     lines = [
         "",
-        f"| {variant} on the GPU | clips/s | × fp32 eager | TFLOP/s | peak | of peak |",
-        "|---|---:|---:|---:|---:|---:|",
+        f"| {variant} on the GPU | clips/s | × fp32 eager | TFLOP/s | peak | of peak | MiB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
-        way = f"{row['precision']}, {'compiled' if row['compiled'] else 'eager'}"
+        way = f"{row['precision']}, {row['way']}"
+        if "error" in row:
+            lines.append(f"| {way} | not measured: {row['error']} | | | | | |")
+            continue
+        times = f"{row['clips_per_second'] / eager:.2f}" if eager else "–"
         lines.append(
-            f"| {way} | {row['clips_per_second']:.0f} | {row['clips_per_second'] / eager:.2f} "
+            f"| {way} | {row['clips_per_second']:.0f} | {times} "
             f"| {row['tflops']:.1f} | {row['matrix_peak_tflops']:.0f} "
-            f"| {row['share_of_peak']:.0%} |"
+            f"| {row['share_of_peak']:.0%} | {row['peak_mib']:.0f} |"
         )
-    gain = max(r["clips_per_second"] for r in rows if r["precision"] == "bf16") / eager
+    fast = [row["clips_per_second"] for row in there if row["precision"] == "bf16"]
+    if not fast or not eager:
+        return "\n".join(lines)
+    gain = max(fast) / eager
     required = f"required of bf16: ≥ {LEAST_GAIN:g} × fp32 eager ({gain:.2f}, "
     required += f"{REACHED[gain >= LEAST_GAIN]})"
     if losses is not None:

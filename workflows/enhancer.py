@@ -57,6 +57,8 @@ class Enhancer:
         self.digest = hashlib.sha256(weights).hexdigest()
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
         self.network: nn.Module = networks(run, settings, [variant])[variant].to(self.device)
+        if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, row: Row) -> Row:
         """Restore one source; whatever is wrong with it becomes its outcome's reason."""

@@ -1,6 +1,7 @@
 """The benchmark of the network: its ways agree, its figures are all there; no timing is judged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,13 +85,35 @@ def test_mistakes_are_one_line_and_status_two(
     assert told.startswith("error: ") and told.count("\n") == 1 and message in told
 
 
-@pytest.mark.gpu
-@pytest.mark.usefixtures("tiny")
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_cuda, "MATRIX", 256)
-    monkeypatch.setattr(benchmark_cuda, "LEAST_FRAMES", 30)
-    figures = benchmark_cuda.measure(benchmark_network.prepared(), 2, 1, gmac=0.1)
-    assert [row["precision"] for row in figures["rows"]] == ["fp32", "tf32", "bf16"]
-    assert all(row["difference_to_fp32"] < 0.1 for row in figures["rows"])
-    assert "bf16" in benchmark_cuda.table(figures)
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+            ],
+        ),
+    ],
+)
+def test_rows_of_a_gpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU too, where they only run; what has not run says why, and the rest is there."""
+    monkeypatch.delitem(benchmark_cuda.WAYS, "compiled")  # half a minute
+    sizes = replace(benchmark_cuda.TINY, size=16, frames=6, batch=2, matrix=64, rounds=1)
+    saved: list[int] = []
+    figures = benchmark_cuda.measure(device, sizes, lambda found: saved.append(len(found["ways"])))
+    assert [(row["variant"], row["precision"]) for row in figures["variants"]] == [
+        (variant, precision)
+        for variant in ("f25warp", "f5warp", "f1")
+        for precision in ("fp32", "tf32", "bf16")
+    ]
+    assert all(row["difference_to_fp32"] < 0.1 for row in figures["variants"])
+    assert saved[0] == 0 and saved[-1] == 3
+    assert [row["way"] for row in figures["ways"] if "error" not in row] == (
+        ["eager", "channels_last", *["CUDA graph"] * (device == "cuda")]
+    )
+    table = benchmark_cuda.table(figures)
+    assert "| f25warp | bf16 |" in table and "| R of f25warp alone | bf16 |" in table
+    assert ("CUDA graph | not measured: " in table) is (device == "cpu")

@@ -88,12 +88,17 @@ def test_rows_of_a_gpu_on_whatever_there_is(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(benchmark_train_cuda, "MATRIX", 64)
-    rows = benchmark_train_cuda.measure(setting, "cpu", compiled=(False,))
-    assert [row["precision"] for row in rows] == ["fp32", "tf32", "bf16"]
-    exact, same, rough = (row["first_losses"] for row in rows)
+    ways = [("fp32", "eager"), ("tf32", "eager"), ("bf16", "channels_last"), ("bf16", "CUDA graph")]
+    saved: list[int] = []
+    rows = benchmark_train_cuda.measure(setting, "cpu", ways, lambda rows: saved.append(len(rows)))
+    assert [(row["precision"], row["way"]) for row in rows] == ways and saved == [1, 2, 3, 4]
+    exact, same, rough = (row["first_losses"] for row in rows[:3])
     assert exact == same and rough == pytest.approx(exact, rel=0.02)
     assert exact[-1] < exact[0]  # it learns, though Adam's first update may overshoot
-    assert "| bf16, eager |" in benchmark_train_cuda.table("f3warp", rows)
+    table = benchmark_train_cuda.table("f3warp", rows)
+    assert "| bf16, channels_last |" in table
+    if not torch.cuda.is_available():
+        assert "| bf16, CUDA graph | not measured: " in table
 
 
 def test_bf16_and_fp32_see_the_same_clips(setting: Setting) -> None:
@@ -109,7 +114,7 @@ def test_bf16_and_fp32_see_the_same_clips(setting: Setting) -> None:
      (299.0, 97.9, "(2.99, not reached), loss within 2% of that of fp32 (-2.1%, not reached)")],
 )  # fmt: skip
 def test_the_table_says_what_is_reached_on_a_gpu(speed: float, loss: float, said: str) -> None:
-    rest = {"compiled": False, "tflops": 1.0, "matrix_peak_tflops": 2.0, "share_of_peak": 0.5}
+    rest = {"way": "eager", "peak_mib": 0.0, "tflops": 1.0, "matrix_peak_tflops": 2.0, "share_of_peak": 0.5}
     rows = [{"precision": name, "clips_per_second": rate, **rest}
             for name, rate in (("fp32", 100.0), ("bf16", speed))]  # fmt: skip
     found = {**figures(), "cuda": {"f3warp": rows}}
