@@ -8,7 +8,7 @@ fc7) of a frozen face recogniser. The paper does not give the normalisation; wit
 batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -33,18 +33,29 @@ def perceptual_distances(
     truth: Tensor,
     weights: Mapping[str, float],
     input_size: int | None = None,
+    target: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Squared distance of unit features a layer of `weights`, mean over the batch, unweighted.
 
     The truth's features carry no gradient; neither do the recogniser's parameters when frozen.
+    `target` is `target_features` of the truth, for one who has them.
     """
-    with torch.no_grad():
-        target = recogniser.forward_to(truth, weights, input_size)
+    if target is None:
+        target = target_features(recogniser, truth, weights, input_size)
     given = recogniser.forward_to(restored, weights, input_size)
     return {
-        layer: (unit_features(given[layer]) - unit_features(target[layer]))
-        .square()
-        .sum(dim=1)
-        .mean()
+        layer: (unit_features(given[layer]) - target[layer]).square().sum(dim=1).mean()
         for layer in weights
     }
+
+
+@torch.no_grad()
+def target_features(
+    recogniser: FaceRecogniser,
+    truth: Tensor,
+    layers: Iterable[str],
+    input_size: int | None = None,
+) -> dict[str, Tensor]:
+    """Unit features B×n of each layer of true images B×3×H×W in [0, 1], without gradients."""
+    found = recogniser.forward_to(truth, set(layers), input_size)
+    return {layer: unit_features(maps) for layer, maps in found.items()}

@@ -12,6 +12,7 @@ from model.batches import Batch, Terms, device_of, exact, low_window, to_pixels
 from model.crops import draw_crop
 from model.curriculum import Curriculum, GivenMotion
 from model.fresh_bursts import FreshBursts
+from model.held_features import HeldFeatures
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import psnr_luma
 from model.perceptual import FaceRecogniser
@@ -62,6 +63,8 @@ class Restoration(nn.Module):
         if self.weights and crop is not None:
             raise ValueError("crop: the recogniser of `weights` knows whole faces; leave one out")
         self.crop = crop
+        # The same picture each time, unless it is augmented.
+        self.held_truth = None if augment or not self.weights else HeldFeatures()
         # In a tuple it is not registered as a submodule.
         frozen = None if recogniser is None else recogniser.requires_grad_(False).eval()
         self._frozen: tuple[FaceRecogniser | None] = (frozen,)
@@ -83,7 +86,8 @@ class Restoration(nn.Module):
     def forward(self, batch: Batch) -> Terms:
         """Batch with low B×25×h×w×3 and high B×S×S×3 → loss, pixel, psnr (dB), one term a layer.
 
-        `order`, B, and `motion`, B×25×64×2, are looked at where GivenMotion says.
+        `order`, B, and `motion`, B×25×64×2, are looked at where GivenMotion says; by `order` the
+        recogniser's features of the truth are kept, where clips are not augmented.
         """
         device = device_of(self.network)
         if self.fresh is not None and self.training:
@@ -111,7 +115,15 @@ class Restoration(nn.Module):
             terms["alignment"] = apart.detach()
         recogniser = self._frozen[0]
         if recogniser is not None and self.weights:
-            found = perceptual_distances(recogniser, restored, truth, self.weights, self.input_size)
+            target = None
+            if self.held_truth is not None and "order" in batch:
+                layers = list(self.weights)
+                target = self.held_truth.of(
+                    recogniser, truth, layers, self.input_size, batch["order"]
+                )
+            found = perceptual_distances(
+                recogniser, restored, truth, self.weights, self.input_size, target
+            )
             for layer, distance in found.items():
                 loss = loss + self.weights[layer] * distance
                 terms[layer] = distance.detach()
