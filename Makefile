@@ -6,7 +6,7 @@ STAMP_DEV := .venv/.installed-dev
 # Warnings of pip about mirrors and upgrades say nothing about this project.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: setup demo dashboard test test-unit lint clean
+.PHONY: setup demo dashboard parcels test test-unit lint clean
 
 setup: $(STAMP)
 
@@ -31,6 +31,11 @@ demo: $(STAMP)
 RUN ?= runs/demo
 dashboard: $(STAMP)
 	$(BIN)/tensorboard --logdir '$(RUN)' --host 127.0.0.1
+
+# For a GPU machine without a network (docs/gpu.md): packages, Ray, and the clips of the runs named.
+FACES ?=
+parcels: $(STAMP)
+	$(BIN)/python workflows/parcels.py $(if $(FACES),--run $(FACES))
 
 # In two processes: unit tests of one thread each; of Ray's tests, those that share a run or a
 # server stay together.

@@ -28,7 +28,9 @@ def failure(error: BaseException) -> str:
     A missing or forbidden object is no such failure: that concerns one input.
     """
     seen: BaseException | None = error
-    while seen is not None:
+    looked_at: set[int] = set()
+    while seen is not None and id(seen) not in looked_at:
+        looked_at.add(id(seen))  # `raise e from e`, as Ray does, is a chain without an end
         if isinstance(seen, FaultError):
             return str(seen)
         if isinstance(seen, ClientError):

@@ -67,7 +67,7 @@ def measure(chosen: argparse.Namespace) -> Figures:
             )
             for variant in chosen.variants
         ]  # fmt: skip
-        figures["variants"] = {one.variant: _variant(one, chosen.workers) for one in settings}
+        figures["variants"] = {one.variant: compared(one, chosen.workers) for one in settings}
         figures["cuda"], figures["losses"] = None, {}
         if torch.cuda.is_available():
             figures["cuda"] = {one.variant: benchmark_train_cuda.measure(one) for one in settings}
@@ -102,7 +102,8 @@ def write_shards(folder: str, size: int, scale: int) -> None:
         write_clips(f"{folder}/clips/{shard}.parquet", map(clip, numbers))
 
 
-def _variant(setting: Setting, on_ray: list[int]) -> Figures:
+def compared(setting: Setting, on_ray: list[int]) -> Figures:
+    """The ways of one setting side by side; Ray with so many workers, where any are named."""
     ray = {f"ray-{n}": n for n in side_by_side(on_ray, torch.cuda.device_count())}
     workers = {"plain": 1, "loop": 1, **ray}
     times: dict[str, list[list[float]]] = {way: [] for way in workers}

@@ -1,6 +1,9 @@
 """One update of the plain engine against the formulas, and its options against each other."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,9 @@ from torch import Tensor, nn
 
 from infra.engines import TorchEngine, given_a_gpu
 from infra.settings_training import OptimiserSettings
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Fit(nn.Module):
@@ -168,6 +174,30 @@ def test_compiled_steps_are_the_eager_ones(tmp_path: Path, monkeypatch: pytest.M
     _, eager = trained(2)
     _, compiled = trained(2, compile=True)
     assert compiled == pytest.approx(eager, rel=1e-5)
+
+
+@pytest.mark.integration
+@pytest.mark.filterwarnings("ignore")  # torch tells at length that it goes on without
+def test_without_a_compiler_it_runs_as_it_is_written(tmp_path: Path) -> None:
+    """In a process of its own, since what was compiled before would be used again."""
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.infra.test_engines import trained
+print(trained(2, compile=True)[1] == trained(2)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(ROOT)],
+        env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "CXX": "/no/such/compiler"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip().endswith("True"), done.stderr[-2000:]
+
+
+def test_the_rate_grows_with_the_root_of_the_batch() -> None:
+    given = {"learning_rate": 1e-4, "workers": 5}  # of 8 clips
+    assert options(**given).rate() == 1e-4
+    assert options(**given, rate_of_batch=10).rate() == pytest.approx(2e-4)
 
 
 def test_fp16_lowers_its_scale_until_the_gradient_fits() -> None:

@@ -40,6 +40,13 @@ def test_command_line_beats_file_beats_default(tmp_path: Path) -> None:
     assert chosen.learning_rate == Settings().train.learning_rate
 
 
+def test_every_field_with_a_number_takes_one_on_the_command_line() -> None:
+    chosen = read("--train.zero-stage", "3", "--train.gpus-per-worker", "0.5").train
+    assert (chosen.zero_stage, chosen.gpus_per_worker) == (3, 0.5)
+    with pytest.raises(SettingsError, match=r"train\.zero_stage.*less than or equal to 3, got '4'"):
+        read("--train.zero-stage", "4")
+
+
 def test_underscores_and_hyphens_are_the_same() -> None:
     assert read("--train.batch_size=4").train.batch_size == 4
     assert read("--train.batch-size", "4").train.batch_size == 4

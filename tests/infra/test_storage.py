@@ -163,6 +163,16 @@ def test_storage_out_of_reach_is_told_in_one_line(cause: Exception, said: str) -
     assert "\n" not in str(found.value)
 
 
+def test_a_chain_of_causes_without_an_end_is_looked_through_once() -> None:
+    """`raise e from e`, as Ray does where its dashboard does not start, and causes in a ring."""
+    error = ValueError("a")
+    error.__cause__ = error
+    assert outages.failure(error) == ""
+    first, second = ValueError("a"), OSError(errno.ENOSPC, "No space left on device")
+    first.__cause__, second.__cause__ = second, first
+    assert "no space is left" in outages.failure(first)
+
+
 @pytest.mark.parametrize(
     "error",
     [refusal(403, "AccessDenied"), refusal(404, "NoSuchKey"), FileNotFoundError("a"),

@@ -1,0 +1,66 @@
+"""How fast the networks train: workflows/benchmark_train_cuda.py, the loop beside a bare one, and
+the loss in bf16 beside that in fp32."""
+
+from dataclasses import replace
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from workflows import benchmark_train, benchmark_train_cuda
+from workflows.bare_gpu.steps import Figures, Given, Save
+from workflows.benchmark_ways import Setting
+
+MAIN, OTHERS = "f25warp", ("f5warp", "f1")
+FEW_WAYS = (("fp32", "eager"), ("bf16", "channels_last"))
+LOSS_STEPS = 300
+
+
+def run(given: Given, save: Save) -> Figures:
+    """Most important first."""
+    size, scale, batch = (32, 4, 4) if given.tiny else (128, 8, 32)
+    if given.tiny:
+        benchmark_train_cuda.MATRIX = 256
+    main = OTHERS[0] if given.tiny else MAIN
+    found: Figures = {"size": size, "batch": batch, "variants": {}, "losses": {}, "loop": {}}
+    with TemporaryDirectory(prefix="facestack-speed-") as folder:
+        benchmark_train.write_shards(folder, size, scale)
+        setting = Setting(
+            folder, main, size, scale, 0.25 if given.tiny else 1.0, batch, threads=1,
+            steps=2 if given.tiny else 10, rounds=2 if given.tiny else 5,
+        )  # fmt: skip
+
+        def keep(variant: str, rows: list[Any]) -> None:
+            found["variants"][variant] = list(rows)
+            save(found)
+
+        first, last = benchmark_train_cuda.WAYS[:-1], benchmark_train_cuda.WAYS[-1:]
+        others = [name for name in OTHERS if name != main]
+        for variant, ways in ((main, first), *((other, FEW_WAYS) for other in others)):
+            benchmark_train_cuda.measure(
+                replace(setting, variant=variant), given.device, ways,
+                lambda rows, variant=variant: keep(variant, rows),
+            )  # fmt: skip
+        steps = 10 if given.tiny else LOSS_STEPS
+        small = replace(setting, variant="f5warp", batch=min(10, batch))
+        found["losses"]["f5warp"] = benchmark_train_cuda.last_losses(small, steps, given.device)
+        save(found)
+        found["loop"] = benchmark_train.compared(replace(setting, variant="f5warp"), [])
+        save(found)
+        rows_so_far = found["variants"][main]
+        benchmark_train_cuda.measure(
+            setting, given.device, last, lambda rows: keep(main, [*rows_so_far, *rows])
+        )
+    return found
+
+
+def table(figures: Figures) -> str:
+    """As the benchmark shows them."""
+    lines = [f"{figures['size']} px, batches of {figures['batch']}, pool3 and pool4 of a recogniser"]
+    for variant, rows in figures["variants"].items():
+        losses = figures["losses"].get(variant)
+        lines.append(benchmark_train_cuda.table(variant, rows, losses))
+    if figures["loop"]:
+        rows = figures["loop"]
+        lines += ["", f"The training loop from shards: {rows['loop']['times_plain']:.2f} × a bare loop "
+                  f"over batches in memory ({rows['loop']['clips_per_second']:.0f} clips/s, fp32, f5warp), "
+                  f"loader waiting {rows['loop']['waiting']:.1%}"]  # fmt: skip
+    return "\n".join(lines)
