@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     seed: int = Field(0, description="seed of every random choice")
     engine: Literal["deepspeed", "torch"] = Field(
         "deepspeed",
-        description="trains on Ray with DeepSpeed and measures on Ray, or in this process with neither",
+        description="trains with DeepSpeed and measures, on Ray; or in this process with neither",
     )
     clip: ClipSettings = ClipSettings()
     synthetic: SyntheticSettings = SyntheticSettings()

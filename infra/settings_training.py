@@ -56,7 +56,10 @@ class OptimiserSettings(Section):
         0, ge=0, description="GPUs a worker; engine torch takes one there is"
     )
     zero_stage: int = Field(
-        0, ge=0, le=3, description="DeepSpeed ZeRO stage; 3 with several workers draws no pictures in training"
+        0,
+        ge=0,
+        le=3,
+        description="DeepSpeed ZeRO stage; 3 with several workers draws no pictures in training",
     )
     offload: bool = Field(False, description="Adam's state in CPU memory (zero_stage 1 and up)")
     accumulate: Positive = Field(1, description="parts a batch is worked on in, to save memory")

@@ -21,7 +21,7 @@ class Held:
         self.bytes = 0
 
     def one(self, key: int, compute: Callable[[], Values]) -> Values:
-        """What is kept for a clip, else what `compute` gives, which is kept unless `key` is below 0.
+        """What is kept for a clip, or else what `compute` gives, kept now unless `key` is negative.
 
         It should be computed of that clip alone, so that the last bit does not depend on which
         clips share a batch: a resumed training has nothing in memory, and is to go on with the same

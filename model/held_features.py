@@ -1,4 +1,4 @@
-"""What the frozen recogniser says of a true face: computed once a clip, where it is always the same.
+"""What the frozen recogniser says of a true face: computed once a clip, where it never changes.
 
 With VGG-Face at 224 pixels the truth is a quarter of the recogniser's work in a step. Augmentation
 shows another picture each time, so then there is nothing to keep.
@@ -43,5 +43,6 @@ class HeldFeatures(Held):
 
             rows.append(self.one(key, compute))
         return {
-            layer: torch.stack(values) for layer, values in zip(layers, zip(*rows, strict=True), strict=True)
+            layer: torch.stack(values)
+            for layer, values in zip(layers, zip(*rows, strict=True), strict=True)
         }

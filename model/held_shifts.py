@@ -31,9 +31,11 @@ class HeldShifts(Held):
         with torch.autocast(low.device.type, enabled=False):
             if order is None or bool((order < 0).all()):
                 return network.predicted_shifts(low).float()
-            return torch.stack(
-                [
-                    self.one(key, lambda i=i: (network.predicted_shifts(low[i : i + 1])[0].float(),))[0]
-                    for i, key in enumerate(order.tolist())
-                ]
-            )
+            rows = []
+            for place, key in enumerate(order.tolist()):
+
+                def compute(place: int = place) -> tuple[Tensor]:
+                    return (network.predicted_shifts(low[place : place + 1])[0].float(),)
+
+                rows.append(self.one(key, compute)[0])
+            return torch.stack(rows)

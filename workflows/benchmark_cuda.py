@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -106,11 +107,11 @@ def _variant(variant: str, where: torch.device, sizes: Sizes) -> list[Figures]:
             exact = restored if exact is None else exact
             _reset_peak(where)
             streamed = _times(
-                where, lambda b=bf16: restore(network, film, sizes.batch, b), sizes.rounds
+                where, partial(restore, network, film, sizes.batch, bf16), sizes.rounds
             )
             peak = _peak(where)
             with _autocast(where, bf16):
-                windows = _times(where, lambda: network(window), sizes.rounds)
+                windows = _times(where, partial(network, window), sizes.rounds)
         a_second = sizes.frames / statistics.median(streamed)
         rows.append(
             {
@@ -138,7 +139,10 @@ def _reconstruction(where: torch.device, precision: str, sizes: Sizes) -> Figure
     maps = maps.to(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as counter:
         layers(maps[:1])
-    with float32_as("tf32" if precision == "tf32" else "ieee"), _autocast(where, precision == "bf16"):
+    with (
+        float32_as("tf32" if precision == "tf32" else "ieee"),
+        _autocast(where, precision == "bf16"),
+    ):
         seconds = statistics.median(_times(where, lambda: layers(maps), sizes.rounds))
     return {
         "precision": precision,
@@ -183,6 +187,16 @@ def _channels_last(network: Network, window: Tensor) -> Callable[[], Tensor]:
     return lambda: network(window)
 
 
+def _searched(network: Network, window: Tensor) -> Callable[[], Tensor]:
+    """cuDNN tries its algorithms on these very sizes and keeps the fastest."""
+
+    def run() -> Tensor:
+        with searching(True):
+            return network(window)
+
+    return run
+
+
 def _compiled(network: Network, window: Tensor) -> Callable[[], Tensor]:
     network.compile()
     return lambda: network(window)
@@ -205,6 +219,7 @@ def _graph(network: Network, window: Tensor) -> Callable[[], object]:
 WAYS: dict[str, Callable[[Network, Tensor], Callable[[], object]]] = {
     "eager": _eager,
     "channels_last": _channels_last,
+    "cuDNN searched": _searched,
     "CUDA graph": _graph,
     "compiled": _compiled,
 }
@@ -214,7 +229,7 @@ def table(figures: Figures) -> str:
     """The figures as Markdown tables."""
     rates = ", ".join(f"{p} {rate:.0f}" for p, rate in figures["matrix_tflops"].items())
     lines = [
-        f"{figures['device']}, CUDA {figures['cuda']}; products of random matrices: {rates} TFLOP/s; "
+        f"{figures['device']}, CUDA {figures['cuda']}; random matrices: {rates} TFLOP/s; "
         f"films of {figures['frames']} frames, batches of {figures['batch']}",
         "",
         "| variant | precision | `restore`, frames/s (min – max) | batched | × batched | TFLOP/s "
@@ -242,9 +257,7 @@ def table(figures: Figures) -> str:
         lines.append(f"| {row['way']} | {said} |")
     lines += ["", f"| windows of {MAIN} at once, bf16 | frames/s | peak MiB |", "|---:|---:|---:|"]
     for row in figures["batches"]:
-        lines.append(
-            f"| {row['batch']} | {row['frames_per_second']:.0f} | {row['peak_mib']:.0f} |"
-        )
+        lines.append(f"| {row['batch']} | {row['frames_per_second']:.0f} | {row['peak_mib']:.0f} |")
     return "\n".join(lines)
 
 
@@ -282,6 +295,16 @@ def _peak(where: torch.device) -> float:
 
 def _autocast(where: torch.device, bf16: bool) -> torch.autocast:
     return torch.autocast(where.type, torch.bfloat16, enabled=bf16)
+
+
+@contextmanager
+def searching(wanted: bool) -> Iterator[None]:
+    """Whether cuDNN tries its algorithms on each size that it meets; as before after."""
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, wanted
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from infra.engines import TorchEngine
 from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
 from infra.updates import judge, on_device
+from workflows.benchmark_cuda import searching
 from workflows.benchmark_ways import COLUMNS, Setting, objective
 
 MATRIX = 8192
@@ -25,6 +26,7 @@ REACHED = {True: "reached", False: "not reached"}
 WAYS = (
     ("fp32", "eager"),
     ("bf16", "channels_last"),
+    ("bf16", "cuDNN searched"),
     ("tf32", "channels_last"),
     ("bf16", "eager"),
     ("bf16", "CUDA graph"),
@@ -60,6 +62,12 @@ def _row(setting: Setting, device: str, precision: str, way: str) -> Figures:
          "compile": way == "compiled", "channels_last": way != "eager"}
     )  # fmt: skip
     torch.manual_seed(0)
+    with searching(way == "cuDNN searched"):
+        return _measured(setting, options, device, way)
+
+
+def _measured(setting: Setting, options: OptimiserSettings, device: str, way: str) -> Figures:
+    precision = options.precision
     engine = TorchEngine(objective(setting), options, device)
     low, size = setting.size // setting.scale, setting.size
     shapes = {"low": (25, low, low, 3), "high": (size, size, 3)}

@@ -171,7 +171,7 @@ def measure(
 def _in_threads(
     settings: Settings, run: Run, shards: list[str], wanted: set[str]
 ) -> Iterator[Arrays]:
-    """What `Scorer` gives of each batch, in this process: SSIM, flow and PNG let other threads on."""
+    """What `Scorer` gives of each batch, in this process: SSIM and flow let other threads on."""
     options = settings.evaluate
     scorer = Scorer(settings, run)
     batches = (

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from infra.engines import TorchEngine, given_a_gpu
 from infra.settings_training import OptimiserSettings
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

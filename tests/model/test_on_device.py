@@ -116,7 +116,9 @@ def test_degradation_and_what_is_drawn_are_those_of_a_cpu() -> None:
     """Within a level of 255 where rounding falls on the other side."""
     faces = drawn(3, 3, 32, 32).float()
     for blur_sigma in (1.2, None):
-        apart = (degrade(faces.to(DEVICE), 4, blur_sigma).cpu() - degrade(faces, 4, blur_sigma)).abs()
+        apart = (
+            degrade(faces.to(DEVICE), 4, blur_sigma).cpu() - degrade(faces, 4, blur_sigma)
+        ).abs()
         assert apart.max() <= 1.01 / 255 and (apart > 0).float().mean() < 0.01
     seeded = [torch.Generator().manual_seed(5) for _ in range(2)]
     for one, other in zip(

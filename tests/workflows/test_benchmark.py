@@ -110,9 +110,9 @@ def test_rows_of_a_gpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for precision in ("fp32", "tf32", "bf16")
     ]
     assert all(row["difference_to_fp32"] < 0.1 for row in figures["variants"])
-    assert saved[0] == 0 and saved[-1] == 3
+    assert saved[0] == 0 and saved[-1] == 4
     assert [row["way"] for row in figures["ways"] if "error" not in row] == (
-        ["eager", "channels_last", *["CUDA graph"] * (device == "cuda")]
+        ["eager", "channels_last", "cuDNN searched", *["CUDA graph"] * (device == "cuda")]
     )
     table = benchmark_cuda.table(figures)
     assert "| f25warp | bf16 |" in table and "| R of f25warp alone | bf16 |" in table

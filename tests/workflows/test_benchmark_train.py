@@ -114,7 +114,13 @@ def test_bf16_and_fp32_see_the_same_clips(setting: Setting) -> None:
      (299.0, 97.9, "(2.99, not reached), loss within 2% of that of fp32 (-2.1%, not reached)")],
 )  # fmt: skip
 def test_the_table_says_what_is_reached_on_a_gpu(speed: float, loss: float, said: str) -> None:
-    rest = {"way": "eager", "peak_mib": 0.0, "tflops": 1.0, "matrix_peak_tflops": 2.0, "share_of_peak": 0.5}
+    rest = {
+        "way": "eager",
+        "peak_mib": 0.0,
+        "tflops": 1.0,
+        "matrix_peak_tflops": 2.0,
+        "share_of_peak": 0.5,
+    }
     rows = [{"precision": name, "clips_per_second": rate, **rest}
             for name, rate in (("fp32", 100.0), ("bf16", speed))]  # fmt: skip
     found = {**figures(), "cuda": {"f3warp": rows}}

@@ -26,9 +26,7 @@ def shards(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("rank", "balanced"), [(0, False), (1, False), (1, True)])
-def test_the_batches_are_those_of_the_reader(
-    shards: list[str], rank: int, balanced: bool
-) -> None:
+def test_the_batches_are_those_of_the_reader(shards: list[str], rank: int, balanced: bool) -> None:
     reader = ShardReader(shards, 4, 3, COLUMNS, rank, world_size=2, balanced=balanced)
     kept = resident.load(shards, COLUMNS, CPU)
     assert set(kept.host) == {"identity", "known", "order"}
@@ -51,7 +49,10 @@ def test_the_loop_leaves_tensors_where_they_are(shards: list[str]) -> None:
 def test_known_is_told_of_each_frame() -> None:
     motion = np.zeros((2, 3, 64, 2), np.float16)
     motion[1, 2, 5, 0] = np.nan
-    assert resident.with_known({"motion": motion})["known"].tolist() == [[True] * 3, [True, True, False]]
+    assert resident.with_known({"motion": motion})["known"].tolist() == [
+        [True] * 3,
+        [True, True, False],
+    ]
 
 
 def test_only_what_fits_a_quarter_of_the_free_memory_is_kept(

@@ -65,7 +65,11 @@ def _all(steps: list[Step], chosen: argparse.Namespace, environment: dict[str, s
         )  # fmt: skip
         lacking = _lacking(step.needs)
         if lacking:
-            result: Figures = {"state": "left out", "why": f"no {', '.join(lacking)} here", "seconds": 0}
+            result: Figures = {
+                "state": "left out",
+                "why": f"no {', '.join(lacking)} here",
+                "seconds": 0,
+            }
         else:
             print(f"[{step.name}] {step.about}: {box:.0f} s at most", flush=True)
             result = _run(step, given, environment)
@@ -135,7 +139,8 @@ def summary(out: Path) -> str:
     lines += ["| step | | state | s |", "|---|---|---|---:|"]
     for result in results:
         lines.append(
-            f"| {result['step']} | {result['about']} | {result['state']} | {result['seconds']:.0f} |"
+            f"| {result['step']} | {result['about']} | {result['state']} "
+            f"| {result['seconds']:.0f} |"
         )
     for result in results:
         lines += ["", f"## {result['step']}: {result['about']}", ""]
@@ -179,7 +184,7 @@ def _read(words: list[str], about: str) -> argparse.Namespace:
     parser.add_argument("--weights", default="f1,f25warp", metavar="NAMES",
                         help="variants whose weights are put into --out (f1,f25warp)")  # fmt: skip
     parser.add_argument("--join", type=Path, metavar="DIR",
-                        help="put weights together that came back in parts, and do nothing else")  # fmt: skip
+                        help="put weights together that came back in parts, no more")  # fmt: skip
     chosen = parser.parse_args(words)
     if chosen.minutes <= 0:
         raise ValueError(f"--minutes: expected more than 0, got {chosen.minutes:g}")

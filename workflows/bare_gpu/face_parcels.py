@@ -33,15 +33,16 @@ Records = dict[str, Any]
 
 
 def pack(run: Run, file: Path, most: Mapping[str, int], judge: Run | None = None) -> Records:
-    """Write the parcel of a run: at most so many clips of each split, the first as stored, which are
-    a fair sample; and the recogniser of `judge`, by default its own, where there is one. Returns
-    what it holds and has cost.
+    """Write the parcel of a run: at most so many clips of each split, the first as stored, which
+    are a fair sample; and the recogniser of `judge`, by default its own, where there is one.
 
+    Returns what it holds and has cost.
     Of a run of stills that were made bursts, training clips are the sharp frames alone.
     """
     record = run.record("clips")
     bursts = bool(record.settings["preprocess"].get("bursts"))
-    loss, tables, counts = Loss(), {}, {}
+    loss, counts = Loss(), {}
+    tables: dict[str, pa.Table] = {}
     for split in SPLITS:
         found = list(_first(run, split, most.get(split)))
         if not found:
@@ -71,7 +72,11 @@ def pack(run: Run, file: Path, most: Mapping[str, int], judge: Run | None = None
         judge = judge or run
         if judge.is_complete("recogniser"):
             known = judge.record("recogniser")
-            known = known.model_copy(update={"inputs": {"clips": packed.digest}})
+            counts_of = dict(known.counts)
+            if judge is not run:  # the report says whom it was trained on
+                counts_of["weights"] = f"that of {judge.uri}"
+            update = {"inputs": {"clips": packed.digest}, "counts": counts_of}
+            known = known.model_copy(update=update)
             _add(tar, "recogniser/stage.json", json.dumps(known.model_dump(), indent=2).encode())
             with storage.local_file(judge.path("recogniser", "weights.safetensors")) as weights:
                 _add(tar, "recogniser/weights.safetensors", weights.read_bytes())
@@ -89,7 +94,9 @@ def unpack(file: Path, folder: Path, device: str = "cpu") -> Run:
         clip = record.settings["clip"]
         shape = (clip["num_frames"], clip["scale"], clip["size"])
         for split in SPLITS:
-            rows, pieces = (_table(tar, f"packed/{split}{part}.parquet") for part in ("", "-pieces"))
+            rows, pieces = (
+                _table(tar, f"packed/{split}{part}.parquet") for part in ("", "-pieces")
+            )
             made = unpack_clips(rows, pieces, shape)
             if rows.num_rows and rows["piece"][0].as_py() < 0:
                 made = _with_frames(made, shape, clip["blur_sigma"], device)
@@ -125,7 +132,9 @@ def _with_frames(
     """Training clips of stills with low frames and motion as a training would make them."""
     draws = torch.Generator().manual_seed(0)
     while some := list(islice(bare, MADE_AT_ONCE)):
-        high = to_pixels(torch.from_numpy(np.stack([clip.high for clip in some])), torch.device(device))
+        high = to_pixels(
+            torch.from_numpy(np.stack([clip.high for clip in some])), torch.device(device)
+        )
         low, motion = make_clip(high, shape[0], shape[1], blur_sigma, draws)
         frames = low.mul(255).round().to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
         shifts = motion.cpu().numpy().astype(np.float16)
@@ -145,7 +154,7 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
     except KeyError:
         stream = None
     if stream is None:
-        raise RunError(f"{tar.name}: holds no {name}; it is no parcel of faces, or one cut short")
+        raise RunError(f"{tar.name!s}: holds no {name}; it is no parcel of faces, or one cut short")
     return stream.read()
 
 

@@ -16,7 +16,6 @@ with `train.fresh` makes them anew at each step, and `unpack` makes the first on
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -62,7 +61,9 @@ class Loss:
         }
 
 
-def pack_clips(clips: Iterable[Clip], exact: bool, bare: bool, loss: Loss) -> tuple[pa.Table, pa.Table]:
+def pack_clips(
+    clips: Iterable[Clip], exact: bool, bare: bool, loss: Loss
+) -> tuple[pa.Table, pa.Table]:
     """The tables of clips and of pieces; `exact`: sharp frames without loss; `bare`: no low frames.
 
     Everything is unpacked again and compared; raises ValueError where what is to be exact is not.
@@ -79,16 +80,18 @@ def pack_clips(clips: Iterable[Clip], exact: bool, bare: bool, loss: Loss) -> tu
         row["motion"] = b"" if bare else _motion(clip, loss)
         rows.append(row)
     encoded = [_lossless(piece) for piece in pieces]
-    for piece, stored in zip(pieces, encoded, strict=True):
-        if not np.array_equal(decoded(stored), _tall(piece)):
+    for frames, stored in zip(pieces, encoded, strict=True):
+        if not np.array_equal(decoded(stored), _tall(frames)):
             raise ValueError("low frames: WebP without loss did not give them back")
     order = np.argsort([row["order"] for row in rows], kind="stable")
-    return pa.Table.from_pylist([rows[i] for i in order]), pa.table({"frames": pa.array(encoded, pa.binary())})
+    return pa.Table.from_pylist([rows[i] for i in order]), pa.table(
+        {"frames": pa.array(encoded, pa.binary())}
+    )
 
 
 def unpack_clips(table: pa.Table, pieces: pa.Table, shape: tuple[int, int, int]) -> Iterator[Clip]:
-    """The clips, of `shape` (num_frames, scale, size); those without low frames get the degraded
-    sharp frame repeated and no motion, see `bare_gpu.bursts`."""
+    """The clips, of `shape` (num_frames, scale, size); those that left them out have black low
+    frames and no motion, until `face_parcels.unpack` makes some."""
     num_frames, scale, size = shape
     side = size // scale
     frames = [decoded(one).reshape(-1, side, side, 3) for one in pieces["frames"].to_pylist()]
@@ -127,7 +130,11 @@ def _pieces(clips: list[Clip]) -> tuple[list[Picture], list[tuple[int, int]]]:
     before: Clip | None = None
     for clip in clips:
         shared = 0
-        if before is not None and pieces and (clip.video, clip.track) == (before.video, before.track):
+        if (
+            before is not None
+            and pieces
+            and (clip.video, clip.track) == (before.video, before.track)
+        ):
             apart = clip.frame - before.frame
             shared = len(clip.low) - apart if 0 < apart < len(clip.low) else 0
             if not np.array_equal(before.low[apart:], clip.low[:shared]):
@@ -189,13 +196,3 @@ def _motion_of(stored: bytes, num_frames: int, side: int) -> NDArray[np.float16]
     whole = np.cumsum(steps, axis=0, dtype=np.int16)  # overflow wraps back as it wrapped
     shifts = whole.astype(np.float64) * MOTION_STEP * 2 / side
     return np.where(whole == UNKNOWN, np.nan, shifts).astype(np.float16)
-
-
-def same_but_for_loss(one: Clip, other: Clip) -> dict[str, Any]:
-    """The fields in which two clips differ; for tests and for the parcel's own check."""
-    found = {}
-    for name, value in vars(one).items():
-        given = getattr(other, name)
-        if not (np.array_equal(value, given) if isinstance(value, np.ndarray) else value == given):
-            found[name] = (value, given)
-    return found

@@ -21,12 +21,14 @@ def main(words: list[str], about: str) -> int:
     """Make what is asked for; 0, or 2 with one line where it cannot be made."""
     parser = argparse.ArgumentParser(prog="parcels.py", description=about)
     parser.add_argument("what", nargs="*", choices=[[], "code", "ray", "faces"], default=[],
-                        help="code, ray, faces; none = all of them, faces if --run is given")  # fmt: skip
+                        help="code, ray, faces; none = all, faces if --run is given")  # fmt: skip
     parser.add_argument("--out", type=Path, default=ROOT / "parcels", metavar="DIR")
     parser.add_argument("--python", default="3.12", help="of that machine (3.12)")
     parser.add_argument("--run", nargs="+", default=[], metavar="RUN",
-                        help="runs whose clips travel: real videos, then bursts of photographs")  # fmt: skip
-    parser.add_argument("--limit", type=float, metavar="MIB", help="of one parcel, other than usual")
+                        help="runs whose clips travel: videos, then bursts of stills")  # fmt: skip
+    parser.add_argument(
+        "--limit", type=float, metavar="MIB", help="of one parcel, other than usual"
+    )
     chosen = parser.parse_args(words)
     wanted = chosen.what or ["code", "ray", *["faces"] * bool(chosen.run)]
     try:
@@ -42,7 +44,9 @@ def main(words: list[str], about: str) -> int:
                 most = MOST[min(number, len(MOST) - 1)]
                 file = chosen.out / "faces" / f"{number + 1}-{Path(uri).name}.tar"
                 about_it = pack(Run(uri), file, most, judge=first)
-                print(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about_it.items()))
+                print(
+                    ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about_it.items())
+                )
                 _allow(file, limit)
     except (ValueError, OSError, FacestackError) as error:
         print(f"error: {error}", file=sys.stderr)

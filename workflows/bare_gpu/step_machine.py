@@ -1,4 +1,4 @@
-"""What is there: card, driver, versions, and the ceilings that all later figures are held against."""
+"""What is there: card, driver, versions, and the ceilings for all later figures."""
 
 import os
 import platform

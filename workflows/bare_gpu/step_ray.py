@@ -1,5 +1,5 @@
 """Ray Train with DeepSpeed at three ZeRO stages, a training that is killed and goes on, and
-enhancement on a Ray actor with a quarter of the GPU: small, on drawn faces, to see that they run."""
+enhancement on a Ray actor with a quarter of the GPU: small, on drawn faces, to see that it runs."""
 
 import json
 import os
@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
 
 from workflows.bare_gpu.commands import call, command
 from workflows.bare_gpu.driver import ROOT
@@ -99,7 +98,10 @@ def _killed(place: Path, shared: list[str], given: Given) -> Figures:
     os.killpg(first.pid, signal.SIGKILL) if ended is None else None
     first.wait()
     if not marks or ended is not None:
-        return {"status": 1, "why": "no checkpoint came" if not marks else "it ended before the kill"}
+        return {
+            "status": 1,
+            "why": "no checkpoint came" if not marks else "it ended before the kill",
+        }
     stop = [sys.executable, "-m", "ray.scripts.scripts", "stop", "--force"]
     subprocess.run(stop, check=False, capture_output=True)
     before = max(row["step"] for row in _rows(place)) if _rows(place) else 0
@@ -132,7 +134,12 @@ def _manifest(place: Path) -> Figures:
 
 def table(figures: Figures) -> str:
     """A line a part."""
-    lines = [f"Backend {figures['backend']}.", "", "| part | exit status | s | |", "|---|---:|---:|---|"]
+    lines = [
+        f"Backend {figures['backend']}.",
+        "",
+        "| part | exit status | s | |",
+        "|---|---:|---:|---|",
+    ]
     for name, part in figures.items():
         if isinstance(part, dict):
             rest = {k: v for k, v in part.items() if k not in ("status", "seconds")}

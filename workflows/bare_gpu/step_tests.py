@@ -44,7 +44,12 @@ def _pytest(words: list[str], given: Given, report: Path) -> Figures:
         call, cwd=ROOT, env={**os.environ, "FACESTACK_DEVICE": given.device}, check=False
     )
     if not report.exists():
-        return {"passed": 0, "failed": 1, "skipped": 0, "wrong": ["pytest did not run; see log.txt"]}
+        return {
+            "passed": 0,
+            "failed": 1,
+            "skipped": 0,
+            "wrong": ["pytest did not run; see log.txt"],
+        }
     cases = list(xml.parse(report).getroot().iter("testcase"))
     wrong = [
         f"{case.get('classname')}.{case.get('name')}: {(problem.get('message') or '')[:300]}"

@@ -2,6 +2,7 @@
 the loss in bf16 beside that in fp32."""
 
 from dataclasses import replace
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -37,7 +38,7 @@ def run(given: Given, save: Save) -> Figures:
         for variant, ways in ((main, first), *((other, FEW_WAYS) for other in others)):
             benchmark_train_cuda.measure(
                 replace(setting, variant=variant), given.device, ways,
-                lambda rows, variant=variant: keep(variant, rows),
+                partial(keep, variant),
             )  # fmt: skip
         steps = 10 if given.tiny else LOSS_STEPS
         small = replace(setting, variant="f5warp", batch=min(10, batch))
@@ -54,13 +55,17 @@ def run(given: Given, save: Save) -> Figures:
 
 def table(figures: Figures) -> str:
     """As the benchmark shows them."""
-    lines = [f"{figures['size']} px, batches of {figures['batch']}, pool3 and pool4 of a recogniser"]
+    lines = [
+        f"{figures['size']} px, batches of {figures['batch']}, pool3 and pool4 of a recogniser"
+    ]
     for variant, rows in figures["variants"].items():
         losses = figures["losses"].get(variant)
         lines.append(benchmark_train_cuda.table(variant, rows, losses))
     if figures["loop"]:
-        rows = figures["loop"]
-        lines += ["", f"The training loop from shards: {rows['loop']['times_plain']:.2f} × a bare loop "
-                  f"over batches in memory ({rows['loop']['clips_per_second']:.0f} clips/s, fp32, f5warp), "
-                  f"loader waiting {rows['loop']['waiting']:.1%}"]  # fmt: skip
+        row = figures["loop"]["loop"]
+        said = (
+            f"The training loop from shards: {row['times_plain']:.2f} × a bare loop over batches "
+        )
+        said += f"in memory ({row['clips_per_second']:.0f} clips/s, fp32, f5warp), loader waiting "
+        lines += ["", said + f"{row['waiting']:.1%}"]
     return "\n".join(lines)

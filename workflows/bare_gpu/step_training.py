@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from workflows.bare_gpu import weight_parts
-from workflows.bare_gpu.commands import call
+from workflows.bare_gpu.commands import Here
 from workflows.bare_gpu.driver import ROOT
 from workflows.bare_gpu.steps import Figures, Given, Save
 
 CONFIG = ROOT / "workflows" / "configs" / "gpu.yaml"
-WEIGHTS_LIMIT = 56 << 20  # bytes in all
+WEIGHTS_LIMIT = 44 << 20  # bytes in all: three parts
 RESERVE, LEAST = 0.15, 15.0  # share of the time for evaluating, and seconds at least
-FIRST_OVERHEAD = 12.0  # seconds of a command beside its training, until one has been seen
+FIRST_OVERHEAD = 8.0  # seconds of a stage beside its training, until one has been seen
 LEAST_TRAINING = 2.0  # seconds
 
 
@@ -44,11 +44,12 @@ def run(given: Given, save: Save) -> Figures:
     parts = plan(sorted(Path(given.parcels, "faces").glob("*.tar")), given.plan)
     found: Figures = {}
     weights: dict[str, Path] = {}
+    here = Here()
     for number, part in enumerate(parts):
         left = end - time.monotonic()
         until = time.monotonic() + left * part.share / sum(p.share for p in parts[number:])
         found[part.parcel.stem] = {"trainings": {}}
-        _part(part, given, until, found, save)
+        _part(part, given, until, found, save, here)
         for variant in given.weights.split(","):
             file = _run_of(part, given) / "train" / variant / "weights.safetensors"
             if file.exists():
@@ -71,7 +72,9 @@ def run(given: Given, save: Save) -> Figures:
 def plan(parcels: list[Path], text: str) -> list[Part]:
     """The plan's parts with the parcels in their order; raises ValueError where they do not fit."""
     if not parcels:
-        raise ValueError("no parcel of faces (parcels/faces/*.tar); docs/gpu.md says how to make one")
+        raise ValueError(
+            "no parcel of faces (parcels/faces/*.tar); docs/gpu.md says how to make one"
+        )
     parts = []
     for parcel, words in zip(parcels, text.split(";"), strict=False):
         trainings = []
@@ -85,7 +88,7 @@ def plan(parcels: list[Path], text: str) -> list[Part]:
     return parts
 
 
-def _part(part: Part, given: Given, until: float, found: Figures, save: Save) -> None:
+def _part(part: Part, given: Given, until: float, found: Figures, save: Save, here: Here) -> None:
     from workflows.bare_gpu.face_parcels import unpack
 
     mine = found[part.parcel.stem]
@@ -101,31 +104,35 @@ def _part(part: Part, given: Given, until: float, found: Figures, save: Save) ->
     if not given.cuda:
         words += ["--train.gpus-per-worker", "0", "--evaluate.gpus-per-worker", "0"]
     if not run.is_complete("recogniser"):  # every identity figure then rests on very little
-        call("recogniser.py", *words, "--recogniser.minutes", "0.2")
+        here.call("recogniser.py", *words, "--recogniser.minutes", "0.2")
     reserve = max(LEAST, RESERVE * (until - time.monotonic()))
     overhead = FIRST_OVERHEAD
     for number, (name, share) in enumerate(part.trainings):
         left = until - reserve - time.monotonic()
         box = left * share / sum(s for _, s in part.trainings[number:])
         minutes = max(LEAST_TRAINING, box - overhead) / 60
-        mine["trainings"][name], overhead = _trained(name, minutes, words, Path(run.uri), overhead)
+        mine["trainings"][name], overhead = _trained(here, name, minutes, words, place, overhead)
         save(found)
-    variants = [name for name in mine["trainings"] if (place / "train" / name / "stage.json").exists()]
+    variants = [
+        name for name in mine["trainings"] if (place / "train" / name / "stage.json").exists()
+    ]
     if variants:
-        mine |= _evaluated(words, place, variants, Path(given.out), part.parcel.stem)
+        mine |= _evaluated(
+            here, words, place, variants, Path(given.out) / f"{part.parcel.stem}.jpg"
+        )
         save(found)
 
 
 def _trained(
-    name: str, minutes: float, words: list[str], place: Path, overhead: float
+    here: Here, name: str, minutes: float, words: list[str], place: Path, overhead: float
 ) -> tuple[Figures, float]:
     """One training of so many minutes; its figures, and the seconds that went beside it."""
     if name == "pretrain":
-        done = call("pretrain.py", *words, "--pretrain.minutes", f"{minutes:.4f}")
+        done = here.call("pretrain.py", *words, "--pretrain.minutes", f"{minutes:.4f}")
         folder = place / "pretrain"
     else:
         more = ["--train.variants", name, "--train.minutes", f"{minutes:.4f}"]
-        done = call("train.py", *words, *more)
+        done = here.call("train.py", *words, *more)
         folder = place / "train" / name
     found: Figures = {**done.figures(), "minutes": round(minutes, 3)}
     history = folder / "history.json"
@@ -152,14 +159,14 @@ def _trained(
 
 
 def _evaluated(
-    words: list[str], place: Path, variants: Iterable[str], out: Path, name: str
+    here: Here, words: list[str], place: Path, variants: Iterable[str], sheet: Path
 ) -> Figures:
-    """Measure what was trained on the test people; the sheet comes back as `<name>.jpg`."""
-    done = call("evaluate.py", *words, "--train.variants", ",".join(variants))
+    """Measure what was trained on the test people; the contact sheet comes back as a JPEG."""
+    done = here.call("evaluate.py", *words, "--train.variants", ",".join(variants))
     if done.status:
         return {"evaluate": done.figures()}
     metrics = json.loads((place / "report" / "metrics.json").read_text(encoding="utf-8"))
-    _sheet(place / "report" / "figures" / "contact_sheet.png", out / f"{name}.jpg")
+    _sheet(place / "report" / "figures" / "contact_sheet.png", sheet)
     return {"evaluate": done.figures(), "metrics": metrics}
 
 
@@ -182,8 +189,8 @@ def _geometry(clip: dict[str, Any]) -> list[str]:
 def _tiny() -> list[str]:
     return [
         "--network.width", "0.125", "--pretrain.batch-size", "8", "--train.batch-size", "4",
-        "--train.precision", "fp32", "--pretrain.precision", "fp32", "--train.validation-clips", "4",
-        "--evaluate.max-clips", "12", "--evaluate.samples", "2",
+        "--train.precision", "fp32", "--pretrain.precision", "fp32",
+        "--train.validation-clips", "4", "--evaluate.max-clips", "12", "--evaluate.samples", "2",
     ]  # fmt: skip
 
 
@@ -215,7 +222,8 @@ def _trainings(found: dict[str, Figures]) -> list[str]:
         best = (min if name == "pretrain" else max)(scores) if scores else float("nan")
         lines.append(
             f"| {name} | {row['minutes']:.2f} | {row['steps']} | {row['clips_per_second']:.0f} "
-            f"| {row['loss']:.4g} | {row['loader_share']:.1%} | {row['gpu_memory_gib']} | {best:.3f} |"
+            f"| {row['loss']:.4g} | {row['loader_share']:.1%} | {row['gpu_memory_gib']} "
+            f"| {best:.3f} |"
         )
     return lines
 

@@ -32,7 +32,9 @@ STEPS = (
     Step("tests", "the tests that need a GPU, and the numeric ones on it", 1.2),
     Step("network", "how fast the networks restore", 1.5),
     Step("train", "how fast they train", 2.0),
-    Step("ray", "Ray Train with DeepSpeed, and enhancement on a Ray actor", 2.5, ("ray", "deepspeed")),
+    Step(
+        "ray", "Ray Train with DeepSpeed, and enhancement on a Ray actor", 2.5, ("ray", "deepspeed")
+    ),
     Step("training", "training at the paper's width on real faces", 7.0),
 )
 

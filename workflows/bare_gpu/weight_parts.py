@@ -5,18 +5,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-
-from workflows.bare_gpu.steps import write_whole
+from typing import Any
 
 PART = 15 << 20  # bytes
-LIST = "weights.json"
+LENGTH = 8  # bytes in front that say how long the list of what follows is
 
 
 def cut(files: Mapping[str, Path], folder: Path, limit: int) -> list[str]:
-    """Write the files, one behind the other as bf16 safetensors, to `folder`/weights.00, .01, …;
+    """Write the files as bf16 safetensors, a list of them in front, to `folder`/weights.00, .01, …;
     those that go beyond `limit` bytes are left out. Returns the names kept."""
     content = bytearray()
-    entries = []
+    entries: list[dict[str, Any]] = []
     for name, file in files.items():
         small = _bf16(file)
         if len(content) + len(small) > limit:
@@ -24,20 +23,28 @@ def cut(files: Mapping[str, Path], folder: Path, limit: int) -> list[str]:
         entries.append({"name": name, "at": len(content), "bytes": len(small),
                         "sha256": hashlib.sha256(small).hexdigest()})  # fmt: skip
         content += small
+    for older in folder.glob("weights.[0-9][0-9]"):
+        older.unlink()
+    if entries:
+        names = json.dumps(entries).encode()
+        content = bytearray(len(names).to_bytes(LENGTH, "big") + names + content)
     for number, start in enumerate(range(0, len(content), PART)):
         (folder / f"weights.{number:02d}").write_bytes(content[start : start + PART])
-    write_whole(folder / LIST, json.dumps(entries, indent=1) + "\n")
     return [entry["name"] for entry in entries]
 
 
 def join(folder: Path) -> list[Path]:
     """Put the parts together again as <name>.safetensors beside them; raises ValueError where a
     part is missing or damaged."""
-    try:
-        entries = json.loads((folder / LIST).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder}: holds no {LIST}; give the folder that came back") from error
     content = b"".join(part.read_bytes() for part in sorted(folder.glob("weights.[0-9][0-9]")))
+    length = int.from_bytes(content[:LENGTH], "big")
+    try:
+        entries = json.loads(content[LENGTH : LENGTH + length])
+    except ValueError as error:
+        raise ValueError(
+            f"{folder}: holds no weights.00; give the folder that came back"
+        ) from error
+    content = content[LENGTH + length :]
     files = []
     for entry in entries:
         own = content[entry["at"] : entry["at"] + entry["bytes"]]

@@ -57,7 +57,13 @@ def test_a_step_that_fails_and_one_that_hangs_cost_no_other(
     pid = int((tmp_path / "work" / "slow.pid").read_text())
     assert found["slow"]["figures"] == {"pid": pid} and not alive(pid)
     page = (tmp_path / "out" / "summary.md").read_text()
-    for said in ("| bad | ill | failed |", "out of luck", "first 1", "| good | well | done |", "on cpu"):
+    for said in (
+        "| bad | ill | failed |",
+        "out of luck",
+        "first 1",
+        "| good | well | done |",
+        "on cpu",
+    ):
         assert said in page
     assert page in capsys.readouterr().out
     assert "out of luck" in (tmp_path / "out" / "log.txt").read_text()
@@ -80,7 +86,7 @@ def test_the_page_keeps_what_an_earlier_call_found(
         (["--only", "machine", "--skip", "machine"], "leave no step"),
         (["--minutes", "0"], "--minutes: expected more than 0"),
         (["--device", "tpu"], "invalid choice"),
-        (["--join", "nowhere"], "holds no weights.json"),
+        (["--join", "nowhere"], "holds no weights.00"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -118,6 +124,6 @@ def test_a_damaged_parcel_leaves_nothing_half_unpacked(tmp_path: Path) -> None:
     file = tmp_path / "code" / unpacking.site_name(unpacking.HERE)
     file.parent.mkdir()
     file.write_bytes(b"\xfd7zXZ\x00cut short")
-    with pytest.raises(ValueError, match="damaged .*carry it again"):
+    with pytest.raises(ValueError, match=r"damaged .*carry it again"):
         unpacking.sites(tmp_path)
     assert list(file.parent.iterdir()) == [file]

@@ -19,19 +19,23 @@ T, SIDE, SCALE = 5, 8, 4
 SHAPE = (T, SCALE, SIDE * SCALE)
 
 
-def film(frames: int, video: str = "a/v.mp4", step: int = 2, smooth: bool = True) -> list[Clip]:
+def film(frames: int, video: str = "a/v.mp4", step: int = 2) -> list[Clip]:
     """Clips of one track, whose low frames they share, in the order of a shard."""
     draw = np.random.default_rng(len(video))
     low = draw.integers(0, 256, (frames, SIDE, SIDE, 3), np.uint8)
     size = SIDE * SCALE
     clips = []
+
+    def smooth() -> np.ndarray:
+        return np.kron(draw.integers(0, 256, (4, 4, 3)), np.ones((size // 4, size // 4, 1)))
+
     for centre in range(T // 2, frames - T // 2, step):
         motion = (0.1 * draw.standard_normal((T, 64, 2))).astype(np.float16)
         clips.append(
             Clip(
-                clip_id=f"{video}#0@{centre}", identity=video[0], video=video, track=0, frame=centre,
-                fps=25.0, low=low[centre - T // 2 : centre + T // 2 + 1],
-                high=np.kron(draw.integers(0, 256, (4, 4, 3)), np.ones((size // 4, size // 4, 1))).astype(np.uint8),
+                clip_id=f"{video}#0@{centre}", identity=video[0], video=video, track=0,
+                frame=centre, fps=25.0, low=low[centre - T // 2 : centre + T // 2 + 1],
+                high=smooth().astype(np.uint8),
                 neighbour=draw.integers(0, 256, (size, size, 3), np.uint8),
                 neighbour_offset=1 if centre % 4 else 2, boxes=draw.random((T, 4), np.float32),
                 motion=motion, order=int(draw.integers(2**62)), sharpness=9.5, degradation="{}",
@@ -74,7 +78,9 @@ def test_training_clips_lose_what_is_stated() -> None:
 
 
 def test_clips_degraded_each_by_itself_share_nothing() -> None:
-    clips = [replace(clip, low=255 - clip.low) if n % 2 else clip for n, clip in enumerate(film(15))]
+    clips = [
+        replace(clip, low=255 - clip.low) if n % 2 else clip for n, clip in enumerate(film(15))
+    ]
     rows, pieces = pack_clips(clips, exact=True, bare=False, loss=Loss())
     back = {clip.clip_id: clip for clip in unpack_clips(rows, pieces, SHAPE)}
     for clip in clips:
@@ -89,7 +95,9 @@ def test_unknown_and_large_motion_survives() -> None:
     rows, pieces = pack_clips([replace(clip, motion=motion)], exact=True, bare=False, loss=loss)
     (found,) = unpack_clips(rows, pieces, SHAPE)
     assert np.array_equal(np.isnan(found.motion), np.isnan(motion))
-    assert np.allclose(found.motion[2], 60, atol=0.1) and np.allclose(found.motion[4], -60, atol=0.1)
+    assert np.allclose(found.motion[2], 60, atol=0.1) and np.allclose(
+        found.motion[4], -60, atol=0.1
+    )
     none = replace(clip, motion=np.full_like(motion, np.nan))
     (found,) = unpack_clips(*pack_clips([none], True, False, Loss()), SHAPE)
     assert np.isnan(found.motion).all()
