@@ -88,9 +88,12 @@ def make_samples(
     ids = [measured.clip_ids[index] for index in unique]
     stored = stored_clips(shards, ids, ("clip_id", "low", "high", "neighbour"))
     still = np.zeros(len(ids), int)
+    # On Ray the actors have the GPU, and this process may be on a machine without one.
+    here = settings.engine == "torch" and settings.evaluate.gpus_per_worker > 0
+    device, batch_size = "cuda" if here else "cpu", settings.evaluate.batch_size
     images = {
         name: restore(stored, still)
-        for name, restore in restorers(settings, run, settings.evaluate.batch_size, "cpu").items()
+        for name, restore in restorers(settings, run, batch_size, device).items()
     }
     there = {name: ~given.flatten(1).isnan().any(dim=1) for name, given in images.items()}
     pixels = {name: to_bytes(given.nan_to_num()) for name, given in images.items()}

@@ -12,6 +12,22 @@ from tests.integration.conftest import TINY, Ended, run
 from tests.model.linear_onnx import write
 
 
+def test_without_ray_it_measures_the_same(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(tiny[0], folder)
+    before = json.loads((folder / "report/metrics.json").read_text())
+    words = ("--config", TINY, "--run", folder, "--engine", "torch", "--force", "evaluate")
+    ended = run("evaluate.py", *words, RAY_ADDRESS="ray://nobody.invalid:1")
+    assert ended.status == 0
+    after = json.loads((folder / "report/metrics.json").read_text())
+    assert list(after["variants"]) == list(before["variants"])
+    for name, row in before["variants"].items():
+        for key, value in row.items():
+            expected = value if value is None else pytest.approx(value, abs=2e-3)
+            assert after["variants"][name][key] == expected, (name, key)
+    assert after["pairs"] == before["pairs"]
+
+
 def test_another_method_on_the_same_clips(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
     """Bicubic by OpenCV from the exported frames, one missing and one of a wrong size: a row beside
     our own bicubic, with what is wrong said by name and count."""

@@ -146,7 +146,7 @@ def _pip(*words: str) -> str | None:
     """Run pip; the end of what it said where it failed."""
     call = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *words]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else done.stderr.strip()[-500:]
+    return None if done.returncode == 0 else " ".join(done.stderr.split())[-300:]
 
 
 def _kept(site: Path) -> list[Path]:
