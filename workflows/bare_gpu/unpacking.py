@@ -25,7 +25,7 @@ def _site(archive: Path) -> Path:
     """The folder, made whole or not at all, and anew for another archive; raises ValueError for a
     damaged one."""
     stamp = archive.stat()
-    folder = archive.parent / f"unpacked-{HERE}-{stamp.st_size}-{int(stamp.st_mtime)}"
+    folder = archive.parent / f"unpacked-{HERE}-{stamp.st_size}-{stamp.st_mtime_ns}"
     if not folder.exists():
         for older in archive.parent.glob(f"unpacked-{HERE}-*"):
             shutil.rmtree(older)
