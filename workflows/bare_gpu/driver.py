@@ -21,6 +21,7 @@ from workflows.bare_gpu import unpacking, weight_parts
 from workflows.bare_gpu.steps import STEPS, Figures, Given, Step, write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
+LEAST = 1.0  # seconds in which a process may say something
 GRACE = 5.0  # seconds from asking a step to end to ending it
 TAIL = 600  # characters of what a failed step said last
 PLAN = "pretrain:0.7,f1:1,f5warp:1.3,f25warp:3,f25:1.2;pretrain:0.5,f1:0.6,f25warp:1.5"
@@ -35,25 +36,42 @@ def main(words: list[str], about: str) -> int:
                 print(file)
             return 0
         steps = _chosen(chosen.only, chosen.skip)
+        end = time.monotonic() + 60 * chosen.minutes
         sites = [str(site) for site in unpacking.sites(chosen.parcels)]
+        environment = _environment(sites, chosen.device)
+        if chosen.device == "cuda":
+            _find_gpu(environment)
         chosen.out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    path = [str(ROOT), *sites, os.environ.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
-    if chosen.device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
     sys.path[1:1] = sites  # for _lacking
-    states = _all(steps, chosen, environment)
+    states = _all(steps, chosen, environment, end)
     print(f"\n{chosen.out / 'summary.md'}:\n")
     print((chosen.out / "summary.md").read_text(encoding="utf-8"))
     return 1 if any(state in ("failed", "out of time") for state in states) else 0
 
 
-def _all(steps: list[Step], chosen: argparse.Namespace, environment: dict[str, str]) -> list[str]:
-    end = time.monotonic() + 60 * chosen.minutes
+def _environment(sites: list[str], device: str) -> dict[str, str]:
+    """What the steps' processes, and the workers of Ray behind them, are to find."""
+    path = filter(None, [str(ROOT), *sites, os.environ.get("PYTHONPATH", "")])
+    found = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(path)}
+    return found | ({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})
+
+
+def _find_gpu(environment: dict[str, str]) -> None:
+    """Raise ValueError where PyTorch finds no GPU: every step would say so at length."""
+    program = "import torch; assert torch.cuda.is_available(), 'it finds no GPU'"
+    call = [sys.executable, "-c", program]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it ended"])[-1]
+        raise ValueError(f"PyTorch: {said}; give --device cpu --tiny to see that all runs")
+
+
+def _all(
+    steps: list[Step], chosen: argparse.Namespace, environment: dict[str, str], end: float
+) -> list[str]:
     states = []
     for number, step in enumerate(steps):
         left = end - time.monotonic()
@@ -65,11 +83,10 @@ def _all(steps: list[Step], chosen: argparse.Namespace, environment: dict[str, s
         )  # fmt: skip
         lacking = _lacking(step.needs)
         if lacking:
-            result: Figures = {
-                "state": "left out",
-                "why": f"no {', '.join(lacking)} here",
-                "seconds": 0,
-            }
+            why = f"no {', '.join(lacking)} here"
+            result: Figures = {"state": "left out", "why": why, "seconds": 0}
+        elif box < LEAST:
+            result = {"state": "out of time", "why": "no time was left for it", "seconds": 0}
         else:
             print(f"[{step.name}] {step.about}: {box:.0f} s at most", flush=True)
             result = _run(step, given, environment)

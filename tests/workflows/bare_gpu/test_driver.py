@@ -11,6 +11,9 @@ import pytest
 from workflows.bare_gpu import driver, unpacking
 from workflows.bare_gpu.steps import Step
 
+# Processes of their own: not Ray, yet too long for unit tests.
+pytestmark = pytest.mark.integration
+
 HERE = "tests.workflows.bare_gpu"
 GOOD, BAD = Step("good", "well", 1, package=HERE), Step("bad", "ill", 1, package=HERE)
 SLOW = Step("slow", "long", 1, package=HERE)
@@ -67,6 +70,24 @@ def test_a_step_that_fails_and_one_that_hangs_cost_no_other(
         assert said in page
     assert page in capsys.readouterr().out
     assert "out of luck" in (tmp_path / "out" / "log.txt").read_text()
+
+
+def test_without_a_gpu_it_says_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert driver.main([*words(tmp_path), "--device", "cuda"], "") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "it finds no GPU; give --device cpu --tiny" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_step_for_which_no_time_is_left_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "STEPS", (GOOD,))
+    assert driver.main(words(tmp_path, "--minutes", "0.001"), "") == 1
+    assert result(tmp_path, "good")["why"] == "no time was left for it"
 
 
 def test_the_page_keeps_what_an_earlier_call_found(
