@@ -49,8 +49,8 @@ class Engine(Protocol):
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """Forward, backward and update; the objective's scalars, and `finite`: it was updated."""
 
-    def agree(self, stop: bool) -> bool:
-        """Whether any rank says so; every rank must call it."""
+    def agree(self, seconds: float) -> float:
+        """The largest that any rank says; every rank must call it."""
 
     def result(self) -> AbstractContextManager[None]:
         """Inside, the network has the weights that `network_state` gives."""
@@ -106,9 +106,9 @@ class TorchEngine:
             self.average.update()
         return mean(parts) | {"finite": finite}
 
-    def agree(self, stop: bool) -> bool:
+    def agree(self, seconds: float) -> float:
         """There is no other rank to ask."""
-        return stop
+        return seconds
 
     def result(self) -> AbstractContextManager[None]:
         """The averaged weights in place, where there are any."""
@@ -206,11 +206,11 @@ class DeepSpeedEngine:
             self.average.update()
         return mean(parts) | {"finite": finite}
 
-    def agree(self, stop: bool) -> bool:
-        """Whether any rank says so."""
-        said = torch.tensor(float(stop), device=self.device)
+    def agree(self, seconds: float) -> float:
+        """The largest that any rank says."""
+        said = torch.tensor(seconds, dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX)
-        return bool(said)
+        return float(said)
 
     def result(self) -> AbstractContextManager[None]:
         """The averaged weights in place, where there are any."""

@@ -61,11 +61,12 @@ def train(
         terms = engine.step(batch, rate)
         skipped.see(step, batch, terms.pop("finite"))
         seconds = time.perf_counter() - began
-        state.update(step=step, rows_seen=state["rows_seen"] + rows_a_step, seconds=seconds)
-
         last = step == plan.steps
         if plan.seconds is not None:
-            last |= engine.agree(seconds >= plan.seconds)
+            # One time for all ranks: by it they end, and by it they learn at one rate.
+            seconds = engine.agree(seconds)
+            last |= seconds >= plan.seconds
+        state.update(step=step, rows_seen=state["rows_seen"] + rows_a_step, seconds=seconds)
         evaluated = evaluate is not None and (last or due(step, plan.evaluate_every))
         # What is validated is saved as well, so that the best can be kept.
         saved = last or evaluated or due(step, plan.checkpoint_every)

@@ -33,7 +33,10 @@ class HeldFeatures(Held):
         input_size: int | None,
         order: Tensor,
     ) -> dict[str, Tensor]:
-        """Features B×n a layer of faces B×3×S×S in [0, 1], looked up by `order`, B."""
+        """Features B×n a layer of faces B×3×S×S in [0, 1], looked up by `order`, B; where that is
+        negative they are computed."""
+        if bool((order < 0).all()):
+            return target_features(recogniser, truth, layers, input_size)
         rows = []
         for place, key in enumerate(order.tolist()):
 

@@ -270,6 +270,26 @@ def test_warm_up_rises_linearly() -> None:
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
 
 
+def test_all_ranks_end_and_learn_by_one_clock() -> None:
+    """That of the slowest: here another rank is always 100 s ahead of this one."""
+
+    class BesideAnother(TorchEngine):
+        def agree(self, seconds: float) -> float:
+            return seconds + 100
+
+    def trained_for(seconds: float) -> list[float]:
+        rates: list[float] = []
+        plan = Plan(steps=5, batch_size=1, learning_rate=1.0, schedule="cosine", seconds=seconds,
+                    log_every=1, checkpoint_every=None)  # fmt: skip
+        engine = BesideAnother(Squares())
+        train(engine, batches, lambda scalars, _: rates.append(scalars["learning_rate"]), plan)
+        return rates
+
+    assert trained_for(50) == [1.0]
+    # Half-way by the clock from the second step on, until the steps themselves are further.
+    assert trained_for(200)[:3] == pytest.approx([1.0, 0.525, 0.525], abs=0.02)
+
+
 def test_the_cosine_goes_by_the_clock_where_that_ends_first() -> None:
     """Of 60 s, after 30 and 60 as after half and all of the steps; and by the steps where these
     are further."""

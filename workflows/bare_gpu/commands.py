@@ -73,5 +73,6 @@ class Here:
         gc.collect()
         if torch.cuda.is_available() and not status:
             torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()  # what the next one says of memory is its own
         self.apart = status != 0
         return Done(status, time.monotonic() - begun)

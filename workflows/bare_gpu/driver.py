@@ -75,7 +75,8 @@ def _all(
     states = []
     for number, step in enumerate(steps):
         left = end - time.monotonic()
-        box = left * step.share / sum(later.share for later in steps[number:])
+        able = [later for later in steps[number:] if later is step or not _lacking(later.needs)]
+        box = left * step.share / sum(later.share for later in able)
         given = Given(
             out=str(chosen.out.resolve()), work=str(chosen.work.resolve()),
             parcels=str(chosen.parcels.resolve()), device=chosen.device, tiny=chosen.tiny,
@@ -92,6 +93,7 @@ def _all(
             result = _run(step, given, environment)
         result = {"step": step.name, "about": step.about, "device": chosen.device, **result}
         write_whole(chosen.out / f"{step.name}.json", json.dumps(result, indent=1) + "\n")
+        (chosen.out / f"{step.name}.running.json").unlink(missing_ok=True)
         why = f": {result['why'].splitlines()[-1]}" if result.get("why") else ""
         print(f"[{step.name}] {result['state']} in {result['seconds']:.0f} s{why}", flush=True)
         states.append(str(result["state"]))
@@ -100,9 +102,10 @@ def _all(
 
 
 def _run(step: Step, given: Given, environment: dict[str, str]) -> Figures:
-    figures = Path(given.work) / f"{step.name}.figures.json"
-    figures.parent.mkdir(parents=True, exist_ok=True)
+    # Among the results, for those who are cut off themselves.
+    figures = Path(given.out) / f"{step.name}.running.json"
     figures.unlink(missing_ok=True)
+    Path(given.work).mkdir(parents=True, exist_ok=True)
     log = Path(given.work) / f"{step.name}.log"
     call = [sys.executable, "-m", "workflows.bare_gpu.child", step.module, str(figures)]
     begun = time.monotonic()

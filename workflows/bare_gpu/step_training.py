@@ -55,7 +55,8 @@ def run(given: Given, save: Save) -> Figures:
             if file.exists():
                 weights[f"{part.parcel.stem}-{variant}"] = file
         kept = weight_parts.cut(weights, Path(given.out), WEIGHTS_LIMIT)
-        found[part.parcel.stem]["weights"] = [name for name in kept if name in weights]
+        own = f"{part.parcel.stem}-"
+        found[part.parcel.stem]["weights"] = [name for name in kept if name.startswith(own)]
         save(found)
     wrong = [name for name, mine in found.items() if "metrics" not in mine]
     wrong += [

@@ -28,7 +28,7 @@ class Step:
 
 
 STEPS = (
-    Step("machine", "what is there", 0.3),
+    Step("machine", "what is there", 0.8),
     Step("tests", "the tests that need a GPU, and the numeric ones on it", 1.2),
     Step("network", "how fast the networks restore", 1.5),
     Step("train", "how fast they train", 2.0),
