@@ -41,7 +41,7 @@ class Sizes:
     variants: tuple[str, ...] = (MAIN, "f5warp", "f1")
 
 
-TINY = Sizes(4, 32, 30, 4, (1, 2), 256, 2)
+TINY = Sizes(4, 32, 26, 2, (1, 2), 256, 1, (MAIN, "f1"))
 
 
 def measure(device: str, sizes: Sizes, save: Save = lambda _: None) -> Figures:

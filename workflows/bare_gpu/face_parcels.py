@@ -84,8 +84,9 @@ def pack(run: Run, file: Path, most: Mapping[str, int], judge: Run | None = None
     return about
 
 
-def unpack(file: Path, folder: Path, device: str = "cpu") -> Run:
-    """Make the run of a parcel in a folder; one that is whole already is left as it is."""
+def unpack(file: Path, folder: Path, device: str = "cpu", most: int | None = None) -> Run:
+    """Make the run of a parcel in a folder, of at most so many clips a split; one that is whole
+    already is left as it is."""
     run = Run(str(folder))
     with tarfile.open(file) as tar:
         record = StageRecord.model_validate_json(_read(tar, "clips/stage.json"))
@@ -97,6 +98,7 @@ def unpack(file: Path, folder: Path, device: str = "cpu") -> Run:
             rows, pieces = (
                 _table(tar, f"packed/{split}{part}.parquet") for part in ("", "-pieces")
             )
+            rows = rows.slice(0, most)
             made = unpack_clips(rows, pieces, shape)
             if rows.num_rows and rows["piece"][0].as_py() < 0:
                 made = _with_frames(made, shape, clip["blur_sigma"], device)

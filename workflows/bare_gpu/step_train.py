@@ -26,7 +26,7 @@ def run(given: Given, save: Save) -> Figures:
         benchmark_train.write_shards(folder, size, scale)
         setting = Setting(
             folder, main, size, scale, 0.25 if given.tiny else 1.0, batch, threads=1,
-            steps=2 if given.tiny else 10, rounds=2 if given.tiny else 5,
+            steps=1 if given.tiny else 10, rounds=1 if given.tiny else 5,
         )  # fmt: skip
 
         def keep(variant: str, rows: list[Any]) -> None:
@@ -40,7 +40,7 @@ def run(given: Given, save: Save) -> Figures:
                 replace(setting, variant=variant), given.device, ways,
                 partial(keep, variant),
             )  # fmt: skip
-        steps = 10 if given.tiny else LOSS_STEPS
+        steps = 4 if given.tiny else LOSS_STEPS
         small = replace(setting, variant="f5warp", batch=min(10, batch))
         found["losses"]["f5warp"] = benchmark_train_cuda.last_losses(small, steps, given.device)
         save(found)

@@ -23,6 +23,7 @@ WEIGHTS_LIMIT = 44 << 20  # bytes in all: three parts
 RESERVE, LEAST = 0.15, 15.0  # share of the time for evaluating, and seconds at least
 FIRST_OVERHEAD = 8.0  # seconds of a stage beside its training, until one has been seen
 LEAST_TRAINING = 2.0  # seconds
+TINY_CLIPS = 40  # of each split
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _part(part: Part, given: Given, until: float, found: Figures, save: Save, he
     place = _run_of(part, given)
     shutil.rmtree(place, ignore_errors=True)
     begun = time.monotonic()
-    run = unpack(part.parcel, place, given.device)
+    run = unpack(part.parcel, place, given.device, TINY_CLIPS if given.tiny else None)
     record = run.record("clips").settings
     mine["parcel"] = {**record["parcel"], "unpacking_seconds": round(time.monotonic() - begun, 1)}
     words = ["--config", str(CONFIG), "--run", run.uri, *_geometry(record["clip"])]
