@@ -5,8 +5,7 @@ matrix rate. It runs on a CPU too, where its figures only say that it runs.
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +17,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.network import Network, build
 from model.streaming import restore
+from workflows.benchmark_timing import (
+    PRECISIONS,
+    autocast,
+    float32_as,
+    matrix_tflops,
+    peak,
+    reset_peak,
+    said,
+    searching,
+    synchronise,
+    times,
+)
 
-PRECISIONS = ("fp32", "tf32", "bf16")
 MAIN = "f25warp"
 SEARCHED = "cuDNN searched"
 LEAST_SHARE = 0.40  # of the measured bf16 matrix rate, in R's convolutions
@@ -71,14 +81,6 @@ def measure(device: str, sizes: Sizes, save: Save = lambda _: None) -> Figures:
     return figures
 
 
-def matrix_tflops(where: torch.device, precision: str, side: int) -> float:
-    """The rate of a product of random matrices: the ceiling of the device as it is found."""
-    with float32_as("tf32" if precision == "tf32" else "ieee"):
-        square = torch.rand(side, side, device=where)
-        square = square.bfloat16() if precision == "bf16" else square
-        return 2 * side**3 / min(_times(where, lambda: square @ square, 5)) / 1e12
-
-
 def prepared(variant: str, where: torch.device, sizes: Sizes) -> Network:
     """The network with random weights (untrained, P ends in zeros and R shows the centre alone),
     laid out as enhancement lays it out on a GPU."""
@@ -103,13 +105,13 @@ def _variant(variant: str, where: torch.device, sizes: Sizes, rates: Figures) ->
         with float32_as("tf32" if precision == "tf32" else "ieee"):
             restored = restore(network, film, sizes.batch, bf16)
             exact = restored if exact is None else exact
-            _reset_peak(where)
-            streamed = _times(
+            reset_peak(where)
+            streamed = times(
                 where, partial(restore, network, film, sizes.batch, bf16), sizes.rounds
             )
-            peak = _peak(where)
-            with _autocast(where, bf16):
-                windows = _times(where, partial(network, window), sizes.rounds)
+            memory = peak(where)
+            with autocast(where, bf16):
+                windows = times(where, partial(network, window), sizes.rounds)
         a_second = sizes.frames / statistics.median(streamed)
         # As the network is written; `restore` does less.
         tflops = flops * sizes.batch / statistics.median(windows) / 1e12
@@ -123,7 +125,7 @@ def _variant(variant: str, where: torch.device, sizes: Sizes, rates: Figures) ->
                 "batched_frames_per_second": sizes.batch / statistics.median(windows),
                 "tflops": tflops,
                 "share_of_matrix": tflops / rates[precision],
-                "peak_mib": peak,
+                "peak_mib": memory,
                 "difference_to_fp32": float((restored - exact).abs().max()),
             }
         )
@@ -141,9 +143,9 @@ def _reconstruction(where: torch.device, precision: str, sizes: Sizes, rates: Fi
         layers(maps[:1])
     with (
         float32_as("tf32" if precision == "tf32" else "ieee"),
-        _autocast(where, precision == "bf16"),
+        autocast(where, precision == "bf16"),
     ):
-        seconds = statistics.median(_times(where, lambda: layers(maps), sizes.rounds))
+        seconds = statistics.median(times(where, lambda: layers(maps), sizes.rounds))
     tflops = counter.get_total_flops() * sizes.batch / seconds / 1e12
     return {
         "precision": precision,
@@ -156,10 +158,10 @@ def _reconstruction(where: torch.device, precision: str, sizes: Sizes, rates: Fi
 def _batch(network: Network, where: torch.device, batch: int, sizes: Sizes) -> Figures:
     side = sizes.size // sizes.scale
     window = torch.rand(batch, network.num_frames, 3, side, side, device=where)
-    _reset_peak(where)
-    with _autocast(where, True):
-        seconds = statistics.median(_times(where, lambda: network(window), sizes.rounds))
-    return {"batch": batch, "frames_per_second": batch / seconds, "peak_mib": _peak(where)}
+    reset_peak(where)
+    with autocast(where, True):
+        seconds = statistics.median(times(where, lambda: network(window), sizes.rounds))
+    return {"batch": batch, "frames_per_second": batch / seconds, "peak_mib": peak(where)}
 
 
 def _way(way: str, network: Network, where: torch.device, sizes: Sizes) -> Figures:
@@ -170,21 +172,15 @@ def _way(way: str, network: Network, where: torch.device, sizes: Sizes) -> Figur
     start = time.perf_counter()
     try:
         window = torch.rand(batch, network.num_frames, 3, side, side, device=where)
-        with _autocast(where, True):
+        with autocast(where, True):
             run = WAYS[way](deepcopy(network), window)
             run()
             synchronise(where)
             first = time.perf_counter() - start
-            seconds = statistics.median(_times(where, run, sizes.rounds))
+            seconds = statistics.median(times(where, run, sizes.rounds))
     except Exception as error:  # a way that a machine has not must not cost the others
         return {"way": way, "error": said(error)}
     return {"way": way, "frames_per_second": batch / seconds, "first_seconds": first}
-
-
-def said(error: Exception) -> str:
-    """An error in a cell of a table."""
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first[:160]}".replace("|", "/")
 
 
 def _eager(network: Network, window: Tensor) -> Callable[[], Tensor]:
@@ -248,11 +244,11 @@ def table(figures: Figures) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in figures["variants"]:
-        times = row["frames_per_second"] / row["batched_frames_per_second"]
+        ratio = row["frames_per_second"] / row["batched_frames_per_second"]
         lines.append(
             f"| {row['variant']} | {row['precision']} | {row['frames_per_second']:.0f} "
             f"({row['frames_per_second_min']:.0f} – {row['frames_per_second_max']:.0f}) "
-            f"| {row['batched_frames_per_second']:.0f} | {times:.2f} | {row['tflops']:.1f} "
+            f"| {row['batched_frames_per_second']:.0f} | {ratio:.2f} | {row['tflops']:.1f} "
             f"| {row['share_of_matrix']:.0%} | {row['peak_mib']:.0f} "
             f"| {row['difference_to_fp32']:.1e} |"
         )
@@ -271,59 +267,3 @@ def table(figures: Figures) -> str:
     for row in figures["batches"]:
         lines.append(f"| {row['batch']} | {row['frames_per_second']:.0f} | {row['peak_mib']:.0f} |")
     return "\n".join(lines)
-
-
-def _times(where: torch.device, call: Callable[[], object], rounds: int) -> list[float]:
-    """Seconds of each of some calls, after one to warm up."""
-    call()
-    found = []
-    for _ in range(rounds):
-        synchronise(where)
-        start = time.perf_counter()
-        call()
-        synchronise(where)
-        found.append(time.perf_counter() - start)
-    return found
-
-
-def synchronise(where: torch.device) -> None:
-    """Wait until a GPU has done what it was given; a CPU has."""
-    if where.type == "cuda":
-        torch.cuda.synchronize(where)
-
-
-def _reset_peak(where: torch.device) -> None:
-    if where.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(where)
-
-
-def _peak(where: torch.device) -> float:
-    return torch.cuda.max_memory_allocated(where) / 2**20 if where.type == "cuda" else 0.0
-
-
-def _autocast(where: torch.device, bf16: bool) -> torch.autocast:
-    return torch.autocast(where.type, torch.bfloat16, enabled=bf16)
-
-
-@contextmanager
-def searching(wanted: bool) -> Iterator[None]:
-    """Whether cuDNN tries its algorithms on each size that it meets; as before after."""
-    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, wanted
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
-
-
-@contextmanager
-def float32_as(precision: str) -> Iterator[None]:
-    """Products of float32 matrices and convolutions as `ieee` or `tf32`, and as before after."""
-    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
-    before = [place.fp32_precision for place in places]
-    try:
-        for place in places:
-            place.fp32_precision = precision
-        yield
-    finally:
-        for place, value in zip(places, before, strict=True):
-            place.fp32_precision = value

@@ -16,7 +16,8 @@ from infra.engines import TorchEngine
 from infra.precision import lowered
 from infra.settings_training import OptimiserSettings
 from infra.updates import judge, on_device
-from workflows.benchmark_cuda import SEARCHED, said, searching
+from workflows.benchmark_cuda import SEARCHED
+from workflows.benchmark_timing import said, searching
 from workflows.benchmark_ways import COLUMNS, Setting, objective
 
 MATRIX = 8192

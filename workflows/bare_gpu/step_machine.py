@@ -16,7 +16,7 @@ def run(given: Given, save: Save) -> Figures:
     import torch
 
     from infra.runs import commit, versions
-    from workflows.benchmark_cuda import PRECISIONS, matrix_tflops, synchronise
+    from workflows.benchmark_timing import PRECISIONS, matrix_tflops, synchronise
 
     where = torch.device(given.device)
     found: Figures = {
