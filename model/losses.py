@@ -8,7 +8,7 @@ fc7) of a frozen face recogniser. The paper does not give the normalisation; wit
 batch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -53,9 +53,9 @@ def perceptual_distances(
 def target_features(
     recogniser: FaceRecogniser,
     truth: Tensor,
-    layers: Iterable[str],
+    layers: Collection[str],
     input_size: int | None = None,
 ) -> dict[str, Tensor]:
     """Unit features B×n of each layer of true images B×3×H×W in [0, 1], without gradients."""
-    found = recogniser.forward_to(truth, set(layers), input_size)
+    found = recogniser.forward_to(truth, layers, input_size)
     return {layer: unit_features(maps) for layer, maps in found.items()}

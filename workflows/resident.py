@@ -16,6 +16,7 @@ from datasets.reader import ShardReader
 from datasets.shards import open_shard, read_rows
 from datasets.tensors import arrays, byte_width
 from infra.updates import ON_HOST
+from model.batches import sent
 
 MOST = 0.25  # of the memory that is free when the training begins; the network needs the rest
 Batch = dict[str, Any]
@@ -31,11 +32,9 @@ class Resident:
 
     def batches(self, reader: ShardReader, start_row: int) -> Iterator[Batch]:
         """The batches that `reader.batches` would read."""
-        device = next(iter(self.tensors.values())).device
+        there = next(iter(self.tensors.values()))
         for numbers in reader.numbers(start_row):
-            index = torch.from_numpy(numbers)
-            if device.type == "cuda":
-                index = index.pin_memory().to(device, non_blocking=True)
+            index = sent(torch.from_numpy(numbers), there)
             yield {
                 **{name: value.index_select(0, index) for name, value in self.tensors.items()},
                 **{name: value[numbers] for name, value in self.host.items()},

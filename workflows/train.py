@@ -236,12 +236,12 @@ def _build(
         fresh=fresh, rate_by_frames=options.rate_by_frames,
     )  # fmt: skip
     columns = ["low", "high"]
-    if any(perceptual.values()) and not options.augment:
-        columns += ["order"]
+    looked_up = any(perceptual.values()) and not options.augment
     if network.predictor is not None:
         columns += curriculum.columns()
-        # With ZeRO 3 all workers must run P, or none; each has seen other clips.
-        columns += [] if options.zero_stage == 3 or "order" in columns else ["order"]
+        looked_up = True
+    # With ZeRO 3 all workers must run P, or none; each has seen other clips.
+    columns += ["order"] if looked_up and options.zero_stage != 3 else []
     panels: dict[str, Panel] = {}
     if validation.clips is not None:
         panels["faces"] = partial(validation.panel, network)

@@ -17,7 +17,7 @@ from infra.engines import TorchEngine
 from infra.errors import TrainingError
 from infra.generators import load_generators, save_generators
 from infra.loop import Arrays, train
-from infra.plan import Plan, learning_rate
+from infra.plan import Plan
 from infra.settings_training import OptimiserSettings
 
 PLAN = Plan(steps=8, batch_size=4, learning_rate=0.01, log_every=2, checkpoint_every=4,
@@ -264,12 +264,6 @@ def test_patience_counts_validations_that_were_not_the_best(
     assert train_on(scores[3:], tmp_path / "third") == list(range(4, stops + 1))
 
 
-def test_warm_up_rises_linearly() -> None:
-    plan = Plan(steps=10, batch_size=1, learning_rate=1.0, warmup=3)
-    rates = [learning_rate(plan, step) for step in range(1, 6)]
-    assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
-
-
 def test_all_ranks_end_and_learn_by_one_clock() -> None:
     """That of the slowest: here another rank is always 100 s ahead of this one."""
 
@@ -288,22 +282,3 @@ def test_all_ranks_end_and_learn_by_one_clock() -> None:
     assert trained_for(50) == [1.0]
     # Half-way by the clock from the second step on, until the steps themselves are further.
     assert trained_for(200)[:3] == pytest.approx([1.0, 0.525, 0.525], abs=0.02)
-
-
-def test_the_cosine_goes_by_the_clock_where_that_ends_first() -> None:
-    """Of 60 s, after 30 and 60 as after half and all of the steps; and by the steps where these
-    are further."""
-    plan = Plan(steps=1001, batch_size=1, learning_rate=1.0, schedule="cosine", seconds=60.0)
-    assert learning_rate(plan, 1, 0.0) == 1.0
-    assert learning_rate(plan, 2, 30.0) == pytest.approx(0.525)
-    assert learning_rate(plan, 3, 60.0) == learning_rate(plan, 3, 61.0) == pytest.approx(0.05)
-    assert learning_rate(plan, 501, 1.0) == pytest.approx(0.525)
-
-
-def test_cosine_falls_to_a_twentieth() -> None:
-    plan = Plan(steps=11, batch_size=1, learning_rate=1.0, schedule="cosine")
-    rates = [learning_rate(plan, step) for step in range(1, 12)]
-    assert rates[0] == 1.0
-    assert rates[5] == pytest.approx(0.525)  # half-way: the mean of 1 and 0.05
-    assert rates[-1] == pytest.approx(0.05)
-    assert rates == sorted(rates, reverse=True)

@@ -24,6 +24,7 @@ from tests.workflows.tiny_training import (
 from workflows import jobs, linear_start
 from workflows.pretrain import pretrain
 from workflows.recogniser import recogniser
+from workflows.train import _build as build
 from workflows.train import check, train
 
 # Whole stages, one of them in a process of its own: not Ray, yet too long for a unit test.
@@ -53,6 +54,18 @@ def test_all_three_stages_without_ray_and_deepspeed(trained: Run) -> None:
     network = load_network(trained.path("train", "f3warp", "weights.safetensors"))
     assert network(torch.rand(1, 3, 3, 8, 8)).shape == (1, 3, 32, 32)
     assert "validation_psnr" in history(trained, "train", "f3warp")[-1]
+
+
+@pytest.mark.parametrize("stage", [0, 3])
+def test_with_zero_3_nothing_is_looked_up(stage: int, ready: Run) -> None:
+    """A worker that has seen a clip would not run P, and the others would wait for it."""
+    options = Settings.model_validate(
+        {**TINY, "run": ready.uri, "engine": "deepspeed",
+         "network": {"width": 0.125, "start": "passthrough"},
+         "train": {**TINY["train"], "augment": False, "zero_stage": stage}}
+    )  # fmt: skip
+    job = build(options, ready, "f3warp", {"pool3": 1.0}, None, "")
+    assert ("order" in job.columns) is (stage == 0)
 
 
 @pytest.mark.parametrize("more", [{"perceptual": {"pool3": 1.0}}, {"fresh": 0.5}])

@@ -73,18 +73,18 @@ def _all(
     steps: list[Step], chosen: argparse.Namespace, environment: dict[str, str], end: float
 ) -> list[str]:
     states = []
+    lacking = {step: _lacking(step.needs) for step in steps}
     for number, step in enumerate(steps):
-        left = end - time.monotonic()
-        able = [later for later in steps[number:] if later is step or not _lacking(later.needs)]
-        box = left * step.share / sum(later.share for later in able)
+        # A step that cannot run has no box, and takes nothing from those of others.
+        shares = [later.share for later in steps[number:] if not lacking[later]]
+        box = (end - time.monotonic()) * step.share / sum(shares) if not lacking[step] else 0.0
         given = Given(
             out=str(chosen.out.resolve()), work=str(chosen.work.resolve()),
             parcels=str(chosen.parcels.resolve()), device=chosen.device, tiny=chosen.tiny,
             seconds=box, plan=chosen.plan, weights=chosen.weights,
         )  # fmt: skip
-        lacking = _lacking(step.needs)
-        if lacking:
-            why = f"no {', '.join(lacking)} here"
+        if lacking[step]:
+            why = f"no {', '.join(lacking[step])} here"
             result: Figures = {"state": "left out", "why": why, "seconds": 0}
         elif box < LEAST:
             result = {"state": "out of time", "why": "no time was left for it", "seconds": 0}

@@ -31,7 +31,7 @@ THERE = {
 # What each parcel is for; of requirements.txt that leaves out the search, the study, and S3.
 PARCELS = {
     "code": (
-        "aiohttp", "botocore", "pillow", "psutil", "pydantic", "pydantic-settings", "PyYAML",
+        "aiohttp", "botocore", "psutil", "pydantic", "pydantic-settings", "PyYAML",
         "simplejpeg", "threadpoolctl", "tqdm",
     ),
     "ray": ("ray[default,train,tune,data]", "deepspeed", "av"),
