@@ -39,7 +39,7 @@ PARCELS = {
 # Asked for by Ray's dashboard or its clients of a cloud, and not imported by a Ray of one machine.
 UNUSED = {"cryptography", "cffi", "pycparser", "distlib", "platformdirs", "py-spy",
           "python-discovery", "virtualenv"}  # fmt: skip
-# Folders of packages that nothing here uses: other languages, web pages, services of a cloud.
+# What of packages nothing here uses: other languages, source maps, services of a cloud.
 LEFT_OUT = (
     "ray/jars", "ray/rllib", "ray/serve", "ray/llm", "*.map", "*.pyi",
     "deepspeed/ops/csrc", "botocore/data/*/*", "botocore/docs", "*/tests", "__pycache__",
