@@ -15,8 +15,10 @@ from model.batches import Batch, to_pixels
 from model.curriculum import Curriculum
 from model.linear_fit import fit_linear, start_linear
 from model.network import Network, build
+from model.objectives.recognition import Recognition
 from model.objectives.restoration import Restoration
 from model.objectives.warp_pretraining import WarpPretraining
+from model.perceptual import FaceRecogniser
 from model.warp_predictor import WarpPredictor
 from tests.datasets.media import moving_texture
 
@@ -29,13 +31,16 @@ CPU = torch.device("cpu")
 def batch() -> Batch:
     """Textures that move by whole high pixels, and by how much."""
     draw = np.random.default_rng(0)
-    low, high, motion = [], [], []
+    low, high, neighbour, motion = [], [], [], []
     for _ in range(COUNT):
         film, moved = moving_texture(draw, FRAMES, SIZE, margin=4, sigma=2, levels=20)
         low.append(degrade_track(film, SCALE, 1.2))
         high.append(film[FRAMES // 2])
+        neighbour.append(film[FRAMES // 2 + 1])
         motion.append(moved)
-    arrays = {"low": low, "high": high, "motion": motion}
+    arrays = {"low": low, "high": high, "neighbour": neighbour, "motion": motion,
+              "neighbour_offset": np.ones(COUNT, np.int64),
+              "label": np.arange(COUNT, dtype=np.int64)}  # fmt: skip
     return {name: torch.from_numpy(np.stack(values)) for name, values in arrays.items()}
 
 
@@ -80,3 +85,37 @@ def test_pretraining(batch: Batch, stored: float, expected: list[float]) -> None
         WarpPredictor(SIZE // SCALE), FRAMES, objective="field", blur_sigma=1.2, stored_share=stored
     )
     assert losses(objective, batch, 3e-4) == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("low", [0.953122, 0.613312, 0.540006, 0.412659]),
+        ("high", [25.3956, 5.56317, 7.44721, 2.62679]),
+    ],
+)
+def test_photometric_pretraining(batch: Batch, target: str, expected: list[float]) -> None:
+    torch.manual_seed(0)
+    objective = WarpPretraining(WarpPredictor(SIZE // SCALE), FRAMES, target=target)
+    assert losses(objective, batch, 3e-4) == pytest.approx(expected, rel=5e-3)
+
+
+def test_recognition(batch: Batch) -> None:
+    torch.manual_seed(0)
+    objective = Recognition(FaceRecogniser(identities=COUNT, width=0.0625, input_size=32))
+    assert losses(objective, batch, 1e-2) == pytest.approx(
+        [2.08251, 2.1229, 2.07271, 2.05362], rel=5e-3
+    )
+
+
+def test_perceptual_restoration(batch: Batch) -> None:
+    """All terms of eq. (6), with a recogniser as it was drawn."""
+    torch.manual_seed(0)
+    recogniser = FaceRecogniser(identities=2, width=0.0625, input_size=32)
+    network = build("f5", SCALE, SIZE, 0.25)
+    objective = Restoration(
+        network, 5, recogniser, dict.fromkeys(("pool3", "pool4", "fc7"), 10.0), augment=True
+    )
+    assert losses(objective, batch, 1e-4) == pytest.approx(
+        [11.4174, 40.2433, 29.512, 8.63449], rel=5e-3
+    )
