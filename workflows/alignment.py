@@ -28,9 +28,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from infra import command_line, storage
+from infra import storage
 from infra.errors import FacestackError, RunError
 from infra.runs import Run, say
+from infra.settings import command_line
 from model.batches import to_pixels
 from model.warp_predictor import WarpPredictor
 from model.weights import load_weights

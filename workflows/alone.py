@@ -15,8 +15,8 @@ from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from infra import cluster
-from infra.engines import DeepSpeedEngine
-from infra.loop import train
+from infra.training.engines import DeepSpeedEngine
+from infra.training.loop import train
 from workflows.jobs import Work, batches_of, keeper, open_job, watch_of
 
 

@@ -28,7 +28,7 @@ from datasets.row_groups import Batch
 from datasets.shards import write_clips
 from datasets.sources import find_sources
 from datasets.synthetic import write_dataset
-from infra.engines import TorchEngine
+from infra.training.engines import TorchEngine
 from model.network import build
 from model.objectives.restoration import Restoration
 from model.summary import count

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from datasets.faces import Boxes, Detector, Frame, build_detector
 from datasets.shards import PART_ROWS, write_tables
-from infra.settings import Settings
+from infra.settings.settings import Settings
 
 MAX_MISSED = 1  # keys in a row without a face before it counts as gone, as in the stage
 Box = NDArray[np.float64]  # x, y, side

@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from infra import cluster
 from infra.runs import Run
-from infra.settings import Settings
-from infra.settings_data import ClipSettings, PreprocessSettings
+from infra.settings.data import ClipSettings, PreprocessSettings
+from infra.settings.settings import Settings
 from workflows.benchmark_inputs import draw_videos
 from workflows.benchmark_memory import busy_seconds, stage_memory
 from workflows.benchmark_network import machine

@@ -15,7 +15,7 @@ from datasets import clips, crops
 from datasets.assembly import assemble_shard, part_rows, plan_shards
 from datasets.faces import Detector
 from datasets.footage import Footage
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows import extraction, preprocess
 
 Item = TypeVar("Item")

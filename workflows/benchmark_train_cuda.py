@@ -12,10 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from datasets.reader import ShardReader, list_shards
-from infra.engines import TorchEngine
-from infra.precision import lowered
-from infra.settings_training import OptimiserSettings
-from infra.updates import judge, on_device
+from infra.settings.training import OptimiserSettings
+from infra.training.engines import TorchEngine
+from infra.training.optimiser_step import judge, on_device
+from infra.training.precision import lowered
 from workflows.benchmark_cuda import SEARCHED
 from workflows.benchmark_timing import said, searching
 from workflows.benchmark_ways import COLUMNS, Setting, objective

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from datasets.reader import ShardReader, list_shards
-from infra.plan import Plan
-from infra.precision import set_float32_products
-from infra.settings_training import OptimiserSettings
+from infra.settings.training import OptimiserSettings
+from infra.training.plan import Plan
+from infra.training.precision import set_float32_products
 from model.network import Network, build
 from model.objectives.restoration import Restoration
 from model.perceptual import FaceRecogniser

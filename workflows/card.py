@@ -17,7 +17,7 @@ from datasets.split import SPLITS
 from datasets.tracks import TOO_SMALL
 from datasets.windows import NO_FACE
 from infra.runs import commit, versions
-from infra.settings import Settings
+from infra.settings.settings import Settings
 
 CARD = "dataset.json"
 Row = dict[str, Any]

@@ -10,10 +10,11 @@ import sys
 import traceback
 
 from datasets.shards import ShardError
-from infra import cluster, command_line, outages
+from infra import cluster, outages
 from infra.errors import FacestackError, SettingsError
 from infra.runs import Run, printable
-from infra.settings import Settings
+from infra.settings import command_line
+from infra.settings.settings import Settings
 
 # Stage → folder of the run with its completion record; full.py runs them in this order.
 FOLDERS = {

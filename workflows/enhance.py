@@ -14,7 +14,7 @@ from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import SettingsError
 from infra.runs import Run, Stage, say
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.network import parse_variant
 from workflows.command import main
 from workflows.enhancer import Enhancer

@@ -23,7 +23,7 @@ from infra import outages, storage
 from infra.attempts import SUFFIX, attempt
 from infra.errors import FacestackError
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.streaming import restore
 from workflows.extraction import face_detector, limits, sources_of
 from workflows.methods import networks

@@ -12,7 +12,7 @@ from datasets.protocol_pairs import Pairing
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows import clips
 from workflows.command import main
 from workflows.differences import differences

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra import storage
-from infra.settings_data import ClipSettings
+from infra.settings.data import ClipSettings
 
 Picture = NDArray[np.uint8]
 THREADS = 16  # of small writes, which wait for the disk or the network

@@ -19,7 +19,7 @@ from datasets.windows import Account
 from infra import outages, storage
 from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
 from infra.errors import FacestackError
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows.tasks import Row, as_text
 
 Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number

@@ -4,7 +4,7 @@ from typing import Any
 
 from infra import storage
 from infra.errors import SettingsError
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows import local_training
 from workflows.jobs import CHECKPOINTS, Work, open_job
 

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from datasets.read_ahead import read_ahead
 from datasets.reader import ShardReader
 from infra import storage
-from infra.checkpoints import Checkpoints, Mark
-from infra.engines import Engine
-from infra.plan import Plan
-from infra.profiling import traced
 from infra.runs import versions
-from infra.settings_training import OptimiserSettings
-from infra.updates import pinned
+from infra.settings.training import OptimiserSettings
+from infra.training.checkpoints import Checkpoints, Mark
+from infra.training.engines import Engine
+from infra.training.optimiser_step import pinned
+from infra.training.plan import Plan
+from infra.training.profiling import traced
 from workflows import initial, resident
 from workflows.watch import Panel, Watch
 

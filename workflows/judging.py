@@ -2,7 +2,7 @@
 
 from infra import storage
 from infra.errors import SettingsError
-from infra.settings_results import EvaluateSettings
+from infra.settings.results import EvaluateSettings
 from model.judge import Judge
 
 

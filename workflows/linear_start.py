@@ -12,7 +12,7 @@ import torch
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.batches import centre_slice, to_pixels
 from model.linear_fit import fit_linear
 from model.network import Network, build, parse_variant

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from infra import storage
-from infra.checkpoints import Checkpoints
-from infra.engines import TorchEngine
-from infra.loop import train
+from infra.training.checkpoints import Checkpoints
+from infra.training.engines import TorchEngine
+from infra.training.loop import train
 from workflows.jobs import (
     CHECKPOINTS,
     Work,

@@ -22,7 +22,7 @@ from datasets.protocol_pairs import Pairing
 from datasets.reader import ShardReader
 from infra import cluster
 from infra.runs import Count, Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.metrics import feature_distances, psnr_luma, unit_layers
 from workflows import recogniser
 from workflows.judging import load_judge

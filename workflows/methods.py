@@ -13,7 +13,7 @@ from torch.nn import functional
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.batches import to_pixels
 from model.network import Bicubic
 from model.weights import load_network

@@ -14,7 +14,7 @@ from datasets.split import SPLITS
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Stage, digest_of, say
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows import clips, splits
 from workflows.tables import write_errors
 from workflows.tasks import Row, faults_as_rows, rows

@@ -16,8 +16,8 @@ from datasets.shards import read_rows
 from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.runs import say
-from infra.settings import Settings
-from infra.settings_results import EvaluateSettings
+from infra.settings.results import EvaluateSettings
+from infra.settings.settings import Settings
 
 
 class NoPairError(RunError):

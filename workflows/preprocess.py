@@ -21,7 +21,7 @@ from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import RunError, SettingsError
 from infra.runs import Count, Run, Stage, say
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows import packing, splits
 from workflows.card import CARD, make_card, unbalanced
 from workflows.command import main

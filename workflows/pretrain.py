@@ -16,7 +16,7 @@ from torch import Tensor
 
 from datasets.reader import ShardReader
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.batches import Batch, device_of, to_pixels
 from model.objectives.warp_pretraining import WarpPretraining
 from model.warp_predictor import WarpPredictor

@@ -17,7 +17,7 @@ from datasets.verification import pair_similarities, verification_percent
 from infra import storage
 from infra.errors import SettingsError
 from infra.runs import Run, Stage
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.objectives.recognition import Recognition
 from model.perceptual import FaceRecogniser, load_vgg_face, save_recogniser
 from workflows import clips, initial

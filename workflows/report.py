@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from infra import storage
 from infra.runs import Run, Stage, StageRecord, versions
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.network import Network
 from workflows import clips, differences, selection
 from workflows.measuring import MEASURES, Measured

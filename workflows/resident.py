@@ -15,7 +15,7 @@ from torch import Tensor
 from datasets.reader import ShardReader
 from datasets.shards import open_shard, read_rows
 from datasets.tensors import arrays, byte_width
-from infra.updates import ON_HOST
+from infra.training.optimiser_step import ON_HOST
 from model.batches import sent
 
 MOST = 0.25  # of the memory that is free when the training begins; the network needs the rest

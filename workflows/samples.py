@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datasets.reader import ShardReader
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows.measuring import MEASURES, Measured
 from workflows.methods import Arrays, restorers
 from workflows.scoring import to_bytes

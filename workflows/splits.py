@@ -14,7 +14,7 @@ from datasets.split import SPLITS, LeakError, Split, check_leaks, split_of
 from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Stage, say
-from infra.settings import Settings
+from infra.settings.settings import Settings
 
 
 def protocol_of(settings: Settings) -> Protocol | None:

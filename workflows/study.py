@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.reader import ShardReader
-from infra import command_line, storage
+from infra import storage
 from infra.errors import FacestackError, RunError, SettingsError
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings import command_line
+from infra.settings.settings import Settings
 from workflows import clips
 from workflows.methods import networks
 from workflows.scoring import restore_clips, to_bytes

@@ -10,10 +10,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from infra import storage
 from infra.errors import SettingsError
-from infra.plan import Plan
 from infra.runs import Run, Stage
-from infra.settings import Settings
-from infra.settings_training import OptimiserSettings
+from infra.settings.settings import Settings
+from infra.settings.training import OptimiserSettings
+from infra.training.plan import Plan
 from model.curriculum import Curriculum
 from model.fresh_bursts import FreshBursts
 from model.linear_fit import start_linear

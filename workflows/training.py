@@ -15,10 +15,10 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from datasets.shards import ShardError
 from infra import cluster, storage
-from infra.checkpoints import Checkpoints
-from infra.engines import DeepSpeedEngine
 from infra.errors import FacestackError, FaultError
-from infra.loop import train
+from infra.training.checkpoints import Checkpoints
+from infra.training.engines import DeepSpeedEngine
+from infra.training.loop import train
 from workflows.jobs import (
     CHECKPOINTS,
     Work,

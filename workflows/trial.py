@@ -9,7 +9,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from infra import cluster, storage
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows.alone import fit_alone
 from workflows.jobs import plan_of
 from workflows.train import work

@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows import clips, search_plots, selection
 from workflows.command import main
 from workflows.result_tables import Cell, Table, comma_separated, markdown

@@ -20,6 +20,7 @@ from datasets.shards import (
     table_of,
     write_clips,
 )
+from tests.support.root import ROOT
 
 
 def clip(number: int, video: str = "a/v.mp4", size: int = 16) -> Clip:
@@ -136,7 +137,7 @@ def test_identities_are_sorted_over_all_files(tmp_path: Path) -> None:
 
 
 def test_the_page_about_data_describes_every_column() -> None:
-    page = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    page = (ROOT / "docs/data.md").read_text()
     assert f"Schema version {SCHEMA_VERSION}" in page
     told = re.findall(r"^\| `(\w+)` \| (?:string|u?int\d+|float\d+)", page, re.MULTILINE)
     assert told == list(COLUMNS)

@@ -8,8 +8,8 @@ import pytest
 
 from infra import storage
 from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt, forget
+from tests.support.root import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 # PyDLL keeps the interpreter's lock: no Python thread could end this sleep.
 HANG = "import ctypes; ctypes.PyDLL(None).sleep(60)"
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"

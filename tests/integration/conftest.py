@@ -17,9 +17,9 @@ import pytest
 from datasets.shards import read_rows
 from infra import storage
 from tests.integration.s3_server import leading_to, reaching, server
+from tests.support.root import ROOT
 from workflows.command import FOLDERS, main
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests/integration/tiny.yaml"
 TINY_RUN = "s3://archive/tiny run"
 # Clips of one drawn video of tiny.yaml: centres 12, 16, 20 of 33 frames.

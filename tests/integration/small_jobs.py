@@ -19,8 +19,8 @@ import torch
 
 from datasets.clip import Clip
 from datasets.shards import write_clips
-from infra.loop import Plan
-from infra.settings_training import OptimiserSettings
+from infra.settings.training import OptimiserSettings
+from infra.training.loop import Plan
 from model.curriculum import Curriculum
 from model.network import Network, build
 from model.objectives.restoration import Restoration

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from infra.engines import DeepSpeedEngine, Engine, TorchEngine
-from infra.updates import tell
+from infra.training.engines import DeepSpeedEngine, Engine, TorchEngine
+from infra.training.optimiser_step import tell
 from model.curriculum import Curriculum
 from model.objectives.restoration import Restoration
-from tests.conftest import ROOT
-from tests.infra.test_engines import Fit, batch, options
+from tests.infra.training.test_engines import Fit, batch, options
 from tests.model.test_curriculum import network, stored
+from tests.support.root import ROOT
 
 PLAIN = [{"zero_stage": stage} for stage in range(4)]
 CASES = [

@@ -22,8 +22,8 @@ import torch
 from moto.server import ThreadedMotoServer
 
 from infra import cluster, storage
-from infra.checkpoints import Checkpoints, Mark
 from infra.errors import FaultError
+from infra.training.checkpoints import Checkpoints, Mark
 from tests.integration import small_jobs
 from tests.integration.s3_server import free_port, leading_to, reaching
 from tests.integration.small_jobs import STEPS, work

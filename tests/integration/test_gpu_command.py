@@ -11,7 +11,8 @@ import pytest
 from infra.runs import Run
 from model.perceptual import FaceRecogniser, save_recogniser
 from model.weights import load_network
-from tests.workflows.tiny_training import ROOT, write_shards
+from tests.support.root import ROOT
+from tests.workflows.tiny_training import write_shards
 from workflows.bare_gpu import face_parcels
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.checkpoints import Checkpoints
+from infra.training.checkpoints import Checkpoints
 from tests.integration.conftest import (
     CLIPS_A_VIDEO,
     TINY,

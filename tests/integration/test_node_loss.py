@@ -11,7 +11,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from infra import cluster
-from infra.checkpoints import Checkpoints
+from infra.training.checkpoints import Checkpoints
 from tests.integration import small_jobs
 from tests.integration.small_jobs import STEPS, work
 from workflows.training import fit

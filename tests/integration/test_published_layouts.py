@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from datasets.shards import read_rows
-from tests.integration.conftest import ROOT, run
+from tests.integration.conftest import run
+from tests.support.root import ROOT
 
 PEOPLE = [f"Person_{letter}" for letter in "ABCDEFGHIJ"]
 TESTED = {"Person_B", "Person_C"}

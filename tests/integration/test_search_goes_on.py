@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra import storage
-from tests.integration.conftest import ROOT, TINY, Ended, command, run
+from tests.integration.conftest import TINY, Ended, command, run
+from tests.support.root import ROOT
 
 ENDED = '\\"status\\": \\"TERMINATED\\"'
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from datasets.degrade import degrade_track
-from infra.engines import TorchEngine
-from infra.settings_training import OptimiserSettings
+from infra.settings.training import OptimiserSettings
+from infra.training.engines import TorchEngine
 from model.batches import Batch, to_pixels
 from model.curriculum import Curriculum
 from model.linear_fit import fit_linear, start_linear

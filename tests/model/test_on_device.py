@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infra.precision import set_float32_products
+from infra.training.precision import set_float32_products
 from model.augmentation import augment_clips, augment_faces
 from model.bursts import degrade, make_burst
 from model.fresh_bursts import FreshBursts, make_clip
@@ -190,8 +190,8 @@ def batch_on(device: torch.device) -> dict[str, Tensor]:
 @pytest.mark.parametrize("what", ["restoration", "fresh", "recogniser", "pretraining"])
 def test_nothing_in_a_step_waits_for_the_gpu(what: str, precision: str) -> None:
     """PyTorch raises where the host would wait, in the steps after the first."""
-    from infra.engines import TorchEngine
-    from infra.settings_training import OptimiserSettings
+    from infra.settings.training import OptimiserSettings
+    from infra.training.engines import TorchEngine
     from model.curriculum import Curriculum
 
     device = torch.device("cuda", 0)

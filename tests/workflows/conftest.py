@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra.runs import Run
-from tests.workflows.tiny_training import ROOT, TINY, write_shards
+from tests.support.root import ROOT
+from tests.workflows.tiny_training import TINY, write_shards
 
 WITHOUT = """
 import sys

@@ -16,7 +16,7 @@ from datasets.sources import find_sources
 from datasets.windows import Account
 from infra import storage
 from infra.runs import commit
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from tests.datasets.media import bright_detector, moving_square, square_frame, write_video
 from workflows.card import kind, make_card, unbalanced
 

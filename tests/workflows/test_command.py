@@ -10,7 +10,7 @@ from datasets.shards import ShardError
 from infra import cluster
 from infra.errors import FaultError, RunError
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows.command import main
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from workflows import preprocess
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.footage import Footage
 from datasets.windows import Account
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from tests.datasets.media import Frame, bright_detector, square_frame, write_images
 from tests.datasets.test_clips import source
 from workflows import enhancer, extraction

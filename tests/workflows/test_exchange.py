@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from infra.settings_data import ClipSettings
+from infra.settings.data import ClipSettings
 from workflows.exchange import (
     FrameError,
     check_restored,

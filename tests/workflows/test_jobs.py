@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infra.updates import on_device
+from infra.training.optimiser_step import on_device
 from tests.integration.small_jobs import work, write_shards
 from workflows import resident
 from workflows.jobs import Job, batches_of

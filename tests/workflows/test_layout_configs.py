@@ -13,15 +13,14 @@ import pytest
 from datasets.layouts import Source
 from datasets.shards import read_rows
 from datasets.windows import Account
-from infra import command_line
 from infra.runs import Stage
-from infra.settings import Settings
+from infra.settings import command_line
+from infra.settings.settings import Settings
 from tests.datasets.media import moving_square, write_images
+from tests.support.root import ROOT
 from workflows import preprocess
 from workflows.extraction import Row, bundles, clips_by, item, make_part, outcomes_in
 from workflows.preprocess import find
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings_of(config: str, source: Path) -> tuple[Settings, list[Source]]:

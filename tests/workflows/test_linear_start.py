@@ -8,7 +8,7 @@ import torch
 
 from infra.errors import RunError
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.batches import centre_slice, to_pixels
 from model.linear_fit import fit_linear, start_linear
 from model.metrics import psnr_luma

@@ -11,7 +11,7 @@ import torch
 
 from infra.errors import RunError, SettingsError, TrainingError
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from model.weights import load_network, load_weights
 from tests.workflows.tiny_training import (
     TINY,

@@ -11,8 +11,8 @@ from datasets.degrade import degrade_track
 from datasets.picture_metrics import consistency, motion, ssim_luma, temporal_difference
 from infra import storage
 from infra.runs import Run, StageRecord
-from infra.settings import Settings
-from infra.settings_data import ClipSettings
+from infra.settings.data import ClipSettings
+from infra.settings.settings import Settings
 from model.metrics import psnr_luma
 from model.network import build
 from model.perceptual import FaceRecogniser, save_recogniser

@@ -8,9 +8,9 @@ import pytest
 
 from datasets.clip import Clip
 from datasets.shards import write_clips
-from infra.command_line import load
 from infra.errors import SettingsError
-from infra.settings import Settings
+from infra.settings.command_line import load
+from infra.settings.settings import Settings
 from workflows.evaluate import check
 from workflows.pairing import NoPairError, choose, keys_of
 

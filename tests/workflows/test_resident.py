@@ -9,7 +9,7 @@ import torch
 
 from datasets.reader import ShardReader, list_shards
 from datasets.shards import write_clips
-from infra.updates import on_device
+from infra.training.optimiser_step import on_device
 from tests.datasets.test_shards import clip
 from workflows import resident
 

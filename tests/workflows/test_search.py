@@ -9,11 +9,11 @@ import pytest
 from ray.tune import Result
 
 from infra import storage
-from infra.command_line import load
 from infra.errors import SettingsError
 from infra.runs import Run
-from infra.settings import Settings
-from infra.settings_training import TuneSettings
+from infra.settings.command_line import load
+from infra.settings.settings import Settings
+from infra.settings.training import TuneSettings
 from workflows import search_plots, selection, train, tune
 from workflows.trial import resources, variant_of, weights_of
 

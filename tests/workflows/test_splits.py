@@ -9,7 +9,7 @@ from datasets.layouts import Source
 from datasets.shards import write_clips
 from infra.errors import RunError, SettingsError
 from infra.runs import Stage
-from infra.settings import Settings
+from infra.settings.settings import Settings
 from tests.datasets.test_shards import clip
 from workflows import preprocess
 from workflows.splits import check, dealer, name_missing, protocol_of, refuse_leaks

@@ -10,17 +10,16 @@ from datasets.shards import ShardError, write_clips
 from datasets.sources import Source
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage
-from infra.settings import Settings
-from infra.settings_training import OptimiserSettings
+from infra.settings.settings import Settings
+from infra.settings.training import OptimiserSettings
 from tests.datasets.test_shards import clip
+from tests.support.root import ROOT
 from workflows import pretrain
 from workflows.command import FOLDERS, forced
 from workflows.enhancer import safe_name
 from workflows.jobs import plan_of
 from workflows.packing import _forget_other_plan, _shard
 from workflows.train import check
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_force_takes_the_stages_behind_it_along() -> None:

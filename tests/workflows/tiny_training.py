@@ -11,15 +11,14 @@ import pytest
 import torch
 
 from datasets.shards import write_clips
-from infra.checkpoints import Checkpoints, Mark
 from infra.runs import Run
-from infra.settings import Settings
+from infra.settings.settings import Settings
+from infra.training.checkpoints import Checkpoints, Mark
 from model.weights import load_weights
 from tests.datasets.test_shards import clip
 from workflows.scoring import Validation
 from workflows.train import train
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY: dict[str, Any] = {
     "engine": "torch",
     "seed": 3,

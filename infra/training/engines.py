@@ -14,13 +14,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from infra.averaging import Average, on_cpu
-from infra.deepspeed_config import deepspeed_config, judges
 from infra.errors import TrainingError
-from infra.precision import lowered
-from infra.settings_training import OptimiserSettings
-from infra.universal import separate_groups, universal_checkpoint
-from infra.updates import (
+from infra.settings.training import OptimiserSettings
+from infra.training.deepspeed_config import deepspeed_config, judges
+from infra.training.deepspeed_universal import separate_groups, universal_checkpoint
+from infra.training.ema import Average, on_cpu
+from infra.training.optimiser_step import (
     Batch,
     Terms,
     adam,
@@ -34,6 +33,7 @@ from infra.updates import (
     split,
     spoilt_if_not_finite,
 )
+from infra.training.precision import lowered
 
 DEFAULTS = OptimiserSettings(steps=1)
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from infra.precision import set_float32_products
-from infra.settings_training import OptimiserSettings
+from infra.settings.training import OptimiserSettings
+from infra.training.precision import set_float32_products
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.command_line import load
 from infra.errors import SettingsError
-from infra.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
+from infra.settings.command_line import load
+from infra.settings.settings import Settings
+from tests.support.root import ROOT
 
 
 def read(*arguments: str) -> Settings:

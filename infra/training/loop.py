@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from infra.engines import Engine
 from infra.errors import FaultError, TrainingError
-from infra.generators import load_generators, save_generators
-from infra.plan import Plan, due, judged, learning_rate
-from infra.skipping import Keep, SkippedUpdates
-from infra.updates import on_device, tell
+from infra.training.engines import Engine
+from infra.training.non_finite import Keep, SkippedUpdates
+from infra.training.optimiser_step import on_device, tell
+from infra.training.plan import Plan, due, judged, learning_rate
+from infra.training.rng_state import load_generators, save_generators
 
 Arrays = Mapping[str, np.ndarray]
 Report = Callable[[dict[str, float], Path | None], None]

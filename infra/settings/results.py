@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from infra.settings_data import Positive, Section
+from infra.settings.data import Positive, Section
 
 
 class EvaluateSettings(Section):

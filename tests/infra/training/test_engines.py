@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infra.engines import TorchEngine, given_a_gpu
-from infra.settings_training import OptimiserSettings
-
-ROOT = Path(__file__).resolve().parents[2]
+from infra.settings.training import OptimiserSettings
+from infra.training.engines import TorchEngine, given_a_gpu
+from tests.support.root import ROOT
 
 
 class Fit(nn.Module):
@@ -182,7 +181,7 @@ def test_without_a_compiler_it_runs_as_it_is_written(tmp_path: Path) -> None:
     program = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from tests.infra.test_engines import trained
+from tests.infra.training.test_engines import trained
 print(trained(2, compile=True)[1] == trained(2)[1])
 """
     done = subprocess.run(

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from infra.checkpoints import Checkpoints, Mark, best_of
-from infra.engines import TorchEngine
 from infra.errors import FaultError
-from infra.loop import train
-from infra.plan import Plan
+from infra.training.checkpoints import Checkpoints, Mark, best_of
+from infra.training.engines import TorchEngine
+from infra.training.loop import train
+from infra.training.plan import Plan
 
 
 def mark(step: int, score: float | None = None, world_size: int = 1) -> Mark:

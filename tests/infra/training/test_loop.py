@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infra import loop
-from infra.engines import TorchEngine
 from infra.errors import TrainingError
-from infra.generators import load_generators, save_generators
-from infra.loop import Arrays, train
-from infra.plan import Plan
-from infra.settings_training import OptimiserSettings
+from infra.settings.training import OptimiserSettings
+from infra.training import loop
+from infra.training.engines import TorchEngine
+from infra.training.loop import Arrays, train
+from infra.training.plan import Plan
+from infra.training.rng_state import load_generators, save_generators
 
 PLAN = Plan(steps=8, batch_size=4, learning_rate=0.01, log_every=2, checkpoint_every=4,
             fingerprint="a")  # fmt: skip

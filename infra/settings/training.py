@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from infra.settings_data import Positive, Section
+from infra.settings.data import Positive, Section
 
 Layer = Literal["pool3", "pool4", "fc7"]
 Perceptual = dict[Layer, Annotated[float, Field(ge=0)]]

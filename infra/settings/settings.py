@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from infra.settings_data import ClipSettings, PreprocessSettings, Section, SyntheticSettings
-from infra.settings_results import EnhanceSettings, EvaluateSettings, StudySettings
-from infra.settings_training import (
+from infra.settings.data import ClipSettings, PreprocessSettings, Section, SyntheticSettings
+from infra.settings.results import EnhanceSettings, EvaluateSettings, StudySettings
+from infra.settings.training import (
     NetworkSettings,
     PretrainSettings,
     RecogniserSettings,

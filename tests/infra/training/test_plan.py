@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.plan import Plan, learning_rate
+from infra.training.plan import Plan, learning_rate
 
 
 def test_warm_up_rises_linearly() -> None:

@@ -15,7 +15,7 @@ from pydantic_settings.exceptions import SettingsError as CommandLineError
 from yaml import YAMLError
 
 from infra.errors import SettingsError
-from infra.settings import Settings
+from infra.settings.settings import Settings
 
 
 class _ConfigFile(BaseSettings):

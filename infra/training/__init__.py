@@ -1,0 +1,1 @@
+"""The training loop, the engines that make its steps, and its checkpoints; no Ray."""
