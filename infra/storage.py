@@ -32,7 +32,7 @@ os.environ.setdefault("AWS_MAX_ATTEMPTS", "8")
 # a part with the checksum of the whole object, which then seems damaged.
 os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
 os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
-# Files being written, here and by datasets.shards; a killed process leaves them behind.
+# Files being written, here and by datasets.shards.files; a killed process leaves them behind.
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp|\.tmp-[0-9a-f]{32}-.*", re.DOTALL)
 Answer = TypeVar("Answer")
 

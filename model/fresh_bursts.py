@@ -1,11 +1,11 @@
 """Bursts made while training: each time that a sharp face comes, other low frames around it.
 
 A photograph so gives another clip at every step, for ever, on the device that trains. Frames move
-as those of `datasets.bursts` do, which makes bursts when photographs are preprocessed (in steady
-drift, smooth wandering and a hand), and within the face as pretraining's pairs (`face_shifts`): at
-times a head turns, eyes and a mouth move, the background stands still. Only the crop of the face is
-at hand here, so what moves into it is its border pixel repeated. Ours; the paper trains on stored
-clips alone.
+as those of `datasets.clips.stills_to_films` do, which makes bursts when photographs are
+preprocessed (in steady drift, smooth wandering and a hand), and within the face as pretraining's
+pairs (`face_shifts`): at times a head turns, eyes and a mouth move, the background stands still.
+Only the crop of the face is at hand here, so what moves into it is its border pixel repeated. Ours;
+the paper trains on stored clips alone.
 
 With d_t the spline of frame t's shifts, central(p) = frame_t(p + d_t(p)); a frame is rendered the
 other way round: frame_t(q) = central(q + b_t(q)), b_t(q) = −d_t(q + b_t(q)).

@@ -1,8 +1,8 @@
 """Pairs of real low frames with the motion that is stored with their clip: the other teacher of P.
 
 Any two frames of a clip make a pair, at most as far apart as the network ever sees one from its
-centre: their motion against the central frame (datasets/flow.py) gives that of one against the
-other. Half of the pairs are mirrored.
+centre: their motion against the central frame (datasets/clips/flow.py) gives that of one against
+the other. Half of the pairs are mirrored.
 
 Suffixes: B batch, T frames, K = 64 control points, h w low pixels.
 """

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets.protocol_pairs import Pairing
+from datasets.protocols.pairing import Pairing
 from model.metrics import central_view
 from model.perceptual import FaceRecogniser
 from workflows.benchmark_network import machine

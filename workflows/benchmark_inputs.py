@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 
-from datasets.drawn_face import paint_head
-from datasets.drawn_identity import draw_identity
-from datasets.drawn_paint import Pixels
-from datasets.encode import write_video
-from datasets.synthetic import draw_clip
+from datasets.drawn.dataset import draw_clip
+from datasets.drawn.face import paint_head
+from datasets.drawn.identity import draw_identity
+from datasets.drawn.paint import Pixels
+from datasets.video_writer import write_video
 
 WIDTH, HEIGHT, HEAD = 640, 480, 256
 # Of the first few drawn people, one whom OpenCV's cascade finds in every frame.

@@ -1,6 +1,6 @@
 """Speed of reading shards into torch tensors, beside what training f5warp consumes on two cores.
 
-    loader     datasets/reader.py in one process and one thread, all columns that training uses
+    loader     datasets/shards/reader.py in one process and one thread, all columns of training
     training   the step of f5warp, ×8 to 128×128, 25 frames stored, batches of 10, pixel loss
 
 In turn, in one run. The perceptual loss would only make training slower. How many loader processes
@@ -21,13 +21,13 @@ from typing import Any
 
 import torch
 
-from datasets.clip import Clip
-from datasets.clips import clips_of
-from datasets.reader import ShardReader, list_shards
-from datasets.row_groups import Batch
-from datasets.shards import write_clips
-from datasets.sources import find_sources
-from datasets.synthetic import write_dataset
+from datasets.clips.clip import Clip
+from datasets.clips.cutting import clips_of
+from datasets.drawn.dataset import write_dataset
+from datasets.shards.files import write_clips
+from datasets.shards.reader import ShardReader, list_shards
+from datasets.shards.row_groups import Batch
+from datasets.sources.discovery import find_sources
 from infra.training.engines import TorchEngine
 from model.network import build
 from model.objectives.restoration import Restoration

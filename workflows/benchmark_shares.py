@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from datasets import clips, crops
-from datasets.assembly import assemble_shard, part_rows, plan_shards
-from datasets.faces import Detector
-from datasets.footage import Footage
+from datasets.clips import cutting
+from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
+from datasets.sources.footage import Footage
+from datasets.tracking import crops
+from datasets.tracking.detectors import Detector
 from infra.settings.settings import Settings
 from workflows import extraction, preprocess
 
@@ -73,13 +74,13 @@ def watched() -> Iterator[Spent]:
             footage: Footage = _call(spent, "read", stack.enter_context)(open_source(*given))
             yield replace(footage, frames=lambda: _items(spent, "read", footage.frames()))
 
-    find_detector, open_source = extraction.face_detector, clips.open_source
+    find_detector, open_source = extraction.face_detector, cutting.open_source
     places: list[tuple[object, str, Call]] = [
         (extraction, "face_detector", detector),
-        (clips, "open_source", opened),
-        (extraction, "clips_of", lambda *a, **k: _items(spent, "clips", clips.clips_of(*a, **k))),
+        (cutting, "open_source", opened),
+        (extraction, "clips_of", lambda *a, **k: _items(spent, "clips", cutting.clips_of(*a, **k))),
         (crops, "crop", _call(spent, "crop", crops.crop)),
-        (clips, "degrade", _call(spent, "degrade", clips.degrade)),
+        (cutting, "degrade", _call(spent, "degrade", cutting.degrade)),
     ]
     with ExitStack() as stack:
         for owner, name, watched in places:

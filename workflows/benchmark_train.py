@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 import torch
 
-from datasets.clip import Clip
-from datasets.shards import write_clips
+from datasets.clips.clip import Clip
+from datasets.shards.files import write_clips
 from workflows import benchmark_train_cuda
 from workflows.benchmark_network import machine
 from workflows.benchmark_ways import Setting, place, running, wait_for

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from datasets.reader import ShardReader, list_shards
+from datasets.shards.reader import ShardReader, list_shards
 from infra.settings.training import OptimiserSettings
 from infra.training.engines import TorchEngine
 from infra.training.optimiser_step import judge, on_device

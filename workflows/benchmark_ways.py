@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from datasets.reader import ShardReader, list_shards
+from datasets.shards.reader import ShardReader, list_shards
 from infra.settings.training import OptimiserSettings
 from infra.training.plan import Plan
 from infra.training.precision import set_float32_products

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from datasets import realistic
-from datasets.assembly import ShardPlan
-from datasets.camera import DISTANCES
-from datasets.shards import SCHEMA_VERSION
-from datasets.split import SPLITS
-from datasets.tracks import TOO_SMALL
-from datasets.windows import NO_FACE
+from datasets.clips import realistic
+from datasets.clips.windows import NO_FACE
+from datasets.protocols.split import SPLITS
+from datasets.shards.assembly import ShardPlan
+from datasets.shards.files import SCHEMA_VERSION
+from datasets.tracking.camera import DISTANCES
+from datasets.tracking.tracks import TOO_SMALL
 from infra.runs import commit, versions
 from infra.settings.settings import Settings
 

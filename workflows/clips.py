@@ -1,6 +1,6 @@
 """Where the other stages find the clips that preprocess wrote."""
 
-from datasets.shards import open_shard
+from datasets.shards.files import open_shard
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run

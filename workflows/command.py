@@ -9,7 +9,7 @@ import importlib
 import sys
 import traceback
 
-from datasets.shards import ShardError
+from datasets.shards.files import ShardError
 from infra import cluster, outages
 from infra.errors import FacestackError, SettingsError
 from infra.runs import Run, printable

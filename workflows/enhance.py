@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
-from datasets.layouts import Source
+from datasets.sources.layouts import Source
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import SettingsError

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datasets.camera import Camera
-from datasets.crops import crop, face_tracks
 from datasets.degrade import degrade
-from datasets.encode import write_video
-from datasets.footage import DecodeError, Footage
-from datasets.layouts import Source
-from datasets.video import open_source
+from datasets.sources.footage import DecodeError, Footage
+from datasets.sources.layouts import Source
+from datasets.sources.video import open_source
+from datasets.tracking.camera import Camera
+from datasets.tracking.crops import crop, face_tracks
+from datasets.video_writer import write_video
 from infra import outages, storage
 from infra.attempts import SUFFIX, attempt
 from infra.errors import FacestackError

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from typing import Any
 
-from datasets.protocol_pairs import Pairing
+from datasets.protocols.pairing import Pairing
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage, say

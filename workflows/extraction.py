@@ -9,13 +9,13 @@ from functools import lru_cache
 
 import cv2
 
-from datasets.clip import Clip
-from datasets.clips import clips_of
-from datasets.faces import Detector, build_detector
-from datasets.footage import DecodeError, Limits
-from datasets.layouts import Source
-from datasets.shards import write_clips
-from datasets.windows import Account
+from datasets.clips.clip import Clip
+from datasets.clips.cutting import clips_of
+from datasets.clips.windows import Account
+from datasets.shards.files import write_clips
+from datasets.sources.footage import DecodeError, Limits
+from datasets.sources.layouts import Source
+from datasets.tracking.detectors import Detector, build_detector
 from infra import outages, storage
 from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
 from infra.errors import FacestackError

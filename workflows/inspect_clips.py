@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from datasets.reader import ShardReader
-from datasets.row_groups import Batch
-from datasets.shards import ShardError
-from datasets.split import SPLITS
+from datasets.protocols.split import SPLITS
+from datasets.shards.files import ShardError
+from datasets.shards.reader import ShardReader
+from datasets.shards.row_groups import Batch
 from infra import storage
 from infra.errors import FacestackError, RunError
 from workflows.card import CARD, unbalanced

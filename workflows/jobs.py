@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from datasets.read_ahead import read_ahead
-from datasets.reader import ShardReader
+from datasets.shards.prefetch import read_ahead
+from datasets.shards.reader import ShardReader
 from infra import storage
 from infra.runs import versions
 from infra.settings.training import OptimiserSettings

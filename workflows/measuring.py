@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.picture_metrics import consistency, motion, ssim_luma, temporal_difference
-from datasets.protocol_pairs import Pairing
-from datasets.reader import ShardReader
+from datasets.image_metrics import consistency, motion, ssim_luma, temporal_difference
+from datasets.protocols.pairing import Pairing
+from datasets.shards.reader import ShardReader
 from infra import cluster
 from infra.runs import Count, Run
 from infra.settings.settings import Settings

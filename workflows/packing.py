@@ -6,11 +6,11 @@ from functools import partial
 
 import ray.data
 
-from datasets.assembly import PlannedRow, ShardPlan, assemble_shard, part_rows, plan_shards
-from datasets.memory import give_back
-from datasets.protocols import Protocol
-from datasets.shards import ShardError
-from datasets.split import SPLITS
+from datasets.protocols.published import Protocol
+from datasets.protocols.split import SPLITS
+from datasets.shards.assembly import PlannedRow, ShardPlan, assemble_shard, part_rows, plan_shards
+from datasets.shards.files import ShardError
+from datasets.sources.memory import give_back
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Stage, digest_of, say

@@ -1,6 +1,6 @@
 """The pairs of `evaluate.protocol` among the clips of a run."""
 
-from datasets.protocol_pairs import (
+from datasets.protocols.pairing import (
     Key,
     NamedPair,
     Pairing,
@@ -11,8 +11,8 @@ from datasets.protocol_pairs import (
     ytf_items,
     ytf_names,
 )
-from datasets.protocols import read_lfw_pairs, read_ytf_splits
-from datasets.shards import read_rows
+from datasets.protocols.published import read_lfw_pairs, read_ytf_splits
+from datasets.shards.files import read_rows
 from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.runs import say

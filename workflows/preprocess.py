@@ -11,12 +11,12 @@ from functools import partial
 import ray
 import ray.data
 
-from datasets.assembly import ShardPlan
-from datasets.faces import DetectorError, build_detector
-from datasets.layouts import Source
-from datasets.sources import Collection, SourceError, survey
-from datasets.split import SPLITS
-from datasets.synthetic import write_person
+from datasets.drawn.dataset import write_person
+from datasets.protocols.split import SPLITS
+from datasets.shards.assembly import ShardPlan
+from datasets.sources.discovery import Collection, SourceError, survey
+from datasets.sources.layouts import Source
+from datasets.tracking.detectors import DetectorError, build_detector
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import RunError, SettingsError

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.reader import ShardReader
+from datasets.shards.reader import ShardReader
 from infra.runs import Run
 from infra.settings.settings import Settings
 from model.batches import Batch, device_of, to_pixels

@@ -12,7 +12,7 @@ import tempfile
 
 from sklearn.metrics import roc_auc_score
 
-from datasets.shards import identities
+from datasets.shards.files import identities
 from datasets.verification import pair_similarities, verification_percent
 from infra import storage
 from infra.errors import SettingsError

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.reader import ShardReader
-from datasets.shards import open_shard, read_rows
-from datasets.tensors import arrays, byte_width
+from datasets.shards.files import open_shard, read_rows
+from datasets.shards.reader import ShardReader
+from datasets.shards.tensors import arrays, byte_width
 from infra.training.optimiser_step import ON_HOST
 from model.batches import sent
 

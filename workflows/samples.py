@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.reader import ShardReader
+from datasets.shards.reader import ShardReader
 from infra.runs import Run
 from infra.settings.settings import Settings
 from workflows.measuring import MEASURES, Measured

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datasets.pairs import DrawnPairs, draw_pairs
-from datasets.reader import ShardReader
+from datasets.protocols.drawn_pairs import DrawnPairs, draw_pairs
+from datasets.shards.reader import ShardReader
 from datasets.verification import pair_similarities, verification_percent
 from model.batches import centre_slice, to_pixels
 from model.metrics import psnr_luma, unit_layers

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from datasets.layouts import Source
-from datasets.protocols import Protocol, read_protocol
-from datasets.shards import identities
-from datasets.split import SPLITS, LeakError, Split, check_leaks, split_of
+from datasets.protocols.published import Protocol, read_protocol
+from datasets.protocols.split import SPLITS, LeakError, Split, check_leaks, split_of
+from datasets.shards.files import identities
+from datasets.sources.layouts import Source
 from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Stage, say

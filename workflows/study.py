@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.reader import ShardReader
+from datasets.shards.reader import ShardReader
 from infra import storage
 from infra.errors import FacestackError, RunError, SettingsError
 from infra.runs import Run

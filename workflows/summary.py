@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.protocol_pairs import Pairing
+from datasets.protocols.pairing import Pairing
 from datasets.verification import (
     bootstrap_interval,
     pair_similarities,

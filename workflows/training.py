@@ -13,7 +13,7 @@ from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, Us
 from ray.train.collective import barrier, broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from datasets.shards import ShardError
+from datasets.shards.files import ShardError
 from infra import cluster, storage
 from infra.errors import FacestackError, FaultError
 from infra.training.checkpoints import Checkpoints

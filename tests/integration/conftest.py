@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.shards import read_rows
+from datasets.shards.files import read_rows
 from infra import storage
 from tests.integration.s3_server import leading_to, reaching, server
 from tests.support.root import ROOT

@@ -17,8 +17,8 @@ import numpy as np
 import ray
 import torch
 
-from datasets.clip import Clip
-from datasets.shards import write_clips
+from datasets.clips.clip import Clip
+from datasets.shards.files import write_clips
 from infra.settings.training import OptimiserSettings
 from infra.training.loop import Plan
 from model.curriculum import Curriculum

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from datasets.encode import write_video
-from datasets.synthetic import write_person
+from datasets.drawn.dataset import write_person
+from datasets.video_writer import write_video
 from tests.integration.conftest import run
 from workflows.card import unbalanced
 

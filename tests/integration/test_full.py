@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from datasets.reader import ShardReader
+from datasets.shards.reader import ShardReader
 from model.weights import load_network
 from tests.integration.conftest import CLIPS_A_VIDEO, TINY, TINY_RUN, VIDEOS, Ended, run_here
 from workflows.command import FOLDERS

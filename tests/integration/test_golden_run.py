@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.reader import ShardReader
+from datasets.shards.reader import ShardReader
 from tests.integration.conftest import Ended
 
 SPLITS = ("train", "validation", "test")

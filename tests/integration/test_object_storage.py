@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from datasets.synthetic import write_dataset
+from datasets.drawn.dataset import write_dataset
 from tests.integration.conftest import Ended, content_of, run
 from tests.integration.faulty_proxy import Faults, proxy
 from tests.integration.s3_server import SECRET, USER, leading_to, reaching, server

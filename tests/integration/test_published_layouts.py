@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
-from datasets.shards import read_rows
+from datasets.shards.files import read_rows
 from tests.integration.conftest import run
 from tests.support.root import ROOT
 

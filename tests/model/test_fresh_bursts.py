@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-import datasets.bursts
-from datasets.bursts import controls, draw_motion
+import datasets.clips.stills_to_films
+from datasets.clips.stills_to_films import controls, draw_motion
 from model import fresh_bursts
 from model.bursts import degrade
 from model.curriculum import Curriculum
@@ -52,7 +52,7 @@ def test_motion_is_as_large_as_in_bursts_of_photographs_at_every_distance() -> N
 
 def test_amplitudes_are_those_of_stored_bursts() -> None:
     for name in ("MEMORY", "SPEED", "HAND", "MOST_VIGOUR", "GAIN", "LIFT"):
-        assert getattr(fresh_bursts, name) == getattr(datasets.bursts, name), name
+        assert getattr(fresh_bursts, name) == getattr(datasets.clips.stills_to_films, name), name
 
 
 def not_affine(motion: np.ndarray) -> np.ndarray:

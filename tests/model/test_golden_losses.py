@@ -20,7 +20,7 @@ from model.objectives.restoration import Restoration
 from model.objectives.warp_pretraining import WarpPretraining
 from model.perceptual import FaceRecogniser
 from model.warp_predictor import WarpPredictor
-from tests.datasets.media import moving_texture
+from tests.support.media import moving_texture
 
 COUNT, FRAMES, SIZE, SCALE = 8, 5, 32, 4
 STEPS = (1, 5, 10, 20)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from datasets.reader import ShardReader, list_shards
+from datasets.shards.reader import ShardReader, list_shards
 from workflows import benchmark, benchmark_train, benchmark_train_cuda, benchmark_ways
 from workflows.benchmark_ways import Gate, Setting, job, place, wait_for
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from datasets.bursts import make_burst
+from datasets.clips.stills_to_films import make_burst
 from model.thin_plate_spline import dense_field
 from model.warping import warp
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.assembly import assemble_shard, part_rows, plan_shards
-from datasets.clips import clips_of
-from datasets.footage import DecodeError
-from datasets.shards import write_clips
-from datasets.sources import find_sources
-from datasets.windows import Account
+from datasets.clips.cutting import clips_of
+from datasets.clips.windows import Account
+from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
+from datasets.shards.files import write_clips
+from datasets.sources.discovery import find_sources
+from datasets.sources.footage import DecodeError
 from infra import storage
 from infra.runs import commit
 from infra.settings.settings import Settings
-from tests.datasets.media import bright_detector, moving_square, square_frame, write_video
+from tests.support.media import bright_detector, moving_square, square_frame, write_video
 from workflows.card import kind, make_card, unbalanced
 
 Row = dict

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from datasets.shards import ShardError
+from datasets.shards.files import ShardError
 from infra import cluster
 from infra.errors import FaultError, RunError
 from infra.runs import Run

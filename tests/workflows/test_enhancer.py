@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.footage import Footage
-from datasets.windows import Account
+from datasets.clips.windows import Account
+from datasets.sources.footage import Footage
 from infra.settings.settings import Settings
-from tests.datasets.media import Frame, bright_detector, square_frame, write_images
-from tests.datasets.test_clips import source
+from tests.datasets.clips.test_cutting import source
+from tests.support.media import Frame, bright_detector, square_frame, write_images
 from workflows import enhancer, extraction
 from workflows.enhancer import Enhancer, Track
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.clip import Clip
-from datasets.shards import write_clips
+from datasets.clips.clip import Clip
+from datasets.shards.files import write_clips
 from infra import storage
 from infra.errors import RunError
 from workflows.inspect_clips import (

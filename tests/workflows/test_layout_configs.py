@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.layouts import Source
-from datasets.shards import read_rows
-from datasets.windows import Account
+from datasets.clips.windows import Account
+from datasets.shards.files import read_rows
+from datasets.sources.layouts import Source
 from infra.runs import Stage
 from infra.settings import command_line
 from infra.settings.settings import Settings
-from tests.datasets.media import moving_square, write_images
+from tests.support.media import moving_square, write_images
 from tests.support.root import ROOT
 from workflows import preprocess
 from workflows.extraction import Row, bundles, clips_by, item, make_part, outcomes_in

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from datasets.degrade import degrade_track
-from datasets.shards import write_clips
+from datasets.shards.files import write_clips
 from infra.runs import Run
 from model.warp_predictor import WarpPredictor
-from tests.datasets.media import moving_texture
-from tests.datasets.test_shards import clip
+from tests.datasets.shards.test_files import clip
+from tests.support.media import moving_texture
 from workflows.linear_gain import linear_gains
 
 SIZE, SCALE, FRAMES = 32, 4, 9

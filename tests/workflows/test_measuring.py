@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from datasets.degrade import degrade_track
-from datasets.picture_metrics import consistency, motion, ssim_luma, temporal_difference
+from datasets.image_metrics import consistency, motion, ssim_luma, temporal_difference
 from infra import storage
 from infra.runs import Run, StageRecord
 from infra.settings.data import ClipSettings

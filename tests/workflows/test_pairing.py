@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.clip import Clip
-from datasets.shards import write_clips
+from datasets.clips.clip import Clip
+from datasets.shards.files import write_clips
 from infra.errors import SettingsError
 from infra.settings.command_line import load
 from infra.settings.settings import Settings

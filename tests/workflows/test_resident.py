@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.reader import ShardReader, list_shards
-from datasets.shards import write_clips
+from datasets.shards.files import write_clips
+from datasets.shards.reader import ShardReader, list_shards
 from infra.training.optimiser_step import on_device
-from tests.datasets.test_shards import clip
+from tests.datasets.shards.test_files import clip
 from workflows import resident
 
 COLUMNS = ["low", "high", "motion", "order", "identity"]

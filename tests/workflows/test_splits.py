@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets.layouts import Source
-from datasets.shards import write_clips
+from datasets.shards.files import write_clips
+from datasets.sources.layouts import Source
 from infra.errors import RunError, SettingsError
 from infra.runs import Stage
 from infra.settings.settings import Settings
-from tests.datasets.test_shards import clip
+from tests.datasets.shards.test_files import clip
 from workflows import preprocess
 from workflows.splits import check, dealer, name_missing, protocol_of, refuse_leaks
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from datasets.assembly import PlannedRow, ShardPlan
-from datasets.shards import ShardError, write_clips
-from datasets.sources import Source
+from datasets.shards.assembly import PlannedRow, ShardPlan
+from datasets.shards.files import ShardError, write_clips
+from datasets.sources.discovery import Source
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from infra.settings.training import OptimiserSettings
-from tests.datasets.test_shards import clip
+from tests.datasets.shards.test_files import clip
 from tests.support.root import ROOT
 from workflows import pretrain
 from workflows.command import FOLDERS, forced

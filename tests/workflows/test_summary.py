@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.protocol_pairs import Pairing
+from datasets.protocols.pairing import Pairing
 from datasets.verification import bootstrap_interval, verification_percent
 from workflows.measuring import MEASURES, Measured
 from workflows.summary import figures_of, verify

@@ -15,7 +15,7 @@ from ray.train.v2._internal.execution.failure_handling.default import DefaultFai
 from ray.train.v2._internal.util import construct_user_exception_with_traceback
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from datasets.shards import ShardError
+from datasets.shards.files import ShardError
 from infra.errors import FacestackError, FaultError, TrainingError
 from tests.integration.small_jobs import work
 from workflows import training

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.shards import write_clips
+from datasets.shards.files import write_clips
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.training.checkpoints import Checkpoints, Mark
 from model.weights import load_weights
-from tests.datasets.test_shards import clip
+from tests.datasets.shards.test_files import clip
 from workflows.scoring import Validation
 from workflows.train import train
 

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from datasets.assembly import SHARD_ROWS
-from datasets.clip import Clip
-from datasets.reader import ShardReader
-from datasets.shards import write_clips
-from datasets.split import SPLITS
+from datasets.clips.clip import Clip
+from datasets.protocols.split import SPLITS
+from datasets.shards.assembly import SHARD_ROWS
+from datasets.shards.files import write_clips
+from datasets.shards.reader import ShardReader
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run, StageRecord

@@ -23,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.clip import Clip
+from datasets.clips.clip import Clip
 
 JPEG = 95  # 4:4:4; 45 dB on average
 MOTION_STEP = 1 / 64  # of a low pixel

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.clip import Clip
-from datasets.reader import ShardReader, list_shards
-from datasets.shards import write_clips
+from datasets.clips.clip import Clip
+from datasets.shards.files import write_clips
+from datasets.shards.reader import ShardReader, list_shards
 from infra.errors import RunError
 from infra.runs import Run
 from workflows.bare_gpu import face_parcels

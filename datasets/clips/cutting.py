@@ -1,0 +1,166 @@
+"""Cuts tracks into clips: 2k+1 low frames with the high central frame, one row of a shard each."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.chance import hashed
+from datasets.clips.clip import Clip
+from datasets.clips.flow import measure_motion
+from datasets.clips.realistic import degrade_clip
+from datasets.clips.stills_to_films import CONTROL_POINTS, make_burst
+from datasets.clips.windows import NUM_FRAMES, Account, Window, counted, windows
+from datasets.degrade import degrade
+from datasets.sources.discovery import Source
+from datasets.sources.footage import Limits
+from datasets.sources.video import open_source
+from datasets.tracking.camera import Camera, Grid, moves
+from datasets.tracking.crops import CONTEXT, TrackCrop, face_tracks, track_crops
+from datasets.tracking.detectors import Detector, Frame
+
+Degradation = Literal["paper", "realistic"]
+
+
+def clips_of(
+    source: Source,
+    detect: Detector | None,
+    *,
+    seed: int,
+    size: int = 128,
+    scale: int = 8,
+    blur_sigma: float | None = 2.4,
+    degradation: Degradation = "paper",
+    num_frames: int = NUM_FRAMES,
+    clip_stride: int = 12,
+    min_sharpness: float = 0.0,
+    context: float = CONTEXT,
+    stride: int = 5,
+    min_face: int = 40,
+    smoothing: int = 2,
+    max_missed: int = 1,
+    centre: float = 1.0,
+    grid: Grid = "camera",
+    shake: float = 0.0,
+    bursts: bool = False,
+    flow: bool = False,
+    limits: Limits | None = None,
+    account: Account | None = None,
+) -> Iterator[Clip]:
+    """Yields the clips of `source`, with memory bounded for any length of it.
+
+    `detect` finds faces (None: the frames are crops already); `clip_stride` is the distance in
+    frames between the centres of two clips of a track; the arguments from `context` to `centre`
+    are those of `crops.face_tracks`, `grid` and `shake` those of `camera.Camera`, `scale` and
+    `blur_sigma` those of `degrade.degrade`, `limits` that of `video.open_source`; `degradation`
+    "realistic" draws one a clip in its place (`realistic.degrade_clip`); clips under
+    `min_sharpness` are left out. With `bursts` each face of a still becomes a clip of its own by
+    `bursts.make_burst`; with `flow` the motion of all other clips is measured
+    (`flow.measure_motion`). Everything random comes from (`seed`, clip id), a shake from (`seed`,
+    source, track). `account` is filled on the way. Raises `footage.DecodeError` for a source that
+    cannot be read whole, possibly after some clips: these must then be thrown away.
+    """
+    account = Account() if account is None else account
+    with open_source(source, limits) as footage:
+        fps = float(footage.rate)
+        footage = counted(footage, account)
+        still = None
+        if bursts and source.kind == "image":
+            (still,) = footage.frames()
+            footage = replace(footage, frames=partial(iter, [still]))
+        camera = Camera(grid, size // scale, shake, seed)
+        faces = face_tracks(
+            footage, detect, camera, context=context, stride=stride, min_face=min_face,
+            smoothing=smoothing, max_missed=max_missed, centre=centre, rejected=account.rejected,
+        )  # fmt: skip
+        crops = track_crops(faces, size)
+        if still is not None:
+            crops = _moved(crops, still, source.name, seed, scale, num_frames)
+
+        paper = json.dumps(
+            {"kind": "paper", "blur_sigma": blur_sigma} if blur_sigma else {"kind": "bicubic"}
+        )
+
+        def shrink(high: Frame) -> Frame:
+            # A realistic camera sees a whole clip, so it has to wait for the window.
+            return degrade(high, scale, blur_sigma) if degradation == "paper" else high
+
+        for window in windows(crops, shrink, num_frames, clip_stride, account, min_sharpness):
+            account.clips += 1
+            account.moves += moves([crop.offset for crop in window.crops])
+            clip = _clip(source, fps, window, seed, paper, flow)
+            yield clip if degradation == "paper" else _realistic(clip, scale, seed)
+
+
+def _moved(
+    crops: Iterable[TrackCrop], still: Frame, name: str, seed: int, scale: int, num_frames: int
+) -> Iterator[TrackCrop]:
+    """Makes a track of each face of a still, whose central frame is that of the still, index 0."""
+    for crop in crops:
+        chance = np.random.default_rng(hashed(seed, _clip_id(name, crop), "burst"))
+        size = crop.image.shape[0]
+        frames, motion = make_burst(still, crop.box, size, scale, num_frames, chance)
+        moved = motion.mean(1) * (size / scale / 2)  # of the face as a whole, in low pixels
+        for place, (image, shifts, offset) in enumerate(zip(frames, motion, moved, strict=True)):
+            yield replace(
+                crop, index=place - num_frames // 2, image=image, motion=shifts,
+                offset=(float(offset[0]), float(offset[1])), last=place == num_frames - 1,
+            )  # fmt: skip
+
+
+def _clip(
+    source: Source, fps: float, window: Window, seed: int, degradation: str, flow: bool
+) -> Clip:
+    radius = len(window.crops) // 2
+    centre = window.crops[radius]
+    clip_id = _clip_id(source.name, centre)
+    offset = _neighbour_offset(seed, clip_id, radius)
+    return Clip(
+        clip_id=clip_id,
+        identity=source.identity,
+        video=source.name,
+        track=centre.track,
+        frame=centre.index,
+        fps=fps,
+        low=window.low,
+        high=centre.image,
+        neighbour=window.crops[radius + offset].image,
+        neighbour_offset=offset,
+        boxes=np.array([(*c.box, c.box[2]) for c in window.crops], np.float32),
+        motion=_motion(window, flow).astype(np.float16),
+        order=hashed(seed, clip_id, "order") >> 1,  # 63 bits, so that a signed column holds it
+        sharpness=window.sharpness,
+        degradation=degradation,
+    )
+
+
+def _motion(window: Window, flow: bool) -> NDArray[np.float32]:
+    """What a burst was made with, or with `flow` what is measured; else NaN."""
+    made = [crop.motion for crop in window.crops if crop.motion is not None]
+    if made:
+        return np.stack(made)
+    if flow:
+        return measure_motion([crop.image for crop in window.crops])
+    return np.full((len(window.crops), CONTROL_POINTS, 2), np.nan, np.float32)
+
+
+def _clip_id(name: str, centre: TrackCrop) -> str:
+    return f"{name}#{centre.track}@{centre.index}"
+
+
+def _realistic(clip: Clip, scale: int, seed: int) -> Clip:
+    """The clip whose `low` still holds high crops, as a camera and a codec would have left it."""
+    low, recipe = degrade_clip(clip.low, scale, hashed(seed, clip.clip_id, "degradation"))
+    return replace(clip, low=low, degradation=json.dumps({"kind": "realistic", **asdict(recipe)}))
+
+
+def _neighbour_offset(seed: int, clip_id: str, radius: int) -> int:
+    """Draws from −radius … radius without 0; the clip of a single frame has no other than 0."""
+    if radius == 0:
+        return 0
+    drawn = hashed(seed, clip_id, "neighbour") % (2 * radius) - radius
+    return drawn if drawn < 0 else drawn + 1

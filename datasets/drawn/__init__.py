@@ -1,0 +1,1 @@
+"""Drawn people in drawn films, where no footage is given."""

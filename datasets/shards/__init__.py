@@ -1,0 +1,1 @@
+"""The Parquet files of clips: written, dealt, and read back in a shuffled order."""

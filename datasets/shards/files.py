@@ -1,0 +1,221 @@
+"""The Parquet files of clips: their columns, and how one is written whole and opened again."""
+
+import os
+import tempfile
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import fields
+from itertools import islice
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from datasets.clips.clip import Clip
+from datasets.clips.stills_to_films import CONTROL_POINTS
+from datasets.clips.windows import NUM_FRAMES
+from datasets.shards.tensors import pack, unpack
+
+SCHEMA_VERSION = "3"
+VERSION_KEY = b"facestack.schema"
+PART_ROWS = 4  # rows of a row group while the shards are not yet made
+
+# Column → what it holds; also written into each file as the description of its field.
+COLUMNS = {
+    "clip_id": "video#track@frame",
+    "identity": "the person: name of the video's folder",
+    "video": "path of the video under the source root",
+    "track": "number of the track in the video, from 0",
+    "frame": "index of the central frame in the video, from 0; 0 for a still",
+    "fps": "frames per second of the video; 25 for images",
+    "low": "T×h×w×3 RGB, low-resolution frames in temporal order, the central one at T//2",
+    "high": "S×S×3 RGB, the high-resolution central frame",
+    "neighbour": "S×S×3 RGB, the high-resolution frame at neighbour_offset from the centre",
+    "neighbour_offset": "in [-T//2, T//2], not 0; drawn from the seed and the clip id",
+    "boxes": "T×4: x, y, width, height of each crop in pixels of the video",
+    "motion": "T×64×2: the shifts (x, y) of the 8×8 control points over [-1, 1]², row by row from "
+    "the top left, by which frame t becomes the central one: with their thin-plate spline d_t, "
+    "central(p) = frame_t(p + d_t(p)); 1 is half the side of the frame. Known in bursts from "
+    "stills, measured between the sharp frames of footage (datasets.clips.flow); NaN where neither",
+    "order": "63-bit hash of the seed and the clip id, by which shards are sorted",
+    "sharpness": "of the high frame, by datasets.clips.sharpness: 0 flat, 6 to 24 most faces",
+    "degradation": "JSON: kind (paper, bicubic, realistic) and the parameters of this clip",
+}
+
+
+class ShardError(ValueError):
+    """A file or folder of clips that is missing, damaged, empty or of another version."""
+
+
+def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
+    """Gives the Arrow schema of clips with `size`² high and `num_frames` `low_size`² low pixels.
+
+    Parts hold tensors packed (`tensors.pack`): they are read a row at a time, and by nobody else.
+    """
+    image = pa.fixed_shape_tensor(pa.uint8(), [size, size, 3])
+    types = {
+        "clip_id": pa.string(),
+        "identity": pa.string(),
+        "video": pa.string(),
+        "track": pa.int32(),
+        "frame": pa.int32(),
+        "fps": pa.float64(),
+        "low": pa.fixed_shape_tensor(pa.uint8(), [num_frames, low_size, low_size, 3]),
+        "high": image,
+        "neighbour": image,
+        "neighbour_offset": pa.int32(),
+        "boxes": pa.fixed_shape_tensor(pa.float32(), [num_frames, 4]),
+        "motion": pa.fixed_shape_tensor(pa.float16(), [num_frames, CONTROL_POINTS, 2]),
+        "order": pa.int64(),
+        "sharpness": pa.float64(),
+        "degradation": pa.string(),
+    }
+    columns = [
+        pa.field(name, types[name], nullable=False, metadata={"description": text})
+        for name, text in COLUMNS.items()
+    ]
+    return pa.schema(columns, metadata={VERSION_KEY: SCHEMA_VERSION.encode()})
+
+
+def table_of(clips: list[Clip]) -> pa.Table:
+    """Makes a table of one row a clip; all clips must have the shapes of the first."""
+    if not clips:
+        raise ShardError("no clips: a table needs at least one to know its shapes")
+    wanted = schema(clips[0].high.shape[0], clips[0].low.shape[1], clips[0].low.shape[0])
+    columns = []
+    for column in wanted:
+        values = [getattr(clip, column.name) for clip in clips]
+        if isinstance(column.type, pa.FixedShapeTensorType):
+            columns.append(pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(values)))
+        else:
+            columns.append(pa.array(values, column.type))
+    return pa.Table.from_arrays(columns, schema=wanted)
+
+
+assert set(COLUMNS) == {column.name for column in fields(Clip)}
+
+
+def write_clips(
+    uri: str, clips: Iterable[Clip], row_group_size: int = PART_ROWS, packed: bool = False
+) -> int:
+    """Writes clips to the Parquet file `uri` as they come, and gives their number.
+
+    The file appears whole or not at all. Without a clip nothing is written. Where `clips` raises,
+    so does this, and nothing is left behind.
+    """
+    rows = iter(clips)
+    tables = iter(lambda: list(islice(rows, row_group_size)), [])
+    made = map(table_of, tables)
+    return write_tables(uri, map(pack, made) if packed else made, row_group_size)
+
+
+def write_tables(uri: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
+    """Writes tables of one schema to the Parquet file `uri`, atomically; gives the rows written."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    local = isinstance(filesystem, LocalFileSystem)
+    if local:
+        filesystem.makedirs(os.path.dirname(path), exist_ok=True)
+        scratch = f"{os.path.dirname(path)}/.{uuid.uuid4().hex}.tmp"
+    else:
+        scratch = os.path.join(tempfile.gettempdir(), f"{uuid.uuid4().hex}.parquet")
+    try:
+        count = _write_local(scratch, tables, row_group_size)
+        if count and local:
+            os.replace(scratch, path)
+        elif count:
+            filesystem.put_file(scratch, path)  # an object appears whole when its upload ends
+    finally:
+        if os.path.exists(scratch):
+            os.remove(scratch)
+    return count
+
+
+def _write_local(path: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
+    writer, count = None, 0
+    try:
+        for table in tables:
+            if writer is None:
+                # A dictionary of at most 256 values packs a pixel into one byte; plain Parquet
+                # has no integer under 32 bits. Whole images would each be an entry of their own.
+                packed = any(pa.types.is_fixed_size_binary(field.type) for field in table.schema)
+                writer = pq.ParquetWriter(
+                    path, table.schema, compression="lz4", use_dictionary=not packed,
+                    write_statistics=["clip_id", "identity", "video", "order"],
+                )  # fmt: skip
+            writer.write_table(table, row_group_size)
+            count += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return count
+
+
+def read_rows(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """Reads a file of clips; raises `ShardError` where it is not one of this version."""
+    with open_shard(uri) as file:
+        return unpack(file.read(columns=columns, use_threads=False))
+
+
+def open_shard(uri: str) -> pq.ParquetFile:
+    """Opens a file of clips and checks its version; the caller closes it.
+
+    What it reads of a part is packed: see `tensors`.
+    """
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    try:
+        # Of an object, a row group is one request, for its own bytes alone; fsspec would by itself
+        # read 50 MB ahead each time.
+        stream = filesystem.open(path, "rb", cache_type="none")
+        file = pq.ParquetFile(stream, pre_buffer=not isinstance(filesystem, LocalFileSystem))
+    except (OSError, pa.ArrowInvalid) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ShardError(
+            f"{uri}: not a readable Parquet file ({reason}); preprocess again"
+        ) from error
+    version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
+    if version != SCHEMA_VERSION:
+        file.close(force=True)
+        raise ShardError(
+            f"{uri}: its clip schema is version {version}, this code reads {SCHEMA_VERSION}; "
+            "preprocess again"
+        )
+    return file
+
+
+class OpenShards:
+    """Files of clips by name, of which the ones used last stay open."""
+
+    def __init__(self, kept: int = 16) -> None:
+        self.kept = kept
+        self.files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+
+    def __enter__(self) -> "OpenShards":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def file(self, uri: str) -> pq.ParquetFile:
+        """Gives the file, opened by `open_shard`; it may be closed at the next call."""
+        if uri not in self.files:
+            self.files[uri] = open_shard(uri)
+        self.files.move_to_end(uri)
+        while len(self.files) > self.kept:
+            self.files.popitem(last=False)[1].close(force=True)
+        return self.files[uri]
+
+    def close(self) -> None:
+        """Closes all files."""
+        while self.files:
+            self.files.popitem()[1].close(force=True)
+
+
+def identities(uris: Iterable[str]) -> list[str]:
+    """Lists the identities in files of clips, sorted; the index in this list serves as label."""
+    found: set[str] = set()
+    for uri in uris:
+        found.update(read_rows(uri, ["identity"])["identity"].unique().to_pylist())
+    return sorted(found)

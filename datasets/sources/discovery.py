@@ -1,0 +1,114 @@
+"""Finds what to read under a folder or an `s3://` prefix, in one of the layouts of `layouts`.
+
+Credentials and endpoints come from the environment alone (`AWS_*`), through fsspec.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import fsspec
+
+from datasets.sources.layouts import (
+    IMAGE_EXTENSIONS,
+    LAYOUTS,
+    VIDEO_EXTENSIONS,
+    Files,
+    Source,
+    extension,
+    recognise,
+)
+
+KINDS = {
+    "video": "videos", "images": "folders of frames", "crops": "folders of crops",
+    "image": "stills",
+}  # fmt: skip
+
+
+class SourceError(ValueError):
+    """The root of the sources does not exist or holds nothing that can be read."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The `sources` under a root, sorted by name, and what was `seen`, in words."""
+
+    sources: list[Source]
+    seen: str
+
+
+def find_sources(root: str, layout: str = "auto") -> list[Source]:
+    """Lists the sources of `survey`."""
+    return survey(root, layout).sources
+
+
+def survey(root: str, layout: str = "auto") -> Collection:
+    """Finds the sources under `root` by the reader of `layout`; `auto` takes what it recognises.
+
+    `root` is a local folder or an fsspec URI (`s3://bucket/prefix`). Hidden files and folders (a
+    leading dot) are skipped. Raises `SourceError`, with the remedy, when `root` does not exist or
+    holds nothing of that layout.
+    """
+    files = _list_files(root)
+    chosen = recognise(files) if layout == "auto" else [layout]
+    sources = [source for name in chosen for source in LAYOUTS[name](files)]
+    if not sources:
+        raise SourceError(
+            f"{root}: holds {_kinds_of(files.names)}, but {_wanted(layout)}; give another folder "
+            "or prefix" + (", or preprocess.layout auto" if layout != "auto" else "")
+        )
+    people = len({source.identity for source in sources})
+    counts = Counter(KINDS[source.kind] for source in sources)
+    found = " and ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    seen = (
+        f"layout {layout}: {_kinds_of(files.names)}, read as {' and '.join(chosen)}: "
+        f"{found} of {people} {'person' if people == 1 else 'people'}"
+    )
+    return Collection(sorted(sources, key=lambda source: source.name), seen)
+
+
+def locate(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Splits the `uri` of a source into its file system and the path there.
+
+    fsspec's own function would take a name that holds "::" for a chain of file systems.
+    """
+    protocol, _, path = uri.partition("://")
+    return fsspec.filesystem(protocol), path
+
+
+def _list_files(root: str) -> Files:
+    filesystem, base = fsspec.core.url_to_fs(root)
+    base = base.rstrip("/") or "/"
+    if not filesystem.exists(base):
+        raise SourceError(
+            f"{root}: no such folder; give the folder or s3:// prefix that holds one folder of "
+            "videos a person"
+        )
+    if not filesystem.isdir(base):
+        raise SourceError(f"{root}: is a file, not a folder; give the folder that holds it")
+    names = (path[len(base) :].lstrip("/") for path in filesystem.find(base))
+    uri = filesystem.unstrip_protocol(base).rstrip("/")
+    return Files(uri, tuple(name for name in names if name and not _hidden(name)))
+
+
+def _hidden(name: str) -> bool:
+    """A key of object storage may have a part "..": it is seen, so that opening it says why not."""
+    return any(part.startswith(".") and part != ".." for part in name.split("/"))
+
+
+def _wanted(layout: str) -> str:
+    """What a layout would have needed."""
+    videos = f"no video ({' '.join(sorted(VIDEO_EXTENSIONS))})"
+    images = f"no image ({' '.join(sorted(IMAGE_EXTENSIONS))})"
+    return {
+        "auto": f"{videos} and {images}",
+        "videos": videos,
+        "ytf": "no aligned_images_DB/<person>/<video>/*.jpg and no frame_images_DB like it",
+    }.get(layout, images)
+
+
+def _kinds_of(names: Iterable[str]) -> str:
+    kinds = Counter(extension(name) or "no extension" for name in names)
+    if not kinds:
+        return "no file"
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))

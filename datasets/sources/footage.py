@@ -1,0 +1,84 @@
+"""What an opened source gives, the bounds that hold for it, and the error that refuses it."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.tracking.detectors import Boxes
+
+MAX_PIXELS = 4096 * 4096
+MAX_SECONDS = 4 * 3600.0
+TIME_LIMIT = 2 * 3600.0
+
+Frame = NDArray[np.uint8]
+
+
+class DecodeError(ValueError):
+    """A source that cannot be read whole; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on one source: `max_pixels` width·height of a frame, `max_seconds` its length when
+    played, `time_limit` seconds by the clock from its opening to its last frame."""
+
+    max_pixels: int = MAX_PIXELS
+    max_seconds: float = MAX_SECONDS
+    time_limit: float = TIME_LIMIT
+
+
+@dataclass(frozen=True)
+class Footage:
+    """An open source: `rate` in frames/s, `width` and `height` in pixels as shown (rotation
+    applied), and `frames()`, which streams H×W×3 uint8 RGB once from the first to the last.
+
+    `breaks` are the indices of frames before which others are missing. `faces` holds the boxes N×4
+    (x, y, width, height) of each frame where the source tells them. `counts` says how many frames
+    needed a treatment; it is complete when the frames end."""
+
+    name: str
+    rate: Fraction
+    width: int
+    height: int
+    frames: Callable[[], Iterator[Frame]]
+    breaks: frozenset[int] = frozenset()
+    faces: tuple[Boxes, ...] | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Bounds:
+    """`limits` at work on the source `name`, whose clock starts here; every check raises
+    `DecodeError` with the setting to raise."""
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self.name, self.limits = name, limits
+        self.deadline = time.monotonic() + limits.time_limit
+
+    def check_size(self, width: int, height: int, label: str = "") -> None:
+        """Refuses a frame of too many pixels; call it before the frame is decoded."""
+        if width * height > self.limits.max_pixels:
+            raise DecodeError(
+                f"{label or self.name}: a frame of {width}×{height} is more than "
+                f"{self.limits.max_pixels} pixels; scale it down or raise max_pixels"
+            )
+
+    def check_length(self, seconds: float) -> None:
+        """Refuses footage that plays for too long."""
+        if seconds > self.limits.max_seconds:
+            raise DecodeError(
+                f"{self.name}: plays for {seconds:.0f} s or more, longer than "
+                f"{self.limits.max_seconds:.0f} s; cut it or raise max_seconds"
+            )
+
+    def check_time(self) -> None:
+        """Ends a source that takes too long to go through."""
+        if time.monotonic() > self.deadline:
+            raise DecodeError(
+                f"{self.name}: took longer than {self.limits.time_limit:g} s; cut it, scale it "
+                "down or raise time_limit"
+            )

@@ -1,0 +1,201 @@
+"""Opens a video file or a folder of images as a stream of RGB frames, or says what is wrong.
+
+A damaged file is refused as a whole: what is missing after the damage cannot be known. So iterate
+to the end before believing any frame. Only the decoder can tell damage, and only where the codec
+has redundancy: H.264, MPEG-1, -2, -4 and WMV seldom hide a flipped bit; HEVC, VP8, VP9 and AV1
+mostly do.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from fractions import Fraction
+from itertools import chain
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from datasets.sources.discovery import locate
+from datasets.sources.footage import Bounds, DecodeError, Footage, Frame, Limits
+from datasets.sources.images import open_images, short
+from datasets.sources.layouts import Source
+from datasets.sources.memory import giving_back
+from datasets.sources.truncation import Tally, check_whole, promised_seconds
+
+IMAGE_RATE = Fraction(25)
+# Playlists and scripts are formats to FFmpeg too, and would have it open other files and addresses;
+# and an image with the name of a video is decoded in full to learn its size.
+FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg"
+# Without it flipped bits decode to grey smears, and many without any error.
+DETECTION = "+crccheck+bitstream+buffer+explode"
+
+
+def open_source(
+    source: Source, limits: Limits | None = None, image_rate: Fraction = IMAGE_RATE
+) -> AbstractContextManager[Footage]:
+    """Opens `source` for reading, as a context manager that gives a `Footage`.
+
+    `image_rate` is the rate of images. Opening and iterating raise `DecodeError` for
+    what is empty, not a video, without a video stream, damaged, truncated, beyond `limits`, or of
+    differing image sizes.
+    """
+    limits = limits or Limits()
+    if not _is_text(source.name):
+        raise DecodeError(f"{source.name!a}: the name is not UTF-8; rename the file")
+    if ".." in source.name.split("/"):
+        raise DecodeError(f"{source.name}: the name leads out of its folder; rename the object")
+    if source.kind == "video":
+        return _open_video(source, limits)
+    return open_images(source, limits, image_rate)
+
+
+@contextmanager
+def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
+    bounds = Bounds(source.name, limits)
+    filesystem, path = locate(source.uri)
+    with ExitStack() as stack:
+        try:
+            if filesystem.size(path) == 0:
+                raise DecodeError(f"{source.name}: the file is empty")
+            file = stack.enter_context(filesystem.open(path, "rb"))
+            # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
+            options = {"format_whitelist": FORMATS, "max_pixels": str(limits.max_pixels)}
+            container = stack.enter_context(
+                av.open(file, "r", options=options, metadata_errors="replace")
+            )
+        except (av.FFmpegError, OSError) as error:
+            raise DecodeError(f"{source.name}: not a readable video ({short(error)})") from error
+        if not container.streams.video:
+            raise DecodeError(f"{source.name}: has no video stream")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise DecodeError(f"{source.name}: its codec is not known here")
+        if not stream.width:
+            raise DecodeError(
+                f"{source.name}: its frames are of more than {limits.max_pixels} pixels, or "
+                "damaged; scale it down or raise max_pixels"
+            )
+        # One thread: Ray gives a task one core, and runs as many tasks as there are cores.
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {
+            "err_detect": DETECTION,
+            "max_pixels": str(limits.max_pixels),  # the stream may declare more than its container
+        }
+        counts: Counter[str] = Counter()
+        decoder = _decoded(container, stream, bounds, counts)
+        first = next(decoder, None)
+        if first is None:
+            raise DecodeError(f"{source.name}: no frame could be decoded")
+        height, width = first.shape[:2]
+        frames = giving_back(chain([first], decoder))
+        rate = stream.average_rate or stream.guessed_rate or IMAGE_RATE
+        yield Footage(source.name, Fraction(rate), width, height, lambda: frames, counts=counts)
+
+
+def _decoded(
+    container: InputContainer, stream: VideoStream, bounds: Bounds, counts: Counter[str]
+) -> Iterator[Frame]:
+    """Streams the frames of `stream` upright, and raises where its data ends or breaks early."""
+    bounds.check_size(stream.width, stream.height)
+    bounds.check_length(promised_seconds(container, stream) or 0.0)
+    tally = Tally()
+    convert = VideoReformatter()  # a frame's own would be set up anew for each of them
+    try:
+        for frame in _progressive(_sound(container, stream, bounds, tally), counts):
+            image = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            image = image.astype(np.uint8, copy=False)
+            yield np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+    except (av.FFmpegError, OSError) as error:
+        what = "damaged" if isinstance(error, av.FFmpegError) else "not readable to its end,"
+        raise DecodeError(
+            f"{bounds.name}: {what} after frame {tally.frames} ({short(error)})"
+        ) from error
+    check_whole(container, stream, bounds.name, tally)
+
+
+def _sound(
+    container: InputContainer, stream: VideoStream, bounds: Bounds, tally: Tally
+) -> Iterator[av.VideoFrame]:
+    """Streams the frames up to the first broken or concealed one; those behind it are decoded
+    only to count them, for the error that is then raised."""
+    first: tuple[int, int, int] | None = None
+    start = float((stream.start_time or 0) * (stream.time_base or 0))
+    for packet in container.demux(stream):
+        bounds.check_time()
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            tally.broken += 1
+            continue
+        for frame in frames:
+            bounds.check_size(frame.width, frame.height)
+            tally.broken += frame.is_corrupt
+            if frame.time is not None:
+                shown = float(frame.duration * (frame.time_base or 0))
+                tally.step = max(tally.step, shown, frame.time - tally.end if tally.frames else 0)
+                tally.end = frame.time
+            bounds.check_length(tally.end - start)
+            if tally.broken:
+                continue
+            shape = frame.width, frame.height, frame.rotation
+            first = first or shape
+            if shape != first:
+                raise DecodeError(
+                    f"{bounds.name}: frame {tally.frames} is {_shown(*shape)}, not "
+                    f"{_shown(*first)} as those before it"
+                )
+            tally.frames += 1
+            yield frame
+    if tally.broken:
+        raise DecodeError(
+            f"{bounds.name}: damaged after frame {tally.frames}: broken or "
+            f"concealed by the decoder: {tally.broken}; get a sound copy"
+        )
+
+
+def _progressive(frames: Iterator[av.VideoFrame], counts: Counter[str]) -> Iterator[av.VideoFrame]:
+    """Passes frames on, one for one; from the first interlaced one on through FFmpeg's bwdif,
+    which rebuilds the lines of the later field and leaves progressive frames as they are."""
+    graph: av.filter.Graph | None = None
+    for frame in frames:
+        if frame.interlaced_frame:
+            counts["deinterlaced frames"] += 1
+        if graph is None and frame.interlaced_frame:
+            graph = av.filter.Graph()
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format,
+                time_base=frame.time_base,
+            )  # fmt: skip
+            bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+            graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+        if graph is None:
+            yield frame
+            continue
+        graph.push(frame)
+        yield from _ready(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _ready(graph)
+
+
+def _ready(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+        assert isinstance(frame, av.VideoFrame)
+        yield frame
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be stored; Linux allows any bytes, which Python keeps as surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
+
+
+def _shown(width: int, height: int, rotation: int) -> str:
+    return f"{width}×{height}" + (f" turned by {rotation}°" if rotation else "")

@@ -1,0 +1,110 @@
+"""Cuts square face crops of one size out of the frames of a source: a source to track crops."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.sources.footage import Footage
+from datasets.tracking.boxes import Square
+from datasets.tracking.camera import Camera, Placed, place
+from datasets.tracking.detectors import Detector, Frame
+from datasets.tracking.tracks import follow, follow_whole
+
+# Side of the crop over that of the detector's box: whole head from hair line to chin.
+CONTEXT = 1.3
+
+
+@dataclass(frozen=True)
+class TrackCrop:
+    """One face in one frame: `track` and frame `index` from 0, the crop's square `box`
+    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends, or
+    ends because the face is `lost` before its shot does. `offset` is how far the face's centre lies
+    from the crop's, (x, y) in low pixels.
+
+    `motion` is 64×2, of `bursts`, where the frame was made from a still."""
+
+    track: int
+    index: int
+    box: Square
+    image: Frame
+    last: bool
+    lost: bool = False
+    offset: tuple[float, float] = (0.0, 0.0)
+    motion: NDArray[np.float32] | None = None
+
+
+def face_tracks(
+    footage: Footage,
+    detect: Detector | None,
+    camera: Camera,
+    *,
+    context: float = CONTEXT,
+    stride: int = 5,
+    min_face: int = 40,
+    smoothing: int = 2,
+    max_missed: int = 1,
+    centre: float = 1.0,
+    rejected: Counter[str] | None = None,
+) -> Iterator[Placed]:
+    """Yields the faces of open `footage`, in order of frame, with the boxes that `camera` cuts.
+
+    `context` is the side of the crop over that of the face box. Faces that the footage tells are
+    taken instead of detected ones. Without either the footage counts as aligned: the centred
+    square of every frame, `centre` times as wide as its shorter side, is the box, which stands
+    still already and so is only shaken. The other arguments are those of `tracks.follow`; the grid
+    `frame` looks into every frame and leaves each box as it is. Raises `video.DecodeError` where
+    the footage breaks.
+    """
+    rate, known = float(footage.rate), detect if footage.faces is None else footage.faces
+    if known is None:
+        whole = follow_whole(footage.frames(), centre, footage.breaks)
+        yield from place(whole, replace(camera, grid="face"), 1.0, rate, footage.name)
+        return
+    if camera.grid == "frame":
+        stride, smoothing, max_missed = 1, 0, 0
+    faces = follow(
+        footage.frames(), known, stride=stride, min_face=min_face, smoothing=smoothing,
+        max_missed=max_missed, rejected=rejected, breaks=footage.breaks,
+    )  # fmt: skip
+    yield from place(faces, camera, context, rate, footage.name)
+
+
+def track_crops(faces: Iterable[Placed], size: int) -> Iterator[TrackCrop]:
+    """Cuts `faces` out of their frames, `size`×`size` each."""
+    for placed in faces:
+        face, image = placed.face, crop(placed.face.image, placed.box, size)
+        yield TrackCrop(
+            face.track, face.index, placed.box, image, face.last, face.lost, placed.offset
+        )
+
+
+def crop(frame: Frame, box: Square, size: int) -> Frame:
+    """Resamples the square `box` (x, y, side) of an H×W×3 uint8 frame to size×size×3 uint8.
+
+    Exact to a fraction of a pixel (OpenCV's 1/32). Shrinking averages over area: ⌈side/size⌉²
+    bilinear samples a pixel, which for a whole ratio and box is OpenCV's INTER_AREA; enlarging is
+    cubic. Outside the frame its reflection is taken. Raises `ValueError` for a side of 0 or less.
+    """
+    x, y, side = box
+    if side <= 0:
+        raise ValueError(f"box {box}: its side must be more than 0 pixels")
+    dense = ceil(side / size - 1e-6)
+    samples = size * max(dense, 1)
+    step = side / samples
+    # Sample u lies at x + (u + 1/2)·step; OpenCV counts from the centre of the first pixel.
+    matrix = np.array([[step, 0, x + step / 2 - 0.5], [0, step, y + step / 2 - 0.5]])
+    sampled = cv2.warpAffine(
+        frame,
+        matrix,
+        (samples, samples),
+        flags=(cv2.INTER_LINEAR if side >= size else cv2.INTER_CUBIC) | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    if samples == size:
+        return sampled
+    return cv2.resize(sampled, (size, size), interpolation=cv2.INTER_AREA)

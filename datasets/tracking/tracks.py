@@ -1,0 +1,213 @@
+"""Follows faces through the frames of one video in a single pass with a bounded delay.
+
+Faces are looked for in every `stride`-th frame of a shot and in its last; these are its keys.
+Boxes are matched from key to key, smoothed over `2·smoothing + 1` keys with binomial weights, and
+interpolated linearly between keys. So a frame waits for at most
+(`smoothing` + `max_missed` + 1)·`stride` + 1 later ones, whatever the length of the film.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.tracking.boxes import Square, continues, overlap, separate
+from datasets.tracking.cuts import mark_cuts
+from datasets.tracking.detectors import Boxes, Detector, Frame
+
+TOO_SMALL = "face under"  # begins the reason of rejection of tracks that are never given a number
+
+
+@dataclass(frozen=True)
+class TrackFrame:
+    """One face in one frame: number of its `track` and `index` of the frame, both from 0, smoothed
+    face `box` (x, y, side) in pixels, the whole frame H×W×3 uint8, and whether the track ends, or
+    ends because the face is `lost` before its shot does."""
+
+    track: int
+    index: int
+    box: Square
+    image: Frame
+    last: bool
+    lost: bool = False
+
+
+@dataclass
+class _Track:
+    """A face in a shot: `boxes` holds one box a key from key `first` on, until it is lost."""
+
+    first: int
+    boxes: list[Square]
+    small: bool
+    number: int = -1
+    missed: int = 0
+
+    @property
+    def end(self) -> int:
+        """The last key in which the face was seen."""
+        return self.first + len(self.boxes) - 1
+
+    def see(self, box: Square) -> None:
+        """Adds a box, after those of the keys that were missed, on a line from the last seen."""
+        start, steps = np.array(self.boxes[-1]), self.missed + 1
+        for step in range(1, steps):
+            x, y, side = start + (np.array(box) - start) * step / steps
+            self.boxes.append((float(x), float(y), float(side)))
+        self.boxes.append(box)
+        self.missed = 0
+
+    def smooth(self, key: int, radius: int) -> NDArray[np.float64]:
+        """Gives the box at `key`, averaged over the keys around it: as many before as after, so
+        fewer near the ends, where a steady motion would otherwise be bent."""
+        at = key - self.first
+        radius = min(radius, at, len(self.boxes) - 1 - at)
+        weights = np.array([comb(2 * radius, i) for i in range(2 * radius + 1)], float)
+        near = np.array(self.boxes[at - radius : at + radius + 1])
+        return weights @ near / weights.sum()
+
+
+@dataclass
+class _Shot:
+    """The frames between two cuts that still wait, and the tracks that may touch them."""
+
+    keys: list[int] = field(default_factory=list)
+    tracks: list[_Track] = field(default_factory=list)
+    waiting: deque[tuple[int, Frame]] = field(default_factory=deque)
+    emitted: int = 0  # number of keys whose frames are out
+
+
+def follow(
+    frames: Iterable[Frame],
+    detect: Detector | Sequence[Boxes],
+    *,
+    stride: int = 5,
+    min_face: int = 40,
+    smoothing: int = 2,
+    max_missed: int = 1,
+    rejected: Counter[str] | None = None,
+    breaks: frozenset[int] = frozenset(),
+) -> Iterator[TrackFrame]:
+    """Yields the faces of `frames` (H×W×3 uint8 RGB of one size), in order of frame and track.
+
+    `detect` finds boxes N×4 (x, y, width, height), or is the boxes of every frame where these are
+    known. `breaks` are the indices of frames before which others are missing. The frames of a
+    track are consecutive. A track ends at a cut, at a jump (what `boxes.continues` denies), and
+    when the face is missing in more than `max_missed` keys in a row, then in the last key in which
+    it was seen. Faces under `min_face` pixels are tracked apart and each such track adds one to
+    `rejected["face under N px"]`. Raises `ValueError` for a `stride` under 1.
+    """
+    if stride < 1:
+        raise ValueError(f"stride {stride}: must be at least 1")
+    counts: Counter[str] = Counter() if rejected is None else rejected
+    follower = _Follower(detect, stride, min_face, smoothing, max_missed, counts)
+    for index, (frame, last) in enumerate(mark_cuts(frames, breaks)):
+        yield from follower.add(index, frame, last)
+
+
+def follow_whole(
+    frames: Iterable[Frame], centre: float = 1.0, breaks: frozenset[int] = frozenset()
+) -> Iterator[TrackFrame]:
+    """Yields the centred square of every frame, `centre` times as wide as the first one's shorter
+    side, as one track up to the next cut or of `breaks`: for footage that is already cropped to a
+    face.
+    """
+    number, side = 0, 0.0
+    for index, (frame, last) in enumerate(mark_cuts(frames, breaks)):
+        height, width = frame.shape[:2]
+        # Aligned frames of one film differ in size, and the face in them does not.
+        side = side or min(height, width) * centre
+        box = ((width - side) / 2, (height - side) / 2, side)
+        yield TrackFrame(number, index, box, frame, last)
+        number += last
+
+
+@dataclass
+class _Follower:
+    """The state of `follow`: takes frames one by one and gives those whose boxes are settled."""
+
+    detect: Detector | Sequence[Boxes]
+    stride: int
+    min_face: int
+    smoothing: int
+    max_missed: int
+    rejected: Counter[str]
+    shot: _Shot = field(default_factory=_Shot)
+    numbered: int = 0
+
+    def add(self, index: int, frame: Frame, last: bool) -> Iterator[TrackFrame]:
+        """Takes the next frame, the `last` of its shot or not."""
+        shot = self.shot
+        shot.waiting.append((index, frame))
+        start = shot.keys[0] if shot.keys else index
+        if last or (index - start) % self.stride == 0:
+            shot.keys.append(index)
+            boxes = self.detect(frame) if callable(self.detect) else self.detect[index]
+            self._match(len(shot.keys) - 1, separate(boxes))
+            delay = 0 if last else max(self.smoothing, 1) + self.max_missed
+            settled = len(shot.keys) - delay
+            while shot.emitted < settled:
+                yield from self._emit(last)
+                shot.emitted += 1
+            shot.tracks = [track for track in shot.tracks if track.end >= shot.emitted - 1]
+        if last:
+            self.shot = _Shot()
+
+    def _match(self, key: int, boxes: list[Square]) -> None:
+        """Gives each box to the track that it continues, nearest first, or begins a new one."""
+        alive = [track for track in self.shot.tracks if not self._over(track)]
+        pairs = sorted(
+            (-overlap(track.boxes[-1], box), i, j)
+            for i, track in enumerate(alive)
+            for j, box in enumerate(boxes)
+            if track.small == self._small(box) and continues(track.boxes[-1], box)
+        )
+        seen: set[int] = set()
+        taken: set[int] = set()
+        for _, i, j in pairs:
+            if i not in seen and j not in taken:
+                seen.add(i)
+                taken.add(j)
+                alive[i].see(boxes[j])
+        for i, track in enumerate(alive):
+            track.missed += i not in seen
+        for j, box in enumerate(boxes):
+            if j not in taken:
+                self._begin(key, box)
+
+    def _begin(self, key: int, box: Square) -> None:
+        track = _Track(key, [box], self._small(box))
+        if track.small:
+            self.rejected[f"{TOO_SMALL} {self.min_face} px"] += 1
+        else:
+            track.number, self.numbered = self.numbered, self.numbered + 1
+        self.shot.tracks.append(track)
+
+    def _emit(self, last: bool) -> Iterator[TrackFrame]:
+        """Gives the frames after the last emitted key up to and with the next one."""
+        shot, key = self.shot, self.shot.emitted
+        begin, end = shot.keys[max(key - 1, 0)], shot.keys[key]
+        here = [t for t in shot.tracks if not t.small and t.first <= key <= t.end]
+        ends = {t.number: t.smooth(key, self.smoothing) for t in here}
+        begins = {t.number: t.smooth(key - 1, self.smoothing) for t in here if t.first < key}
+        while shot.waiting and shot.waiting[0][0] <= end:
+            index, frame = shot.waiting.popleft()
+            part = 1.0 if index == end else (index - begin) / (end - begin)
+            for track in here:
+                if track.first == key and index < end:
+                    continue  # the face appeared between the keys; it was first seen at this one
+                box = ends[track.number]
+                if track.first < key:
+                    box = begins[track.number] * (1 - part) + box * part
+                final = index == end and track.end == key and (last or self._over(track))
+                x, y, side = (float(value) for value in box)
+                lost = final and track.end < len(shot.keys) - 1
+                yield TrackFrame(track.number, index, (x, y, side), frame, final, lost)
+
+    def _over(self, track: _Track) -> bool:
+        return track.missed > self.max_missed
+
+    def _small(self, box: Square) -> bool:
+        return box[2] < self.min_face

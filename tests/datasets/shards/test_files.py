@@ -1,0 +1,143 @@
+import os
+import re
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datasets.clips.clip import Clip
+from datasets.shards import files
+from datasets.shards.files import (
+    COLUMNS,
+    SCHEMA_VERSION,
+    ShardError,
+    identities,
+    read_rows,
+    schema,
+    table_of,
+    write_clips,
+)
+from tests.support.root import ROOT
+
+
+def clip(number: int, video: str = "a/v.mp4", size: int = 16) -> Clip:
+    chance = np.random.default_rng([number, len(video)])
+
+    def image(*shape: int) -> np.ndarray:
+        return chance.integers(0, 256, shape, dtype=np.uint8)
+
+    return Clip(
+        clip_id=f"{video}#0@{number}",
+        identity=video.split("/")[0],
+        video=video,
+        track=0,
+        frame=number,
+        fps=30000 / 1001,
+        low=image(5, 4, 4, 3),
+        high=image(size, size, 3),
+        neighbour=image(size, size, 3),
+        neighbour_offset=-2,
+        boxes=chance.random((5, 4), np.float32),
+        motion=chance.random((5, 64, 2), np.float32).astype(np.float16),
+        order=int(chance.integers(2**63 - 1)),
+        sharpness=12.5,
+        degradation='{"kind": "bicubic"}',
+    )
+
+
+def same(a: Clip, row: dict, table: pa.Table, index: int) -> bool:
+    tensors = {
+        name: table[name].combine_chunks().to_numpy_ndarray()[index]
+        for name in ("low", "high", "neighbour", "boxes", "motion")
+    }
+    return all(
+        np.array_equal(getattr(a, name), tensors[name])
+        if name in tensors
+        else getattr(a, name) == row[name]
+        for name in COLUMNS
+    )
+
+
+def test_every_column_comes_back_as_it_was(tmp_path: Path) -> None:
+    clips = [clip(i) for i in range(7)]
+    assert write_clips(str(tmp_path / "p" / "a.parquet"), iter(clips), 3) == 7
+    table = read_rows(str(tmp_path / "p" / "a.parquet"))
+    assert table.schema.names == list(COLUMNS)
+    rows = table.drop_columns(["low", "high", "neighbour", "boxes", "motion"]).to_pylist()
+    assert all(same(c, row, table, i) for i, (c, row) in enumerate(zip(clips, rows, strict=True)))
+    assert pq.ParquetFile(tmp_path / "p" / "a.parquet").num_row_groups == 3
+
+
+def test_the_schema_is_documented_and_versioned() -> None:
+    described = schema(128, 16)
+    assert described.metadata == {b"facestack.schema": b"3"}
+    assert described.field("low").type.shape == [25, 16, 16, 3]
+    assert described.field("high").type.shape == [128, 128, 3]
+    assert all(field.metadata[b"description"] for field in described)
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def broken():
+        yield clip(0)
+        raise RuntimeError("the video broke")
+
+    with pytest.raises(RuntimeError, match="the video broke"):
+        write_clips(str(tmp_path / "a.parquet"), broken(), 1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_clip_writes_no_file(tmp_path: Path) -> None:
+    assert write_clips(str(tmp_path / "a.parquet"), iter([])) == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_upload_leaves_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    memory = fsspec.filesystem("memory")
+    assert write_clips("memory://run/a.parquet", [clip(0), clip(1)]) == 2
+    assert read_rows("memory://run/a.parquet").num_rows == 2
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("503")
+
+    monkeypatch.setattr(type(memory), "put_file", refuse)
+    with pytest.raises(OSError, match="503"):
+        write_clips("memory://run/b.parquet", [clip(0)])
+    assert not memory.exists("/run/b.parquet")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_not_a_shard_is_refused_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match=r"none\.parquet: not a readable"):
+        read_rows(str(tmp_path / "none.parquet"))
+    (tmp_path / "text.parquet").write_text("text")
+    with pytest.raises(ShardError, match=r"text\.parquet: not a readable"):
+        read_rows(str(tmp_path / "text.parquet"))
+    old = table_of([clip(0)]).replace_schema_metadata({"facestack.schema": "0"})
+    pq.write_table(old, tmp_path / "old.parquet")
+    with pytest.raises(ShardError, match=r"old\.parquet: .* version 0, this code reads 3"):
+        read_rows(str(tmp_path / "old.parquet"))
+
+
+def test_clips_of_differing_sizes_do_not_mix(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="same shape"):
+        table_of([clip(0), clip(1, size=8)])
+
+
+def test_identities_are_sorted_over_all_files(tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("b", "Ž", "a")]
+    for path, name in zip(paths, ("b", "Ž", "a"), strict=True):
+        write_clips(path, [clip(i, f"{name}/v") for i in range(2)])
+    assert identities(paths) == ["a", "b", "Ž"]
+
+
+def test_the_page_about_data_describes_every_column() -> None:
+    page = (ROOT / "docs/data.md").read_text()
+    assert f"Schema version {SCHEMA_VERSION}" in page
+    told = re.findall(r"^\| `(\w+)` \| (?:string|u?int\d+|float\d+)", page, re.MULTILINE)
+    assert told == list(COLUMNS)

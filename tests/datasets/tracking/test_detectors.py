@@ -1,0 +1,79 @@
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.sources.discovery import Source
+from datasets.sources.video import open_source
+from datasets.tracking.detectors import DetectorError, build_detector, haar_detector, yunet_detector
+
+FACES = os.environ.get("FACESTACK_FACES")
+# One of each kind of footage: container, size of the frame, size of the face.
+SAMPLE = [
+    "id000/clip_03.mp4", "id005/clip_02.wmv", "id011/clip_01.mpg", "id086/clip_01.avi",
+    "id131/clip_01.mp4", "id044/clip_01.mp4",
+]  # fmt: skip
+
+
+def test_no_model_is_the_cascade_and_a_blank_frame_has_no_face() -> None:
+    detect = build_detector(None, min_face=40)
+    boxes = detect(np.full((120, 160, 3), 128, np.uint8))
+    assert boxes.shape == (0, 4)
+    assert boxes.dtype == np.float32
+
+
+def test_a_missing_model_is_named() -> None:
+    with pytest.raises(DetectorError, match=r"/no/yunet\.onnx: no such file; give"):
+        build_detector("/no/yunet.onnx", min_face=40)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_text("not a model")
+    with pytest.raises(DetectorError, match=r"m\.onnx: not a YuNet model"):
+        yunet_detector(str(tmp_path / "m.onnx"), min_face=40)
+
+
+def test_a_frame_of_another_size_and_one_smaller_than_the_window() -> None:
+    detect = haar_detector(min_face=40)
+    for shape in [(8, 8, 3), (30, 400, 3), (241, 322, 3)]:
+        assert detect(np.zeros(shape, np.uint8)).shape == (0, 4)
+
+
+def found_faces(name: str, model: str | None) -> tuple[np.ndarray, float]:
+    """The largest box of a frame in the middle, as the centre and side, and the known side."""
+    assert FACES is not None
+    with open(f"{FACES}/videos.csv") as file:
+        known = {row["path"]: float(row["face_px"]) for row in csv.DictReader(file)}
+    source = Source(f"file://{FACES}/videos/{name}", name, name.split("/")[0], "video")
+    detect = build_detector(model, min_face=40)
+    with open_source(source) as footage:
+        frame = next(frame for index, frame in enumerate(footage.frames()) if index == 20)
+    boxes = detect(frame)
+    largest = boxes[np.argmax(boxes[:, 2])] if len(boxes) else np.full(4, np.nan)
+    return largest, known[name]
+
+
+@pytest.mark.skipif(FACES is None, reason="needs FACESTACK_FACES")
+def test_the_cascade_finds_most_real_faces_at_their_size() -> None:
+    good = 0
+    for name in SAMPLE:
+        box, known = found_faces(name, None)
+        good += bool(0.75 * known < box[2] < 1.6 * known)
+    assert good >= 5
+
+
+@pytest.mark.skipif(FACES is None, reason="needs FACESTACK_FACES")
+def test_yunet_finds_all_real_faces_where_the_cascade_does() -> None:
+    model = Path(FACES or "") / ".." / "weights" / "yunet_n_320_320.onnx"
+    if not model.exists():
+        pytest.skip("no YuNet model beside the videos")
+    for name in SAMPLE:
+        box, known = found_faces(name, str(model))
+        assert 0.75 * known < box[2] < 1.6 * known, name
+        assert box[2] == box[3]
+        cascade, _ = found_faces(name, None)
+        if not np.isnan(cascade).any():
+            centres = cascade[:2] + cascade[2:] / 2 - box[:2] - box[2:] / 2
+            assert np.abs(centres).max() < 0.25 * box[2], name
