@@ -6,8 +6,8 @@ Suffixes: N clips, T frames, A = T-1 others, h w low pixels, S high pixels, K = 
 import torch
 from torch import Tensor
 
-from model.features import DEPTH
-from model.linear import LinearRestoration, fit
+from model.layers.features import DEPTH
+from model.layers.linear import LinearRestoration, fit
 from model.network import Network, build
 
 

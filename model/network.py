@@ -3,8 +3,8 @@
 `f1` is F₀ and R alone (the paper's single-image baseline), `f5` and `f25` stack without P and M,
 `f5warp` and `f25warp` are the full network, `bicubic` is interpolation with no parameters. Beside
 them stands `linear25warp` and the like, ours: P, M and filters in place of F's second stream and R
-(model/linear.py). The steps of the forward pass are methods, because streaming inference does the
-per-frame ones once a frame.
+(model/layers/linear.py). The steps of the forward pass are methods, because streaming inference
+does the per-frame ones once a frame.
 
 Suffixes: B batch, T = 2k+1 frames, A = T-1 others, D = 4 maps each (3 of `linear`),
 h w low pixels, S high ones.
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.batches import without_centre
-from model.features import DEPTH, Enlargement, FeatureExtractor
-from model.linear import LinearRestoration
-from model.reconstruction import Reconstruction
+from model.layers.features import DEPTH, Enlargement, FeatureExtractor
+from model.layers.linear import LinearRestoration
+from model.layers.reconstruction import Reconstruction
+from model.layers.warp_predictor import WarpPredictor
+from model.layers.warping import warp
+from model.pixels import without_centre
 from model.thin_plate_spline import dense_field
-from model.warp_predictor import WarpPredictor
-from model.warping import warp
 
 WHOLE = (slice(None), slice(None))
 VARIANTS = ("bicubic", "f1", "f5", "f25", "f5warp", "f25warp")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.vgg_layouts import read_matconvnet, read_state_dict
+from model.vgg_weights import read_matconvnet, read_state_dict
 from model.weights import load_weights, save_weights
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def load_vgg_face(
     input_size: int = 224,
     fc_width: int | None = None,
 ) -> FaceRecogniser:
-    """Load a recogniser from `.mat`, `.pth`/`.pt` or our `.safetensors`; see model/vgg_layouts.py.
+    """Load a recogniser from `.mat`, `.pth`/`.pt` or our `.safetensors`; see model/vgg_weights.py.
 
     The sizes are those of the published weights; our own files carry theirs. The file's SHA-256 is
     logged. Returns the module in eval mode, frozen. Raises ValueError naming the layer whose shape

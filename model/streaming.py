@@ -5,7 +5,7 @@ comes, and serves all windows that hold it. So is P's first layer on the pair of
 convolution of joined maps is the sum of one convolution of each. Only the last 2k·step + 1 frames
 and one batch are held, for frames `step` apart. Windows at the ends repeat the first and the last
 frame. On CPU windows go one by one, which stays in a core's caches, and the large convolutions
-through model/fast_convolution.py.
+through model/cpu/convolution.py.
 
 Suffixes: N frames, W windows in a batch, A = 2k adjacent frames, h low pixels, S high pixels.
 """
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.fast_convolution import fast_reconstruction, fast_sequence
+from model.cpu.convolution import fast_reconstruction, fast_sequence
+from model.layers.reconstruction import Reconstruction
+from model.layers.warp_predictor import WarpPredictor
+from model.layers.warping import warp
 from model.network import Bicubic, Network, check_low
-from model.reconstruction import Reconstruction
 from model.thin_plate_spline import dense_field
-from model.warp_predictor import WarpPredictor
-from model.warping import warp
 
 # More at once fall out of the caches of one core.
 CPU_WINDOWS = 1

@@ -32,8 +32,8 @@ from infra import storage
 from infra.errors import FacestackError, RunError
 from infra.runs import Run, say
 from infra.settings import command_line
-from model.batches import to_pixels
-from model.warp_predictor import WarpPredictor
+from model.layers.warp_predictor import WarpPredictor
+from model.pixels import to_pixels
 from model.weights import load_weights
 from workflows import clips
 from workflows.linear_gain import linear_gains

@@ -29,9 +29,9 @@ from datasets.shards.reader import ShardReader, list_shards
 from datasets.shards.row_groups import Batch
 from datasets.sources.discovery import find_sources
 from infra.training.engines import TorchEngine
+from model.complexity import count
 from model.network import build
 from model.objectives.restoration import Restoration
-from model.summary import count
 from workflows.benchmark_network import machine
 
 SCALE, SIZE, FRAMES, STORED, BATCH, ROW_GROUP = 8, 128, 5, 25, 10, 16

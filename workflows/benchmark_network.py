@@ -6,7 +6,7 @@
 
 All in one run and in turn, so that a busy or throttled machine slows them alike. On one thread the
 ratios and GFLOP/s are of processor time, which other programs do not take away; on more, of the
-clock. GMAC is what each way really multiplies, by PyTorch's counter as in model/summary.py.
+clock. GMAC is what each way really multiplies, by PyTorch's counter as in model/complexity.py.
 """
 
 import argparse
@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from model.complexity import count
+from model.layers.warping import warp
 from model.network import Network, build
 from model.streaming import restore
-from model.summary import count
 from model.thin_plate_spline import control_points, pixel_centres
-from model.warping import warp
 from workflows import benchmark_cuda
 
 SCALE, SIZE = 8, 128

@@ -3,7 +3,7 @@
 from infra import storage
 from infra.errors import SettingsError
 from infra.settings.results import EvaluateSettings
-from model.judge import Judge
+from model.onnx_recogniser import Judge
 
 
 def load_judge(options: EvaluateSettings) -> Judge | None:

@@ -1,9 +1,9 @@
 """What aligned frames are worth before any network is trained: the gain of linear restoration.
 
-A linear restoration (model/linear.py) is fitted to training clips and tried on test people, once of
-the central frame alone and once of each window, aligned by nothing, by the predictor, and by the
-motion that is stored with the clips. The last says what a perfect predictor would bring, and the
-distance to it what P still has to learn; R can be expected to keep what its start has.
+A linear restoration (model/layers/linear.py) is fitted to training clips and tried on test people,
+once of the central frame alone and once of each window, aligned by nothing, by the predictor, and
+by the motion that is stored with the clips. The last says what a perfect predictor would bring, and
+the distance to it what P still has to learn; R can be expected to keep what its start has.
 
 Suffixes: N clips, T frames, A = T-1 others, K = 64 control points.
 """
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from infra.runs import Run
-from model.batches import centre_slice, to_pixels
-from model.curriculum import stored_motion
+from model.layers.warp_predictor import WarpPredictor
 from model.linear_fit import fit_linear
 from model.metrics import psnr_luma
 from model.network import Network, build
+from model.objectives.curriculum import stored_motion
+from model.pixels import centre_slice, to_pixels
 from model.thin_plate_spline import CONTROL_POINTS
-from model.warp_predictor import WarpPredictor
 from workflows import clips
 from workflows.scoring import CPU, pictures, validation_clips
 

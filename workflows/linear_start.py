@@ -13,9 +13,9 @@ from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.settings import Settings
-from model.batches import centre_slice, to_pixels
 from model.linear_fit import fit_linear
 from model.network import Network, build, parse_variant
+from model.pixels import centre_slice, to_pixels
 from model.weights import load_network, load_weights, save_weights, start_from
 from workflows import clips
 from workflows.scoring import CPU, pictures, validation_clips

@@ -14,8 +14,8 @@ from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.settings import Settings
-from model.batches import to_pixels
 from model.network import Bicubic
+from model.pixels import to_pixels
 from model.weights import load_network
 from workflows import linear_start
 from workflows.exchange import FrameError, read_restored

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from model.bursts import make_burst
+from model.layers.warping import warp
 from model.metrics import end_point_error
-from model.real_pairs import known
+from model.objectives.known_motion import make_burst
+from model.objectives.real_pairs import known
 from model.thin_plate_spline import dense_field
-from model.warping import warp
 
 # Two batches N×3×h×w, central and adjacent → shifts N×K×2.
 Predict = Callable[[Tensor, Tensor], Tensor]

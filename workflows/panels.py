@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.augmentation import augment_faces
-from model.batches import centre_slice, to_pixels
-from model.warp_predictor import WarpPredictor
+from model.layers.warp_predictor import WarpPredictor
+from model.objectives.augmentation import augment_faces
+from model.pixels import centre_slice, to_pixels
 from workflows.scoring import enlarged, pictures, to_bytes
 from workflows.warp_grid import draw_grid, grid_lines
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from datasets.shards.reader import ShardReader
 from infra.runs import Run
 from infra.settings.settings import Settings
-from model.batches import Batch, device_of, to_pixels
+from model.layers.warp_predictor import WarpPredictor
 from model.objectives.warp_pretraining import WarpPretraining
-from model.warp_predictor import WarpPredictor
+from model.pixels import Batch, device_of, to_pixels
 from workflows import clips, initial
 from workflows.command import main
 from workflows.fitting import ended, fit

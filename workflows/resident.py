@@ -16,7 +16,7 @@ from datasets.shards.files import open_shard, read_rows
 from datasets.shards.reader import ShardReader
 from datasets.shards.tensors import arrays, byte_width
 from infra.training.optimiser_step import ON_HOST
-from model.batches import sent
+from model.pixels import sent
 
 MOST = 0.25  # of the memory that is free when the training begins; the network needs the rest
 Batch = dict[str, Any]

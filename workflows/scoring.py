@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from datasets.protocols.drawn_pairs import DrawnPairs, draw_pairs
 from datasets.shards.reader import ShardReader
 from datasets.verification import pair_similarities, verification_percent
-from model.batches import centre_slice, to_pixels
 from model.metrics import psnr_luma, unit_layers
 from model.network import Bicubic
 from model.perceptual import FaceRecogniser
+from model.pixels import centre_slice, to_pixels
 
 Clips = Mapping[str, Any]
 CPU = torch.device("cpu")

@@ -14,10 +14,10 @@ from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from infra.settings.training import OptimiserSettings
 from infra.training.plan import Plan
-from model.curriculum import Curriculum
-from model.fresh_bursts import FreshBursts
 from model.linear_fit import start_linear
 from model.network import parse_variant
+from model.objectives.curriculum import Curriculum
+from model.objectives.fresh_bursts import FreshBursts
 from model.objectives.restoration import Restoration
 from model.weights import grow_from
 from workflows import clips, initial, linear_start, recogniser

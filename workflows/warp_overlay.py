@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.batches import to_pixels
+from model.layers.warping import warp
 from model.network import Bicubic, Network
+from model.pixels import to_pixels
 from model.thin_plate_spline import dense_field
-from model.warping import warp
 from workflows.scoring import to_bytes
 from workflows.sheets import FONT, SIZE
 from workflows.warp_grid import draw_grid, grid_lines

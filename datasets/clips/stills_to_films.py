@@ -11,8 +11,9 @@ so the motion is what the warp predictor should say of (central, frame t), and z
 A frame is rendered the other way round: frame_t(q) = still(p) for the p with p + d_t(p) = q, which
 p ← q − d_t(p) finds, because the spline is far less steep than 1.
 
-Amplitudes are those of model/bursts.py, in low pixels, for frames far apart in time. The hand that
-holds the camera comes on top, so that even consecutive frames lie differently on the low grid.
+Amplitudes are those of model/objectives/known_motion.py, in low pixels, for frames far apart in
+time. The hand that holds the camera comes on top, so that even consecutive frames lie differently
+on the low grid.
 
 Shapes: T frames, K = 64 control points, G nodes of a lattice.
 """

@@ -1,6 +1,6 @@
 """Initial weights of R. No start changes the architecture; the paper says nothing of it.
 
-`linear`       R begins as the linear restoration of model/linear.py. The first layer gives the mean
+`linear`       R begins as the linear restoration of linear.py. The first layer gives the mean
                of the aligned frames and the central one; layers 2 to 6 are its five filters, and
                hand mean and centre on; the last two undo the sigmoid.
 `passthrough`  R begins as the enlarged central frame: a centre tap of 1 in every layer, then 5.2
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from model.linear import COLOURS, INPUTS, STAGES, LinearRestoration
+from model.layers.linear import COLOURS, INPUTS, STAGES, LinearRestoration
 
 # Found by search: 0.0036 RMS of what is seen over [0.02, 0.98], and 0.02 at black and white.
 KNOTS = (0.0, 0.1, 0.26, 0.74, 0.9)

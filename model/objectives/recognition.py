@@ -3,9 +3,9 @@
 from torch import nn
 from torch.nn import functional
 
-from model.augmentation import augment_faces
-from model.batches import Batch, Terms, device_of, exact, to_pixels
+from model.objectives.augmentation import augment_faces
 from model.perceptual import FaceRecogniser
+from model.pixels import Batch, Terms, device_of, exact, to_pixels
 
 
 class Recognition(nn.Module):

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from model.augmentation import augment_clips
-from model.batches import Batch, Terms, device_of, exact, low_window, to_pixels
-from model.crops import draw_crop
-from model.curriculum import Curriculum, GivenMotion
-from model.fresh_bursts import FreshBursts
-from model.held_features import HeldFeatures
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import psnr_luma
+from model.objectives.augmentation import augment_clips
+from model.objectives.crops import draw_crop
+from model.objectives.curriculum import Curriculum, GivenMotion
+from model.objectives.fresh_bursts import FreshBursts
+from model.objectives.held_features import HeldFeatures
 from model.perceptual import FaceRecogniser
+from model.pixels import Batch, Terms, device_of, exact, low_window, to_pixels
 
 
 class Restoration(nn.Module):
@@ -23,9 +23,9 @@ class Restoration(nn.Module):
 
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the
     objective to its device. `input_size` is what it sees (None: its own). With `augment`, clips are
-    mirrored, played backwards and relit at random in training (model/augmentation.py). With `crop`,
-    R is trained on a random square of that share of the side (model/crops.py). With `fresh`, some
-    clips get new low frames in training (model/fresh_bursts.py). `curriculum` says when the warp
+    mirrored, played backwards and relit at random in training (augmentation.py). With `crop`,
+    R is trained on a random square of that share of the side (crops.py). With `fresh`, some
+    clips get new low frames in training (fresh_bursts.py). `curriculum` says when the warp
     predictor learns and whose motion R is given. With `rate_by_frames` R's first layer learns at
     1 / num_frames of the rate: of T nearly equal frames, T weights that Adam moves by one step each
     move the picture by T. `at` makes the objective ready for a step, and `rates` are the learning

@@ -8,8 +8,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from model.augmentation import jitter_frames
-from model.batches import (
+from model.layers.warp_predictor import WarpPredictor
+from model.layers.warping import warp
+from model.losses import pixel_loss
+from model.metrics import end_point_error
+from model.objectives.augmentation import jitter_frames
+from model.objectives.known_motion import Pair, make_burst
+from model.objectives.real_pairs import draw_pairs, known_on_host
+from model.objectives.warp_regression import fit_last_layer
+from model.pixels import (
     Batch,
     Terms,
     device_of,
@@ -20,14 +27,7 @@ from model.batches import (
     to_pixels,
     without_centre,
 )
-from model.bursts import Pair, make_burst
-from model.losses import pixel_loss
-from model.metrics import end_point_error
-from model.real_pairs import draw_pairs, known_on_host
 from model.thin_plate_spline import dense_field
-from model.warp_predictor import WarpPredictor
-from model.warp_regression import fit_last_layer
-from model.warping import warp
 
 
 class WarpPretraining(nn.Module):
@@ -38,8 +38,8 @@ class WarpPretraining(nn.Module):
     sharp neighbour is, through the same spline. `jitter` (low pixels) moves each adjacent low frame
     by a random drift in training, so that there is more to learn. objective `field` compares
     splines in low pixels, over pairs of which a `stored_share` are real with the motion that is
-    stored (model/real_pairs.py), where there is such; the others are made with known motion from
-    the sharp frame (model/bursts.py).
+    stored (real_pairs.py), where there is such; the others are made with known motion from
+    the sharp frame (known_motion.py).
     """
 
     def __init__(

@@ -21,8 +21,8 @@ from datasets.clips.clip import Clip
 from datasets.shards.files import write_clips
 from infra.settings.training import OptimiserSettings
 from infra.training.loop import Plan
-from model.curriculum import Curriculum
 from model.network import Network, build
+from model.objectives.curriculum import Curriculum
 from model.objectives.restoration import Restoration
 from workflows.jobs import Job, Work
 

@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from tests.integration.conftest import TINY, Ended, run
-from tests.model.linear_onnx import write
+from tests.support.linear_onnx import write
 
 
 def test_without_ray_it_measures_the_same(tiny: tuple[Path, Ended], tmp_path: Path) -> None:

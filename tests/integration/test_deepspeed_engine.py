@@ -12,10 +12,10 @@ import torch
 
 from infra.training.engines import DeepSpeedEngine, Engine, TorchEngine
 from infra.training.optimiser_step import tell
-from model.curriculum import Curriculum
+from model.objectives.curriculum import Curriculum
 from model.objectives.restoration import Restoration
 from tests.infra.training.test_engines import Fit, batch, options
-from tests.model.test_curriculum import network, stored
+from tests.model.objectives.test_curriculum import network, stored
 from tests.support.root import ROOT
 
 PLAIN = [{"zero_stage": stage} for stage in range(4)]

@@ -1,5 +1,5 @@
 """What a tiny run of all stages gives, written down: a change that is to leave the results alone
-leaves these. `tests/model/test_golden_losses.py` does the same for the losses.
+leaves these. `tests/model/objectives/test_golden_losses.py` does the same for the losses.
 
 Whoever changes them on purpose writes the new ones down, and says why in the commit.
 """

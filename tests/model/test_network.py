@@ -7,10 +7,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from model.augmentation import augment_clips
 from model.losses import pixel_loss
 from model.metrics import psnr_luma
 from model.network import VARIANTS, Network, Variant, build, parse_variant
+from model.objectives.augmentation import augment_clips
 
 
 def small(variant: str, **changes: object) -> Network:

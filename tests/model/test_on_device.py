@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from infra.training.precision import set_float32_products
-from model.augmentation import augment_clips, augment_faces
-from model.bursts import degrade, make_burst
-from model.fresh_bursts import FreshBursts, make_clip
+from model.layers.warp_predictor import WarpPredictor
+from model.layers.warping import warp
 from model.losses import pixel_loss, unit_features
 from model.metrics import end_point_error, psnr_luma
 from model.network import Network, build
+from model.objectives.augmentation import augment_clips, augment_faces
+from model.objectives.fresh_bursts import FreshBursts, make_clip
+from model.objectives.known_motion import degrade, make_burst
+from model.objectives.real_pairs import draw_pairs
 from model.objectives.restoration import Restoration
 from model.objectives.warp_pretraining import WarpPretraining
 from model.perceptual import FaceRecogniser
-from model.real_pairs import draw_pairs
 from model.streaming import restore
 from model.thin_plate_spline import between, dense_field, mirrored
-from model.warp_predictor import WarpPredictor
-from model.warping import warp
 
 DEVICE = torch.device(os.environ.get("FACESTACK_DEVICE", "cpu"))
 CPU = torch.device("cpu")
@@ -192,7 +192,7 @@ def test_nothing_in_a_step_waits_for_the_gpu(what: str, precision: str) -> None:
     """PyTorch raises where the host would wait, in the steps after the first."""
     from infra.settings.training import OptimiserSettings
     from infra.training.engines import TorchEngine
-    from model.curriculum import Curriculum
+    from model.objectives.curriculum import Curriculum
 
     device = torch.device("cuda", 0)
     network = build("f5warp", 4, 32, 0.25)

@@ -117,7 +117,7 @@ def test_matconvnet_file(tmp_path: Path, numbers: Numbers, style: str) -> None:
 
 def test_dense_layer_over_more_than_one_place_keeps_its_axes(tmp_path: Path) -> None:
     """fc6 is H×W×in×out in the file: its columns here run channel, row, column."""
-    from model.vgg_layouts import read_matconvnet
+    from model.vgg_weights import read_matconvnet
 
     filters = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     layer, cell = np.empty((1, 1), dtype=object), np.empty((1, 2), dtype=object)

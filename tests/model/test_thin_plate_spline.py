@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.interpolate import RBFInterpolator
 
-from model.bursts import random_shifts
+from model.layers.warping import warp
+from model.objectives.known_motion import random_shifts
 from model.thin_plate_spline import (
     between,
     control_points,
@@ -14,7 +15,6 @@ from model.thin_plate_spline import (
     mirrored,
     pixel_centres,
 )
-from model.warping import warp
 
 
 def identity(height: int, width: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.bursts import make_burst
+from model.objectives.known_motion import make_burst
 from model.thin_plate_spline import dense_field
 from workflows.alignment import picture, spread
 from workflows.motion_errors import (

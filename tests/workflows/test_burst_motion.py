@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from datasets.clips.stills_to_films import make_burst
+from model.layers.warping import warp
 from model.thin_plate_spline import dense_field
-from model.warping import warp
 
 
 def test_warping_a_frame_by_its_motion_gives_the_central_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 from datasets.degrade import degrade_track
 from datasets.shards.files import write_clips
 from infra.runs import Run
-from model.warp_predictor import WarpPredictor
+from model.layers.warp_predictor import WarpPredictor
 from tests.datasets.shards.test_files import clip
 from tests.support.media import moving_texture
 from workflows.linear_gain import linear_gains

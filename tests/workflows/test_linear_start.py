@@ -9,10 +9,10 @@ import torch
 from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.settings import Settings
-from model.batches import centre_slice, to_pixels
+from model.layers.warp_predictor import WarpPredictor
 from model.linear_fit import fit_linear, start_linear
 from model.metrics import psnr_luma
-from model.warp_predictor import WarpPredictor
+from model.pixels import centre_slice, to_pixels
 from model.weights import load_weights, save_weights
 from tests.workflows.tiny_training import TINY, write_shards
 from workflows import clips, linear_start, methods

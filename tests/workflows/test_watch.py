@@ -10,7 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from model.warp_predictor import WarpPredictor
+from model.layers.warp_predictor import WarpPredictor
 from tests.integration.small_jobs import work
 from workflows.jobs import Job, watch_of
 from workflows.panels import SIDE, augmented_panel, warp_panel

@@ -23,8 +23,8 @@ from datasets.shards.reader import ShardReader
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run, StageRecord
-from model.batches import to_pixels
-from model.fresh_bursts import make_clip
+from model.objectives.fresh_bursts import make_clip
+from model.pixels import to_pixels
 from workflows import clips as stored
 from workflows.bare_gpu.faces import Loss, pack_clips, unpack_clips
 

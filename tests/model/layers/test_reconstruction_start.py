@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from model.layers.linear import LinearRestoration
 from model.layers.reconstruction_start import KNOTS, _inverse_sigmoid
-from model.linear import LinearRestoration
 from model.linear_fit import fit_linear, start_linear
 from model.metrics import psnr_luma
 from model.network import Network, build

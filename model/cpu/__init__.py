@@ -1,0 +1,1 @@
+"""Streaming inference on a CPU: large convolutions as transforms, in memory that is used again."""
