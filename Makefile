@@ -35,7 +35,7 @@ dashboard: $(STAMP)
 # For a GPU machine without a network (docs/gpu.md): packages, Ray, and the clips of the runs named.
 FACES ?=
 parcels: $(STAMP)
-	$(BIN)/python workflows/parcels.py $(if $(FACES),--run $(FACES))
+	$(BIN)/python workflows/gpu.py pack $(if $(FACES),--run $(FACES))
 
 # In two processes: unit tests of one thread each; of Ray's tests, those that share a run or a
 # server stay together.

@@ -1,70 +1,11 @@
 """All benchmarks: a table on the screen and, with --json FILE, the same figures as JSON."""
 
-import argparse
-import importlib
-import json
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from infra.errors import FacestackError
-
-# What workflows.benchmark_<name> measures. Each gives add_arguments(parser), measure(arguments) →
-# figures (a dictionary for JSON), table(figures) → text, and problem(figures) → what is wrong with
-# them, or "". Only the one asked for is imported: Ray or PyAV need not be there for the others.
-COMMANDS = {
-    "network": "speed of f25warp: naive, batched, streamed; on a GPU all variants and precisions",
-    "preprocess": "from videos to clips, on Ray and by a plain loop",
-    "loader": "from shards to batches",
-    "train": "steps a second: plain, our loop, Ray and DeepSpeed; on a GPU the precisions",
-    "evaluate": "measuring test clips on Ray",
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
-def main(words: list[str] | None = None) -> int:
-    """Run one benchmark; returns 0, 1 when its figures are wrong, 2 for a mistake in the call."""
-    try:
-        chosen = _read(words)
-        command = _module(chosen.command)
-        figures = command.measure(chosen)
-        print(command.table(figures))
-        if chosen.json is not None:
-            chosen.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    except (ValueError, OSError, FacestackError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    problem = command.problem(figures)
-    if problem:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if problem else 0
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"workflows.benchmark_{name}")
-
-
-def _read(words: list[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="benchmark.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
-    for name, about in COMMANDS.items():
-        command = commands.add_parser(name, help=about, description=about)
-        if name in (sys.argv[1:] if words is None else words):
-            _module(name).add_arguments(command)
-        command.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    chosen = parser.parse_args(words)
-    # Said now, not after minutes of measuring.
-    if chosen.json is not None and not chosen.json.resolve().parent.is_dir():
-        raise ValueError(f"--json {chosen.json}: its folder does not exist; make it first")
-    return chosen
-
+from workflows.benchmarks.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,11 +1,16 @@
-"""All stages in order: preprocess, recogniser, pretrain, tune, train, evaluate, enhance."""
+"""All stages in order: preprocess, recogniser, pretrain, tune, train, evaluate, enhance; `--list`
+shows what each needs and makes."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflows.command import FOLDERS, main
+from workflows.shared.command import main
+from workflows.stages import STAGES, listing
 
 if __name__ == "__main__":
-    sys.exit(main(list(FOLDERS), __doc__ or ""))
+    if sys.argv[1:] == ["--list"]:
+        print(listing())
+        sys.exit()
+    sys.exit(main(list(STAGES), __doc__ or ""))

@@ -18,7 +18,8 @@ from datasets.shards.files import read_rows
 from infra import storage
 from tests.integration.s3_server import leading_to, reaching, server
 from tests.support.root import ROOT
-from workflows.command import FOLDERS, main
+from workflows.shared.command import main
+from workflows.stages import STAGES
 
 TINY = ROOT / "tests/integration/tiny.yaml"
 TINY_RUN = "s3://archive/tiny run"
@@ -71,7 +72,7 @@ def run_here(*arguments: object) -> Ended:
         redirect_stderr(shown),
     ):
         patch.setattr(sys, "argv", ["full.py", *map(str, arguments)])
-        status = main(list(FOLDERS), "")
+        status = main(list(STAGES), "")
     return Ended(status, shown.getvalue(), time.monotonic() - started)
 
 

@@ -24,7 +24,7 @@ from infra.training.loop import Plan
 from model.network import Network, build
 from model.objectives.curriculum import Curriculum
 from model.objectives.restoration import Restoration
-from workflows.jobs import Job, Work
+from workflows.training.job import Job, Work
 
 STEPS, GLOBAL_BATCH, EVERY = 8, 4, 4
 Fault = Callable[[int], None]

@@ -14,7 +14,7 @@ import pytest
 from datasets.drawn.dataset import write_person
 from datasets.video_writer import write_video
 from tests.integration.conftest import run
-from workflows.card import unbalanced
+from workflows.preprocessing.dataset_card import unbalanced
 
 GOOD = 'Zoë O\'Brien & son/erste "Aufnahme"\n..🙂.mp4'
 

@@ -13,7 +13,7 @@ import torch
 from datasets.shards.reader import ShardReader
 from model.weights import load_network
 from tests.integration.conftest import CLIPS_A_VIDEO, TINY, TINY_RUN, VIDEOS, Ended, run_here
-from workflows.command import FOLDERS
+from workflows.stages import STAGES
 
 Tiny = tuple[Path, Ended]
 
@@ -21,8 +21,8 @@ Tiny = tuple[Path, Ended]
 def test_ends_well_with_a_complete_run_folder(tiny: Tiny) -> None:
     folder, ended = tiny
     assert ended.status == 0
-    for stage in FOLDERS.values():
-        record = json.loads((folder / stage / "stage.json").read_text())
+    for stage in STAGES.values():
+        record = json.loads((folder / stage.folder / "stage.json").read_text())
         assert record["versions"]["facestack"], stage
     for name in ("recogniser", "pretrain", "train/f1", "train/f5warp"):
         assert (folder / name / "weights.safetensors").is_file(), name

@@ -12,8 +12,8 @@ from infra.runs import Run
 from model.perceptual import FaceRecogniser, save_recogniser
 from model.weights import load_network
 from tests.support.root import ROOT
-from tests.workflows.tiny_training import write_shards
-from workflows.bare_gpu import face_parcels
+from tests.support.tiny_training import write_shards
+from workflows.bare_gpu.parcels import face_parcels
 
 pytestmark = pytest.mark.integration
 CLIP = {"size": 32, "scale": 4, "num_frames": 5, "blur_sigma": 1.2}

@@ -14,7 +14,7 @@ from infra import cluster
 from infra.training.checkpoints import Checkpoints
 from tests.integration import small_jobs
 from tests.integration.small_jobs import STEPS, work
-from workflows.training import fit
+from workflows.training.ray_train import fit
 
 # The driver runs in this process, and warns of Ray's own affairs.
 pytestmark = pytest.mark.filterwarnings("default")

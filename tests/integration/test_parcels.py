@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.bare_gpu import packages, packing, unpacking
+from workflows.bare_gpu.parcels import packages, packing, unpacking
 
 pytestmark = pytest.mark.integration
 

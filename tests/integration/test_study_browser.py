@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from werkzeug.serving import make_server
 
-from workflows.study_answers import Answers, Question
-from workflows.study_page import HOST, create_app
+from workflows.user_study.answers import Answers, Question
+from workflows.user_study.server import HOST, create_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [

@@ -10,14 +10,14 @@ import pytest
 
 from infra.runs import Run
 from tests.support.root import ROOT
-from tests.workflows.tiny_training import TINY, write_shards
+from tests.support.tiny_training import TINY, write_shards
 
 WITHOUT = """
 import sys
 for name in ("ray", "deepspeed"):
     sys.modules[name] = None  # importing it raises ImportError
 sys.path.insert(0, {root!r})
-from workflows.command import main
+from workflows.shared.command import main
 for stage in ("recogniser", "pretrain", "train"):
     sys.argv = [stage, "--config", {config!r}, "--run", {run!r}]
     assert main([stage], "") == 0

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from workflows.bare_gpu.steps import Figures, Given, write_whole
+from workflows.bare_gpu.step import Figures, Given, write_whole
 
 
 def run(module: str, figures: Path, given: Given) -> None:

@@ -60,7 +60,7 @@ class Here:
             return call(script, *words)
         import torch
 
-        from workflows.command import main
+        from workflows.shared.command import main
 
         print(f"$ {script} {' '.join(words)}", flush=True)
         torch.set_num_threads(self.threads)  # measuring takes one a thread of its own

@@ -17,8 +17,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from workflows.bare_gpu import unpacking, weight_parts
-from workflows.bare_gpu.steps import STEPS, Figures, Given, Step, write_whole
+from workflows.bare_gpu.parcels import unpacking, weight_parts
+from workflows.bare_gpu.step import STEPS, Figures, Given, Step, write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAST = 1.0  # seconds in which a process may say something

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from workflows.bare_gpu import driver, unpacking
-from workflows.bare_gpu.steps import Step
+from workflows.bare_gpu import driver
+from workflows.bare_gpu.parcels import unpacking
+from workflows.bare_gpu.step import Step
 
 # Processes of their own: not Ray, yet too long for unit tests.
 pytestmark = pytest.mark.integration
 
-HERE = "tests.workflows.bare_gpu"
+HERE = "tests.support.steps"
 GOOD, BAD = Step("good", "well", 1, package=HERE), Step("bad", "ill", 1, package=HERE)
 SLOW = Step("slow", "long", 1, package=HERE)
 LACKING = Step("lacking", "never", 1, needs=("no_such_module",), package=HERE)

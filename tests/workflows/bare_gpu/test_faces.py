@@ -12,8 +12,8 @@ from datasets.shards.files import write_clips
 from datasets.shards.reader import ShardReader, list_shards
 from infra.errors import RunError
 from infra.runs import Run
-from workflows.bare_gpu import face_parcels
-from workflows.bare_gpu.faces import Loss, decoded, pack_clips, unpack_clips
+from workflows.bare_gpu.parcels import face_parcels
+from workflows.bare_gpu.parcels.faces import Loss, decoded, pack_clips, unpack_clips
 
 T, SIDE, SCALE = 5, 8, 4
 SHAPE = (T, SCALE, SIDE * SCALE)

@@ -7,7 +7,9 @@ import torch
 
 from model.network import build
 from model.weights import load_network, save_weights
-from workflows.bare_gpu import driver, packages, packing, step_training, weight_parts
+from workflows.bare_gpu import driver
+from workflows.bare_gpu.parcels import packages, packing, weight_parts
+from workflows.bare_gpu.steps import training
 
 # What a parcel must hold whatever else is there: these are imported before anything is done.
 IMPORTED = {"pydantic", "pydantic-settings", "pyyaml", "botocore", "aiohttp"}
@@ -45,16 +47,16 @@ def test_weights_beyond_the_limit_stay(files: dict[str, Path], tmp_path: Path) -
 
 
 def test_the_plan_names_trainings_and_shares() -> None:
-    parts = step_training.plan([Path("1-a.tar"), Path("2-b.tar")], "pretrain:0.5,f1:1;f25warp")
+    parts = training.plan([Path("1-a.tar"), Path("2-b.tar")], "pretrain:0.5,f1:1;f25warp")
     assert [(part.parcel.stem, part.trainings) for part in parts] == [
         ("1-a", (("pretrain", 0.5), ("f1", 1.0))),
         ("2-b", (("f25warp", 1.0),)),
     ]
-    assert step_training.plan([Path("1-a.tar")], driver.PLAN)[0].share == pytest.approx(7.2)
+    assert training.plan([Path("1-a.tar")], driver.PLAN)[0].share == pytest.approx(7.2)
     with pytest.raises(ValueError, match="no parcel of faces"):
-        step_training.plan([], "f1")
+        training.plan([], "f1")
     with pytest.raises(ValueError, match="expected name:share, got 'f1:much'"):
-        step_training.plan([Path("a.tar")], "f1:much")
+        training.plan([Path("a.tar")], "f1:much")
 
 
 def test_parcels_hold_what_is_imported_and_nothing_twice() -> None:

@@ -1,0 +1,49 @@
+"""The benchmark of the loader at toy size; no timing is judged."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workflows.benchmarks import command, loader
+
+# Whole commands at toy size: not Ray, yet too long for unit tests.
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """f5warp, ×4 from 8×8 to 32×32, and few reads."""
+    for name, value in {"SCALE": 4, "SIZE": 32, "BATCH": 3, "READ_BATCHES": 4, "CORES": 1}.items():
+        monkeypatch.setattr(loader, name, value)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_writes_the_figures_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "figures.json"
+    words = ["loader", "--clips", "20", "--rounds", "2", "--json", str(target)]
+    assert command.main(words) == 0
+    found = json.loads(target.read_text(encoding="utf-8"))
+    assert found["clips"] == 20
+    # low 25×8×8×3, high and neighbour 32×32×3 each, neighbour_offset 4 bytes
+    assert found["bytes_a_clip"] == 25 * 8 * 8 * 3 + 2 * 32 * 32 * 3 + 4
+    assert 0 < found["loader_clips_per_second_min"] <= found["loader_clips_per_second"]
+    # 989 TFLOP/s at 40 %, a clip being 2 operations · 3 passes · GMAC
+    assert found["gpu_clips_per_second"] == pytest.approx(989e12 * 0.4 / (6e9 * found["gmac"]))
+    each = found["gpu_clips_per_second"] / found["loader_clips_per_second"]
+    assert found["gpu_loader_processes"] - 1 < each <= found["gpu_loader_processes"]
+    assert f"{found['loader_clips_per_second']:.0f} (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["loader", "--clips", "0"], "--clips: expected at least 1, got 0"),
+        (["loader", "--shards", "no/such/folder"], "holds no shard"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_two(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(words) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,81 @@
+"""The low frames that the stage enhance restores are those that the network was trained on."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.clips.windows import Account
+from datasets.sources.footage import Footage
+from infra.settings.settings import Settings
+from tests.datasets.clips.test_cutting import source
+from tests.support.media import Frame, bright_detector, square_frame, write_images
+from workflows.enhancement import restore
+from workflows.enhancement.restore import Enhancer, Track
+from workflows.preprocessing import parts
+
+
+@pytest.fixture(autouse=True)
+def detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (restore, parts):
+        monkeypatch.setattr(module, "face_detector", lambda *_: bright_detector)
+
+
+def settings(**options: object) -> Settings:
+    chosen = Settings()
+    chosen.clip.size, chosen.clip.scale = 64, 4
+    for name, value in {"faces": "detect", "min_face": 10, "clip_stride": 1, **options}.items():
+        setattr(chosen.preprocess, name, value)
+    return chosen
+
+
+def low_tracks(chosen: Settings, frames: list[Frame]) -> dict[int, Track]:
+    made = Enhancer.__new__(Enhancer)  # without a network, which finding faces has no need of
+    made.settings = chosen
+    height, width = frames[0].shape[:2]
+    return made._low_tracks(Footage("v", Fraction(25), width, height, lambda: iter(frames)))
+
+
+def growing() -> list[Frame]:
+    """A square that drifts and grows from 32 to 62 pixels: more than one track on `camera`."""
+    return [square_frame(30 + i / 3, 20 + i / 4, 32 + i // 3, 192, 144) for i in range(90)]
+
+
+@pytest.mark.parametrize(("grid", "tracks"), [("camera", 3), ("frame", 1), ("face", 1)])
+def test_shards_and_enhance_have_the_same_low_frames(
+    tmp_path: Path, grid: str, tracks: int
+) -> None:
+    write_images(tmp_path / "v", [f"{i}.png" for i in range(90)], growing())
+    chosen = settings(grid=grid, clip_stride=8)
+    found = low_tracks(chosen, growing())
+    assert len(found) == tracks and not any(track.native for track in found.values())
+    assert sum(len(track.low) for track in found.values()) == 90
+    clips = list(parts.clips_by(chosen, source(tmp_path / "v", "images"), Account()))
+    assert {clip.track for clip in clips} == {n for n, t in found.items() if len(t.low) >= 25}
+    for clip in clips:
+        track = found[clip.track]
+        begin = clip.frame - 12 - track.first
+        np.testing.assert_array_equal(clip.low, np.stack(track.low[begin : begin + 25]))
+
+
+def test_a_native_face_is_the_block_of_source_pixels_itself() -> None:
+    """A square of 12 pixels, its crop 1.3 times as wide: 15.6, so 16 pixels about its centre."""
+    chance = np.random.default_rng(0)
+    frames = [square_frame(20 + i // 3, 30, 12) for i in range(30)]
+    for frame in frames:  # texture that resampling would change
+        frame[..., 1:] = chance.integers(0, 256, (72, 96, 2))
+    (track,) = low_tracks(settings(), frames).values()
+    assert track.native and track.sides == [16] * 30
+    for i, low in enumerate(track.low):
+        blocks = [
+            frames[i][28 : 28 + 16, left : left + 16] for left in range(16 + i // 3, 21 + i // 3)
+        ]
+        assert any(np.array_equal(low, block) for block in blocks)
+
+
+def test_a_film_is_not_shaken_to_be_restored() -> None:
+    still, shaken = (
+        low_tracks(settings(grid="face", shake=s), growing())[0].low for s in (0.0, 0.5)
+    )
+    np.testing.assert_array_equal(np.stack(still), np.stack(shaken))

@@ -1,0 +1,134 @@
+"""What a training leaves for people: lines of text, TensorBoard events, history.json."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from model.layers.warp_predictor import WarpPredictor
+from tests.integration.small_jobs import work
+from workflows.training.job import Job, watch_of
+from workflows.training.monitor import Watch
+from workflows.training.pictures import SIDE, augmented_panel, warp_panel
+
+
+def picture() -> np.ndarray:
+    return np.full((4, 6, 3), 90, np.uint8)
+
+
+def events(folder: Path) -> EventAccumulator:
+    found = EventAccumulator(str(folder / "events"))
+    found.Reload()
+    return found
+
+
+def test_terms_pictures_and_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Watch("train-f5", str(tmp_path), 30, {"faces": picture})
+    watch.see({"step": 1, "loss": 4.0, "pixel": 3.0, "learning_rate": 1e-4}, milestone=False)
+    assert not (tmp_path / "history.json").exists()
+    watch.see({"step": 10, "loss": 2.0, "pixel": 1.5, "learning_rate": 1e-4}, milestone=True)
+    watch.close()
+    found = events(tmp_path)
+    assert set(found.Tags()["scalars"]) == {"train/loss", "train/pixel", "train/learning_rate"}
+    assert [(e.step, e.value) for e in found.Scalars("train/pixel")] == [(1, 3.0), (10, 1.5)]
+    image = found.Images("train/faces")[0]
+    assert (image.step, image.height, image.width) == (10, 4, 6)
+    assert [row["step"] for row in json.loads((tmp_path / "history.json").read_text())] == [1, 10]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "[train-f5] step 1/30  loss 4  pixel 3  learning_rate 0.0001"
+    assert "left 00:0" in lines[1]
+
+
+def test_a_terminal_gets_one_bar_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    watch = Watch("train-f5", str(tmp_path), 30, {})
+    for step in (10, 20, 30):
+        watch.see({"step": step, "loss": 4.0}, milestone=False)
+    watch.close()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "30/30" in shown.err
+    assert "loss 4" in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_a_resumed_training_strikes_out_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    first = Watch("pretrain", str(tmp_path), 30, {})
+    for step in (10, 20):
+        first.see({"step": step, "loss": 1.0}, milestone=True)
+    first.close()
+    second = Watch("pretrain", str(tmp_path), 30, {})
+    second.see({"step": 15, "loss": 0.5}, milestone=True)
+    second.close()
+    assert [e.step for e in events(tmp_path).Scalars("pretrain/loss")] == [10, 15]
+    assert [row["step"] for row in json.loads((tmp_path / "history.json").read_text())] == [10, 15]
+
+
+def test_a_trial_says_what_it_tries_before_it_is_stopped(tmp_path: Path) -> None:
+    drawn = {"num_frames": 5, "warp": True, "pool3": 12.5}
+    watch = Watch("trial-abc", str(tmp_path), 30, {}, drawn)
+    watch.see({"step": 1, "loss": 1.0, "validation_psnr": 20.0}, milestone=True)
+    found = events(tmp_path).summary_metadata
+    start = plugin_data_pb2.HParamsPluginData.FromString(
+        found["_hparams_/session_start_info"].plugin_data.content
+    ).session_start_info
+    assert start.hparams["num_frames"].number_value == 5
+    assert start.hparams["warp"].number_value == 1
+    assert start.hparams["pool3"].number_value == 12.5
+    listed = plugin_data_pb2.HParamsPluginData.FromString(
+        found["_hparams_/experiment"].plugin_data.content
+    ).experiment
+    assert [m.name.tag for m in listed.metric_infos] == [
+        "trial/validation_psnr", "trial/validation_verification",
+    ]  # fmt: skip
+    watch.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [({"zero_stage": 3, "workers": 2}, []), ({"zero_stage": 3}, ["faces"]),
+     ({"zero_stage": 2, "workers": 2}, ["faces"])],
+)  # fmt: skip
+def test_no_picture_of_a_network_that_runs_on_all_workers_or_hangs(
+    options: dict[str, int], drawn: list[str], tmp_path: Path
+) -> None:
+    job = Job(torch.nn.Identity(), [], {}, panels={"faces": picture})
+    watch = watch_of(work(tmp_path, [], **options), job)
+    assert list(watch.panels) == drawn
+    watch.close()
+
+
+def test_the_grid_is_straight_without_shifts_and_moves_with_them() -> None:
+    """A shift of +x by 2/8 of the image reads an eighth of SIDE·2 further right."""
+    predictor = WarpPredictor(8)
+    low = np.zeros((2, 5, 8, 8, 3), np.uint8)
+    still = warp_panel(predictor, low, 3)
+    assert still.shape == (2 * SIDE, 3 * SIDE, 3)
+    lines = np.rint(np.linspace(-0.5, SIDE - 0.5, 8)).astype(int)[1:-1]
+    inner = still[:SIDE, :SIDE].any(axis=-1)
+    assert set(np.flatnonzero(inner[SIDE // 14])) >= set(lines)
+    assert not still[:SIDE, SIDE : 2 * SIDE].any(), "the centre carries no grid"
+    with torch.no_grad():
+        predictor.last.bias.copy_(torch.tensor([0.25, 0.0]).repeat(64))
+    moved = warp_panel(predictor, low, 3)[:SIDE, :SIDE].any(axis=-1)
+    assert not moved[:, : SIDE // 8 - 2].any()
+    assert (moved[2:-2, SIDE // 8 :] == inner[2:-2, : -SIDE // 8]).mean() > 0.97
+
+
+def test_a_picture_of_augmentation_does_not_change_the_training() -> None:
+    faces = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    panel = augmented_panel(faces, 0.3)
+    assert torch.equal(torch.rand(2), expected)
+    assert (panel[:16] == np.concatenate(list(faces), axis=1)).all()
+    assert panel.shape == (32, 48, 3)
+    assert (panel[16:] != panel[:16]).mean() > 0.5

@@ -1,0 +1,1 @@
+"""What `gpu.py` does, a step a file."""

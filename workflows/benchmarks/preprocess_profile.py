@@ -1,0 +1,110 @@
+"""The stage's work in this process, without Ray, and the shares of its parts."""
+
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+from datasets.clips import cutting
+from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
+from datasets.sources.footage import Footage
+from datasets.tracking import crops
+from datasets.tracking.detectors import Detector
+from infra.settings.settings import Settings
+from workflows.preprocessing import parts as sources
+from workflows.preprocessing import stage
+
+Item = TypeVar("Item")
+Call = Callable[..., Any]
+Spent = dict[str, float]
+
+
+def in_process(root: Path, settings: Settings) -> dict[str, int]:
+    """Makes the parts and then the shards of all sources below `root`; gives frames and clips."""
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = [
+            outcome
+            for bundle in sources.bundles(stage.find(str(root)).sources)
+            for outcome in json.loads(
+                sources.make_part(settings, folder, sources.item(bundle))["outcomes"]
+            )
+        ]
+        parts = sorted({outcome["part"] for outcome in outcomes if outcome["part"]})
+        plans = plan_shards(row for part in parts for row in part_rows(part, lambda _: "train"))
+        clips = sum(assemble_shard(plan, f"{folder}/{plan.name}") for plan in plans)
+    return {"frames": sum(outcome["frames"] for outcome in outcomes), "clips": clips}
+
+
+def shares(spent: Spent, total: float, decode: float) -> dict[str, float]:
+    """Shares of the processor time of `in_process`, which add up to 1.
+
+    `spent` is what `watched` found, `total` [s] all of it and `decode` [s] that of decoding alone:
+    "colour" is what reading takes beyond it, the conversion to RGB and the checks. "tracking" is
+    the rest of the way from frames to clips, the search for cuts among it; "write" all that comes
+    after, parts and shards.
+    """
+    named = {
+        "decode": decode,
+        "colour": max(0.0, spent["read"] - decode),
+        "detection": spent["detection"],
+        "crop": spent["crop"],
+        "degrade": spent["degrade"],
+    }
+    inside = spent["read"] + spent["detection"] + spent["crop"] + spent["degrade"]
+    named |= {"tracking": spent["clips"] - inside, "write": total - spent["clips"]}
+    return {name: seconds / sum(named.values()) for name, seconds in named.items()}
+
+
+@contextmanager
+def watched() -> Iterator[Spent]:
+    """Gives the processor time [s] that the parts of preprocessing take while it lasts."""
+    spent: Spent = defaultdict(float)
+
+    def detector(*given: Any) -> Detector:
+        return _call(spent, "detection", find_detector(*given))
+
+    @contextmanager
+    def opened(*given: Any) -> Iterator[Footage]:
+        with ExitStack() as stack:
+            footage: Footage = _call(spent, "read", stack.enter_context)(open_source(*given))
+            yield replace(footage, frames=lambda: _items(spent, "read", footage.frames()))
+
+    find_detector, open_source = sources.face_detector, cutting.open_source
+    places: list[tuple[object, str, Call]] = [
+        (sources, "face_detector", detector),
+        (cutting, "open_source", opened),
+        (sources, "clips_of", lambda *a, **k: _items(spent, "clips", cutting.clips_of(*a, **k))),
+        (crops, "crop", _call(spent, "crop", crops.crop)),
+        (cutting, "degrade", _call(spent, "degrade", cutting.degrade)),
+    ]
+    with ExitStack() as stack:
+        for owner, name, watched in places:
+            stack.enter_context(patch.object(owner, name, watched))
+        yield spent
+
+
+def _call(spent: Spent, name: str, call: Call) -> Call:
+    def watched(*given: Any, **named: Any) -> Any:
+        before = time.process_time()
+        try:
+            return call(*given, **named)
+        finally:
+            spent[name] += time.process_time() - before
+
+    return watched
+
+
+def _items(spent: Spent, name: str, items: Iterable[Item]) -> Iterator[Item]:
+    ask = _call(spent, name, iter(items).__next__)
+    while True:
+        try:
+            item = ask()
+        except StopIteration:
+            return
+        yield item

@@ -1,0 +1,1 @@
+"""Stage enhance: batch inference over a collection of films."""

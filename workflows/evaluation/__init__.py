@@ -1,0 +1,1 @@
+"""Stage evaluate: every method measured on test people; and how well P aligns."""

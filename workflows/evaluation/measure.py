@@ -1,0 +1,250 @@
+"""Measures clips on Ray Data actors, or in this process: every picture is restored, described and
+compared once.
+
+Suffixes: B clips of a batch, V rows of the table, M measures, I items of the pairing, D descriptor.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datasets.image_metrics import consistency, motion, ssim_luma, temporal_difference
+from datasets.protocols.pairing import Pairing
+from datasets.shards.reader import ShardReader
+from infra import cluster
+from infra.runs import Count, Run
+from infra.settings.settings import Settings
+from model.metrics import feature_distances, psnr_luma, unit_layers
+from workflows.evaluation.judges import load_judge
+from workflows.evaluation.methods import Arrays, Restore, restorers, row_names
+from workflows.shared.restoring import pictures, to_bytes
+from workflows.training import recognition
+
+LAYERS = ("pool3", "pool4", "fc7")
+MEASURES = ("psnr", "ssim", *(f"l2_{layer}" for layer in LAYERS), "consistency", "temporal")
+COLUMNS = ["clip_id", "identity", "low", "high", "neighbour", "neighbour_offset"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of N clips, sorted by clip id; NaN where there was nothing to measure.
+
+    `values` is N×V×M; `descriptors` and, with a judge, `judged` are I×V×D: the mean of the unit
+    descriptors of each item's clips.
+    """
+
+    clip_ids: list[str]
+    identities: list[str]
+    values: NDArray[np.float64]
+    descriptors: NDArray[np.float32]
+    judged: NDArray[np.float32] | None
+
+
+class Scorer:
+    """One actor: restores clips with every method and measures them."""
+
+    def __init__(self, settings: Settings, run: Run) -> None:
+        torch.set_num_threads(1)
+        options = settings.evaluate
+        self.device = "cuda" if options.gpus_per_worker else "cpu"
+        self.clip = settings.clip
+        self.rows = restorers(settings, run, options.batch_size, self.device)
+        self.recogniser = recognition.load(run).to(self.device)
+        self.judge = load_judge(options)
+
+    def __call__(self, batch: Arrays) -> Arrays:
+        """Clips as stored → clip_id and identity B, values B×V×M, descriptors and judged B×V×D."""
+        truth = pictures(batch["high"])
+        features = self._features(truth)
+        next_frames = NextFrames(batch)
+        rows = [self._row(restore, batch, truth, features, next_frames)
+                for restore in self.rows.values()]  # fmt: skip
+        found = {name: batch[name] for name in ("clip_id", "identity")}
+        return found | {name: np.stack([row[name] for row in rows], 1) for name in rows[0]}
+
+    def _row(
+        self, restore: Restore, batch: Arrays, truth: Tensor, features: dict[str, Tensor],
+        next_frames: "NextFrames",
+    ) -> Arrays:  # fmt: skip
+        """One method: values B×M, descriptors and judged B×D; NaN where it has no picture."""
+        images = restore(batch, np.zeros(len(truth), int))
+        there = ~images.flatten(1).isnan().any(dim=1)
+        known, low = images[there], batch["low"][there.numpy(), batch["low"].shape[1] // 2]
+        # Where a method has no picture at all, one of the truth keeps the shapes; its figures go.
+        some = known if len(known) else truth[:1]
+        is_truth = restore is self.rows["ground_truth"]
+        described = features if is_truth else self._features(some)
+        values = np.full((len(truth), len(MEASURES)), np.nan)
+        if len(known):
+            sharp = {layer: maps[there.to(maps.device)] for layer, maps in features.items()}
+            values[there.numpy(), :-1] = self._compared(known, truth[there], low, described, sharp)
+        values[next_frames.places, -1] = next_frames.differences(restore, images)
+        found: Arrays = {"values": values, "descriptors": _spread(described["fc7"], there)}
+        if self.judge is not None:
+            found["judged"] = _spread(torch.from_numpy(self.judge.describe(some)), there)
+        return found
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        return unit_layers(self.recogniser, images.to(self.device), LAYERS)
+
+    def _compared(
+        self, images: Tensor, truth: Tensor, low: NDArray[Any],
+        described: dict[str, Tensor], features: dict[str, Tensor],
+    ) -> NDArray[Any]:  # fmt: skip
+        """All measures but the temporal one of n pictures: n×(M-1)."""
+        restored, sharp = to_bytes(images), to_bytes(truth)
+        clip = self.clip
+        distances = feature_distances(described, features)
+        columns = [
+            psnr_luma(images, truth).numpy(),
+            [ssim_luma(one, two) for one, two in zip(restored, sharp, strict=True)],
+            *(distances[layer].cpu().numpy() for layer in LAYERS),
+            [consistency(one, frame, clip.scale, clip.blur_sigma)
+             for one, frame in zip(restored, low, strict=True)],
+        ]  # fmt: skip
+        return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
+
+
+class NextFrames:
+    """The clips of a batch whose stored neighbour is the very next or previous frame, and the
+    motion between the two sharp frames."""
+
+    def __init__(self, batch: Arrays) -> None:
+        self.places = np.flatnonzero(np.abs(batch["neighbour_offset"]) == 1)
+        self.clips = {name: values[self.places] for name, values in batch.items()}
+        self.flows = [
+            motion(first, second)
+            for first, second in zip(self.clips["high"], self.clips["neighbour"], strict=True)
+        ]
+
+    def differences(self, restore: Restore, images: Tensor) -> NDArray[Any]:
+        """Temporal difference of each such clip; NaN where the method has not both frames."""
+        found = np.full(len(self.places), np.nan)
+        if not len(self.places):
+            return found
+        neighbours = restore(self.clips, self.clips["neighbour_offset"].astype(int))
+        centres = images[self.places]
+        for place in np.flatnonzero(~(neighbours + centres).flatten(1).isnan().any(dim=1).numpy()):
+            first, second = to_bytes(torch.stack((centres[place], neighbours[place])))
+            found[place] = temporal_difference(first, second, self.flows[place])
+        return found
+
+
+def measure(
+    settings: Settings, run: Run, shards: list[str], wanted: set[str], pairing: Pairing
+) -> Measured:
+    """Measure the clips of the ids `wanted`, by the engine of the settings."""
+    options = settings.evaluate
+    clip_ids: list[str] = []
+    identities: list[str] = []
+    values: list[NDArray[Any]] = []
+    means = {"descriptors": _Means(pairing), "judged": _Means(pairing)}
+    count = Count("evaluate", len(wanted), "clips")
+    scored = _in_threads if settings.engine == "torch" else _on_actors
+    for part in scored(settings, run, shards, wanted):
+        clip_ids += map(str, part["clip_id"])
+        count.done(len(clip_ids))
+        identities += map(str, part["identity"])
+        values.append(part["values"])
+        for name, mean in means.items():
+            if name in part:
+                mean.add(part["clip_id"], part[name])
+    order = np.argsort(clip_ids)
+    return Measured(
+        [clip_ids[index] for index in order],
+        [identities[index] for index in order],
+        np.concatenate(values)[order],
+        means["descriptors"].result(len(row_names(settings, run))),
+        means["judged"].result(len(row_names(settings, run))) if options.judge else None,
+    )
+
+
+def _in_threads(
+    settings: Settings, run: Run, shards: list[str], wanted: set[str]
+) -> Iterator[Arrays]:
+    """What `Scorer` gives of each batch, in this process: SSIM and flow let other threads on."""
+    options = settings.evaluate
+    scorer = Scorer(settings, run)
+    batches = (
+        some
+        for batch in ShardReader(shards, options.batch_size, None, COLUMNS, prefetch=0).once()
+        for some in wanted_clips(frozenset(wanted), batch)
+    )
+    workers = options.workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        while chunk := list(islice(batches, 2 * workers)):
+            yield from pool.map(scorer, chunk)
+
+
+def _on_actors(
+    settings: Settings, run: Run, shards: list[str], wanted: set[str]
+) -> Iterator[Arrays]:
+    """The same on a pool of Ray Data actors."""
+    import ray.data
+
+    options = settings.evaluate
+    places = [cluster.place(shard) for shard in shards]
+    data = ray.data.read_parquet(
+        [path for path, _ in places], filesystem=places[0][1], columns=COLUMNS
+    )
+    data = data.map_batches(partial(wanted_clips, frozenset(wanted)), batch_size=options.batch_size)
+    gpus = options.gpus_per_worker
+    workers = options.workers or (cluster.gpu_count() if gpus else cluster.cpu_count())
+    rows = data.map_batches(
+        Scorer,
+        fn_constructor_args=(settings, run),
+        batch_size=options.batch_size,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        num_cpus=1,
+        num_gpus=gpus or None,
+    )
+    yield from rows.iter_batches(batch_size=64, batch_format="numpy")
+
+
+class _Means:
+    """Means of descriptors by item, gathered clip by clip: memory grows with items, not clips."""
+
+    def __init__(self, pairing: Pairing) -> None:
+        self.members, self.items = pairing.members, pairing.items
+        self.sums: NDArray[np.float64] | None = None
+
+    def add(self, clip_ids: NDArray[Any], descriptors: NDArray[np.float32]) -> None:
+        if self.sums is None:
+            self.sums = np.zeros((self.items, *descriptors.shape[1:]))
+            self.counts = np.zeros(self.sums.shape[:2])
+        for clip_id, one in zip(clip_ids, descriptors, strict=True):
+            item = self.members.get(str(clip_id))
+            if item is not None:
+                there = ~np.isnan(one[:, 0])
+                self.sums[item, there] += one[there]
+                self.counts[item] += there
+
+    def result(self, rows: int) -> NDArray[np.float32]:
+        if self.sums is None:
+            return np.zeros((0, rows, 1), np.float32)
+        counts = np.where(self.counts == 0, np.nan, self.counts)
+        return (self.sums / counts[..., None]).astype(np.float32)
+
+
+def wanted_clips(wanted: frozenset[str], batch: Arrays) -> Iterator[Arrays]:
+    """The clips of a batch whose ids are wanted; no batch where there are none."""
+    inside = np.array([str(clip_id) in wanted for clip_id in batch["clip_id"]], bool)
+    if inside.any():  # Arrow has no tensor of no rows, and Ray would warn of each
+        yield {name: values[inside] for name, values in batch.items()}
+
+
+def _spread(rows: Tensor, there: Tensor) -> NDArray[np.float32]:
+    """Rows of the pictures that are there, among NaN for those that are not."""
+    found = np.full((len(there), rows.shape[1]), np.nan, np.float32)
+    if there.any():
+        found[there.numpy()] = rows.cpu().numpy()
+    return found

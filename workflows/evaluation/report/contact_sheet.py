@@ -1,0 +1,79 @@
+"""Contact sheets laid out as the paper's Figures 1, 3 and 5: a row a clip, a column a method."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from workflows.evaluation.report.samples import Sample
+
+Picture = NDArray[np.uint8]
+TILE = 128  # pixels of a face at least
+GAP, STRIP = 4, 17  # white between the tiles; the line of text below each
+FONT, SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+
+
+def contact_sheet(
+    samples: Sequence[Sample], names: Sequence[str], measure: str, digits: int = 2
+) -> Picture:
+    """The faces of `names` from left to right, `measure` of each below it; RGB on white.
+
+    `low` shows the low frame's bare pixels. Faces are enlarged by whole factors without smoothing,
+    so that the sheet adds nothing of its own; where a method has no picture the tile is grey.
+    """
+    size = next(iter(samples[0].faces.values())).shape[0]
+    tile = size * -(-TILE // size)
+    rows = [np.concatenate([_line(name.replace("_", " "), tile) for name in names], axis=1)]
+    for number, sample in enumerate(samples, 1):
+        tiles, texts = [], []
+        for name in names:
+            tiles.append(_framed(_face(sample, name, tile)))
+            value = sample.values.get(name, {}).get(measure, np.nan)
+            exact = name == "ground_truth" or not np.isfinite(value)
+            texts.append(_line(f"{number}" if name == names[0] else
+                               "" if exact else f"{value:.{digits}f}", tile))  # fmt: skip
+        rows += [np.concatenate(tiles, axis=1), np.concatenate(texts, axis=1)]
+    return np.concatenate(rows)
+
+
+def png(image: Picture) -> bytes:
+    """An RGB picture as the bytes of a PNG file."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def jpeg(image: Picture) -> bytes:
+    """An RGB picture as the bytes of a JPEG file, for the page: a sheet is megabytes as PNG."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92]
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def enlarged(picture: Picture, size: int) -> Picture:
+    """A square picture at size×size×3, in bare pixels."""
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST))
+
+
+def _face(sample: Sample, name: str, tile: int) -> Picture:
+    if name == "low":
+        return enlarged(sample.low, tile)
+    if name not in sample.faces:
+        return np.full((tile, tile, 3), 190, np.uint8)
+    return enlarged(sample.faces[name], tile)
+
+
+def _framed(picture: Picture) -> Picture:
+    border = GAP // 2
+    return np.pad(picture, ((border, border), (border, border), (0, 0)), constant_values=255)
+
+
+def _line(text: str, tile: int) -> Picture:
+    """A line of text in the middle of a strip as wide as a framed tile; a name that is longer is
+    cut."""
+    strip = np.full((STRIP, tile + GAP, 3), 255, np.uint8)
+    text = text.encode("ascii", "replace").decode()  # OpenCV's font has no more
+    while cv2.getTextSize(text, FONT, SIZE, 1)[0][0] > tile:
+        text = text[:-1]
+    width = cv2.getTextSize(text, FONT, SIZE, 1)[0][0]
+    where = ((tile + GAP - width) // 2, STRIP - 5)
+    cv2.putText(strip, text, where, FONT, SIZE, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip

@@ -1,0 +1,1 @@
+"""Stage preprocess: films to shards of clips, on Ray Data."""

@@ -1,0 +1,165 @@
+"""Sources to parts by the settings of a run: what one task of the stage preprocess does."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from functools import lru_cache
+
+import cv2
+
+from datasets.clips.clip import Clip
+from datasets.clips.cutting import clips_of
+from datasets.clips.windows import Account
+from datasets.shards.files import write_clips
+from datasets.sources.footage import DecodeError, Limits
+from datasets.sources.layouts import Source
+from datasets.tracking.detectors import Detector, build_detector
+from infra import outages, storage
+from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
+from infra.errors import FacestackError
+from infra.settings.settings import Settings
+from workflows.shared.ray_rows import Row, as_text
+
+Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
+STILLS = 64  # in one part: two files for each would drown an object store in requests
+
+
+def bundles(sources: list[Source]) -> list[list[Source]]:
+    """The sources that make a part together: many stills, or one of any other kind."""
+    stills = [source for source in sources if source.kind == "image"]
+    alone = [[source] for source in sources if source.kind != "image"]
+    return alone + [stills[i : i + STILLS] for i in range(0, len(stills), STILLS)]
+
+
+def item(bundle: list[Source]) -> Row:
+    """The row of Ray Data that `make_part` takes; as text, since kinds of sources differ."""
+    return {"sources": json.dumps([asdict(source) for source in bundle])}
+
+
+def sources_of(row: Row) -> list[Source]:
+    """The bundle of such a row."""
+    return [Source(**each) for each in json.loads(row["sources"])]
+
+
+def make_part(settings: Settings, folder: str, row: Row) -> Row:
+    """Extract a bundle to a part; its outcomes are written last and say that the part is whole.
+
+    They are given as text: rows of a table would have to agree on the reasons of rejections.
+    """
+    sources = sources_of(row)
+    names = "\0".join(source.name for source in sources)
+    key = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    part = storage.join(folder, "parts", f"{key}.parquet")
+    outcomes_uri = storage.join(folder, "parts", f"{key}.json")
+    if not storage.exists(outcomes_uri):
+        cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
+        accounts = [Account() for _ in sources]
+        record, many = outcomes_uri + SUFFIX, len(sources) > 1
+        # A source that is slow but not stuck ends itself within half of it, and says so.
+        seconds = 2 * settings.preprocess.time_limit
+        # Where one still of a bundle has killed the process, each of them is counted by itself.
+        guarded = many and storage.exists(record)
+        most = 1 + ATTEMPTS * len(sources) if many else ATTEMPTS
+
+        def guard(number: int) -> AbstractContextManager[None]:
+            own = f"{outcomes_uri}.{number}{SUFFIX}"
+            return attempt(own, seconds) if guarded else nullcontext()
+
+        try:
+            with outages.reporting(), attempt(record, None if guarded else seconds, most):
+                write_clips(part, _clips(settings, sources, accounts, guard), packed=True)
+        except FacestackError:  # the run folder's fault, not the input's
+            raise
+        except Exception as error:  # whatever one input does to us, the others go on
+            for source, account in zip(sources, accounts, strict=True):
+                account.fail(_reason(source, error))
+        outcomes = [
+            outcome_of(source, account, part)
+            for source, account in zip(sources, accounts, strict=True)
+        ]
+        storage.write_json(outcomes_uri, outcomes)
+    return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
+
+
+def outcomes_in(row: Row) -> list[Row]:
+    """The outcomes in the row that `make_part` gave."""
+    return list(json.loads(row["outcomes"]))
+
+
+def outcome_of(source: Source, account: Account, part: str) -> Row:
+    """What became of a source whose clips, if any, are in the file `part`."""
+    return {
+        "name": as_text(source.name),
+        "uri": as_text(source.uri),
+        "identity": as_text(source.identity),
+        "part": part if account.clips else "",
+        "clips": account.clips,
+        "frames": account.frames,
+        "tracks": account.tracks,
+        "rejected": dict(account.rejected),
+        "treated": dict(account.treated),
+        "blurred": account.blurred,
+        "moves": account.moves.tolist(),
+        "failed": bool(account.error),
+        "reason": as_text(" ".join(account.reason().split())),
+    }
+
+
+def _clips(
+    settings: Settings, sources: list[Source], accounts: list[Account], guard: Guard
+) -> Iterator[Clip]:
+    """The clips of all sources; a still that fails says so in its account, and the next follows."""
+    for number, (source, account) in enumerate(zip(sources, accounts, strict=True)):
+        if source.kind != "image":
+            yield from clips_by(settings, source, account)
+            continue
+        try:
+            with outages.reporting(), guard(number):
+                made = list(clips_by(settings, source, account))
+        except FacestackError:
+            raise
+        except Exception as error:  # as in make_part
+            account.fail(_reason(source, error))
+        else:
+            yield from made
+
+
+def clips_by(settings: Settings, source: Source, account: Account) -> Iterator[Clip]:
+    """The clips of a source by the settings; `account` is filled on the way."""
+    options, clip = settings.preprocess, settings.clip
+    detect = None
+    if options.faces == "detect":
+        detect = face_detector(options.detector_model, options.min_face)
+    return clips_of(
+        source, detect, seed=settings.seed, size=clip.size, scale=clip.scale,
+        blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
+        clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
+        context=options.context, stride=options.detection_stride, min_face=options.min_face,
+        centre=options.centre, grid=options.grid, shake=options.shake, bursts=options.bursts,
+        flow=options.flow, limits=limits(settings), account=account,
+    )  # fmt: skip
+
+
+def limits(settings: Settings) -> Limits:
+    """The bounds on one source."""
+    options = settings.preprocess
+    return Limits(options.max_pixels, options.max_seconds, options.time_limit)
+
+
+@lru_cache(maxsize=4)
+def face_detector(model: str | None, min_face: int) -> Detector:
+    """A detector a process and setting; a model in object storage is fetched once."""
+    if model is None:
+        return build_detector(None, min_face)
+    with storage.local_file(model) as path:
+        return build_detector(str(path), min_face)
+
+
+def _reason(source: Source, error: Exception) -> str:
+    if isinstance(error, DecodeError):
+        return str(error)
+    if isinstance(error, AttemptsError):
+        return f"{source.name}: {error}"
+    return f"{source.name}: {type(error).__name__}: {error}"

@@ -1,0 +1,172 @@
+"""Stage preprocess: videos to shards of degraded clips, on Ray Data. `preprocess.py inspect RUN`
+shows what it made."""
+
+from functools import partial
+
+import ray
+import ray.data
+
+from datasets.drawn.dataset import write_person
+from datasets.protocols.split import SPLITS
+from datasets.shards.assembly import ShardPlan
+from datasets.sources.discovery import Collection, SourceError, survey
+from datasets.sources.layouts import Source
+from datasets.tracking.detectors import DetectorError, build_detector
+from infra import cluster, storage
+from infra.attempts import forget
+from infra.errors import RunError, SettingsError
+from infra.runs import Count, Run, Stage, say
+from infra.settings.settings import Settings
+from workflows.preprocessing import packing, splits
+from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced
+from workflows.preprocessing.packing import errors_of
+from workflows.preprocessing.parts import bundles, item, make_part, outcomes_in
+from workflows.shared.ray_rows import Row, faults_as_rows, rows
+from workflows.shared.result_files import write_errors
+
+
+def preprocess(settings: Settings, run: Run) -> None:
+    """Write `clips/{train,validation,test}/*.parquet`, `clips/errors.parquet` and
+    `clips/dataset.json`.
+
+    First every source becomes a part of its own, so that a job cut off goes on with the sources
+    that are missing; then the rows of all parts are dealt to shards, shuffled once.
+    """
+    used = {
+        "source": storage.absolute(settings.source) if settings.source else "drawn faces",
+        "seed": settings.seed,
+        "clip": settings.clip.stored(),
+        "preprocess": settings.preprocess.model_dump(exclude={"workers", "max_error_share"}),
+    }
+    if settings.source is None:
+        used["synthetic"] = settings.synthetic.model_dump()
+    with run.stage("preprocess", "clips", used, []) as stage:
+        if stage is not None:
+            _make(settings, run, stage)
+    storage.remove(run.path("clips", "parts"))
+    storage.sweep(run.path("clips"))  # every writer of this stage has ended
+
+
+def _make(settings: Settings, run: Run, stage: Stage) -> None:
+    protocol = splits.protocol_of(settings)
+    cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    found = find(settings.source or _draw(settings, run), settings.preprocess.layout)
+    say(stage.name, found.seen)
+    outcomes = _extract(settings, stage, found.sources)
+    plans = packing.deal(settings, stage, outcomes, protocol)
+    packing.assemble(stage, plans, _workers(settings))
+    stage.counts["people"] = dict(splits.refuse_leaks(stage.uri, settings, protocol))
+    if protocol is not None:
+        missing = splits.name_missing(settings, stage, protocol, found.sources)
+        stage.counts["protocol"] = missing
+    _account(settings, stage, outcomes, plans)
+
+
+def find(root: str, layout: str = "auto") -> Collection:
+    """The sources under a folder or prefix; raises SettingsError in one line."""
+    try:
+        return survey(root, layout)
+    except SourceError as error:
+        raise SettingsError(f"--source {error}") from error
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError for a source, a protocol or a detector's model that cannot be used."""
+    options = settings.preprocess
+    if settings.source is not None:
+        sources = find(settings.source, options.layout).sources
+        splits.check(settings, sources)
+        photographs = all(source.kind == "image" for source in sources)
+        if photographs and not options.bursts and settings.clip.num_frames > 1:
+            raise SettingsError(
+                f"clip.num_frames {settings.clip.num_frames}: the source holds stills only; give "
+                "--preprocess.bursts, or --clip.num-frames 1"
+            )
+    elif options.layout not in ("auto", "videos") or options.protocol is not None:
+        raise SettingsError(
+            "preprocess.layout and preprocess.protocol are of a collection: give it with --source"
+        )
+    if options.faces == "aligned" or options.detector_model is None:
+        return
+    try:
+        with storage.local_file(options.detector_model) as path:
+            build_detector(str(path), options.min_face)
+    except (DetectorError, FileNotFoundError) as error:
+        raise SettingsError(f"preprocess.detector_model: {error}") from error
+
+
+def _draw(settings: Settings, run: Run) -> str:
+    """Draw the embedded default's videos into the run folder; returns where they are.
+
+    A stage that is redone draws them anew: films that are there are kept, whatever they were made
+    with.
+    """
+    if "preprocess" in run.force:
+        storage.remove(run.path("source"))
+    say("preprocess", f"no --source: drawing {settings.synthetic.identities} people")
+    people = range(settings.synthetic.identities)
+    ray.get([_draw_person.remote(settings, run.path("source"), person) for person in people])
+    return run.path("source")
+
+
+@ray.remote
+def _draw_person(settings: Settings, folder: str, person: int) -> None:
+    chosen = settings.synthetic
+    with storage.local_folder(folder) as path:
+        write_person(
+            path, person, chosen.clips, chosen.frames, size=_even(settings.clip.size),
+            seed=settings.seed, shake=chosen.shake,
+        )  # fmt: skip
+
+
+def _even(size: int) -> int:
+    return size + size % 2
+
+
+def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
+    """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
+    items = [item(bundle) for bundle in bundles(sources)]
+    forget(stage.path("parts"))
+    workers = min(_workers(settings), len(items))
+    say(stage.name, f"{len(sources)} sources, {workers} at once")
+    data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
+        partial(faults_as_rows, make_part, settings, stage.uri),
+        num_cpus=1,
+        compute=ray.data.TaskPoolStrategy(size=workers),
+    )
+    outcomes: list[Row] = []
+    count = Count(stage.name, len(sources), "sources")
+    for row in rows(data):
+        outcomes += outcomes_in(row)
+        count.done(len(outcomes))
+    return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
+
+
+def _workers(settings: Settings) -> int:
+    return settings.preprocess.workers or cluster.cpu_count()
+
+
+def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[ShardPlan]) -> None:
+    """Count what became of every source, and write the errors table and the card."""
+    errors = errors_of(outcomes)
+    write_errors(stage.path("errors.parquet"), errors)
+    card = make_card(settings, outcomes, plans, storage.sizes(stage.uri, ".parquet"))
+    if wrong := unbalanced(card):
+        raise RunError(f"{stage.uri}: not every input is accounted for: {'; '.join(wrong)}")
+    storage.write_json(stage.path(CARD), card)
+    allowed = settings.preprocess.max_error_share * len(outcomes)
+    stage.counts |= {
+        "sources": len(outcomes),
+        "frames": sum(outcome["frames"] for outcome in outcomes),
+        "clips": card["clips"]["accepted"],
+        "errors": len(errors),
+        "exit_status": int(len(errors) > allowed),
+        "rejected_tracks": card["tracks"]["rejected"],
+    }
+    for outcome in outcomes:
+        for treatment, frames in outcome["treated"].items():
+            stage.counts[treatment] = stage.counts.get(treatment, 0) + frames
+    for split in SPLITS:
+        stage.counts[split] = card["splits"][split]["clips"]
+    for uri, _, reason in errors[:20]:
+        say(stage.name, f"error row: {uri}: {reason}")

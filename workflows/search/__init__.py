@@ -1,0 +1,1 @@
+"""Stage tune: a search over frame counts and perceptual weights, on Ray Tune."""

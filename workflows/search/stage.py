@@ -1,0 +1,230 @@
+"""Stage tune: a search over frame counts and perceptual weights, scored on validation people."""
+
+import os
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray.tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import ConcurrencyLimiter
+from ray.tune.search.optuna import OptunaSearch
+
+from infra import cluster, storage
+from infra.errors import RunError, SettingsError
+from infra.runs import Run, Stage, say
+from infra.settings.settings import Settings
+from workflows.search import pareto, plots
+from workflows.search.trial import Config, resources, trial, variant_of, weights_of
+from workflows.shared import artifacts
+from workflows.shared.restoring import pairs_of, validation_clips
+from workflows.shared.tables import Cell, Table, comma_separated, markdown
+from workflows.training.restoration import check_window
+
+Row = pareto.Row
+
+
+def tune(settings: Settings, run: Run) -> None:
+    """Write `tune/best.json`, all trials as `tune/trials.{json,csv,md}`, and `tune/figures/`."""
+    options = settings.tune
+    placement = {"concurrent", "cpus_per_trial"}
+    used = {
+        "tune": options.model_dump(exclude=placement) | {"workers": max(1, options.workers)},
+        "train": _shared(settings),
+        "clip": settings.clip.model_dump(),
+        "network": settings.network.model_dump(),
+        "seed": settings.seed,
+    }
+    with run.stage("tune", "tune", used, ["clips", "recogniser", "pretrain"]) as stage:
+        if stage is None:
+            return
+        _check_validation(settings, run)
+        cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        rows, failed = _search(settings, run, stage)
+        best = pareto.best_json(rows, options.metric)
+        _write(stage, rows, failed, best)
+        stage.counts |= {"trials": len(rows), "best": best["variant"]}
+        if failed:
+            stage.counts["failed_trials"] = failed
+        for name in pareto.objectives(options.metric):
+            stage.counts[name] = round(best[name], 2)
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError for a frame count that no clip can give."""
+    for frames in settings.tune.num_frames:
+        if frames % 2 == 0:
+            raise SettingsError(f"tune.num_frames: {frames} must be odd, with a central frame")
+        for step in settings.tune.frame_step or [settings.clip.frame_step]:
+            check_window(settings, "tune.num_frames", frames, frames, step)
+
+
+def _shared(settings: Settings) -> dict[str, Any]:
+    """What every trial takes from the settings of train."""
+    own = {"variants", "steps", "epochs", "minutes", "schedule", "perceptual", "use_search",
+           "evaluate_every", "workers", "init_from"}  # fmt: skip
+    found = {name: value for name, value in settings.train.made_from().items() if name not in own}
+    if settings.tune.learning_rate_min is not None:
+        del found["learning_rate"]
+    return found
+
+
+def _check_validation(settings: Settings, run: Run) -> None:
+    """Refuse before hours of work what could not be compared at their end."""
+    some = validation_clips(artifacts.shards(run, "validation"), settings.train.validation_clips)
+    if some is None:
+        raise RunError(
+            "tune: no clip in the validation split, so trials cannot be compared; "
+            "add videos of more people or change preprocess.validation_share"
+        )
+    if settings.tune.metric != "psnr" and pairs_of(some, settings.seed, 300) is None:
+        raise RunError(
+            "tune: the validation clips give no pair of one person and of two, so verification "
+            "cannot be measured; raise train.validation_clips, or give --tune.metric psnr"
+        )
+
+
+def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict[str, str]]:
+    """The trials that were validated, and of the others why they failed, by name."""
+    options = settings.tune
+    # Finished trials outlive a killed driver if Tune has written them down: every ten seconds else.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2")
+    # Each trial's events are the Watch's; Tune's own copy would double every chart.
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Ctrl-C ends the stage like any error: Tune's handler would return as if all trials had ended.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its boxes say less than one line a trial
+    trainable = ray.tune.with_resources(
+        partial(trial, settings=settings, run=run), resources(settings)
+    )
+    path, filesystem = cluster.place(stage.uri)
+    experiment, progress = f"{path}/search", Progress(options.trials)
+    if ray.tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
+        tuner = ray.tune.Tuner.restore(
+            experiment, trainable=trainable, resume_errored=True, param_space=_space(settings),
+            storage_filesystem=filesystem,
+        )  # fmt: skip
+    else:
+        tuner = ray.tune.Tuner(
+            trainable,
+            param_space=_space(settings),
+            tune_config=_tune_config(settings),
+            run_config=ray.tune.RunConfig(
+                name="search",
+                storage_path=path,
+                storage_filesystem=filesystem,
+                verbose=0,
+                callbacks=[progress],
+            ),
+        )
+    try:
+        results = tuner.fit()
+    except KeyboardInterrupt as stopped:
+        raise RunError(
+            "tune: stopped; trials that had ended are kept, the same command goes on with the rest"
+        ) from stopped
+    failed = failures(results)
+    if len(failed) == len(results):
+        raise RunError(f"tune: every trial failed; the first said: {next(iter(failed.values()))}")
+    for name, reason in failed.items():
+        say("tune", f"trial {name} failed, and is left out: {reason}")
+    rows = [row_of(result.config, result.metrics, settings) for result in results
+            if not result.error and "validation_psnr" in (result.metrics or {})]  # fmt: skip
+    return rows, failed
+
+
+def failures(results: Iterable[Any]) -> dict[str, str]:
+    """Name of each trial that ended with an error → what it said at last, in one line."""
+    said = {Path(result.path).name: result.error for result in results if result.error}
+    return {name: str(error).strip().splitlines()[-1] for name, error in said.items()}
+
+
+def _space(settings: Settings) -> Config:
+    options = settings.tune
+    space: Config = {
+        "num_frames": ray.tune.choice(options.num_frames),
+        "warp": ray.tune.choice(options.warp),
+    }
+    if options.frame_step:
+        space["frame_step"] = ray.tune.choice(options.frame_step)
+    for layer in options.layers:
+        space[layer] = ray.tune.loguniform(options.perceptual_min, options.perceptual_max)
+    if options.learning_rate_min is not None:
+        space["learning_rate"] = ray.tune.loguniform(
+            options.learning_rate_min, options.learning_rate_max
+        )
+    return space
+
+
+def _tune_config(settings: Settings) -> ray.tune.TuneConfig:
+    """Optuna proposes; ASHA stops the worse half at each validation, where one metric decides.
+
+    With two objectives nothing is stopped: by either of them alone ASHA would cut off the trials
+    that make the other end of the front.
+    """
+    options = settings.tune
+    names = [f"validation_{name}" for name in pareto.objectives(options.metric)]
+    if len(names) > 1:
+        search = OptunaSearch(metric=names, mode=["max"] * len(names), seed=settings.seed)
+        metric = scheduler = None
+    else:
+        search = OptunaSearch(seed=settings.seed)
+        metric = names[0]
+        scheduler = ASHAScheduler(max_t=options.reports, grace_period=1, reduction_factor=2)
+    return ray.tune.TuneConfig(
+        metric=metric,
+        mode="max" if metric else None,
+        num_samples=options.trials,
+        search_alg=ConcurrencyLimiter(search, max_concurrent=options.concurrent),
+        scheduler=scheduler,
+    )
+
+
+class Progress(ray.tune.Callback):
+    """One line a finished trial."""
+
+    def __init__(self, trials: int) -> None:
+        self.trials = trials
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Called by Tune; also for a trial that the scheduler stopped."""
+        # Tune notes the end of this one only after the call.
+        done = 1 + sum(other.is_finished() for other in trials if other is not trial)
+        result = trial.last_result
+        drawn = ", ".join(f"{name} {value:.3g}" for name, value in trial.config.items())
+        same = result.get("validation_verification")
+        say("tune", f"trial {done}/{self.trials} {trial.trial_id}: {drawn} → "
+            f"PSNR {result['validation_psnr']:.2f} dB"
+            + (f", verification {same:.1f} %" if same is not None else "")
+            + f" after {result['step']:.0f} steps")  # fmt: skip
+
+
+def row_of(config: Config, metrics: dict[str, Any], settings: Settings) -> Row:
+    """A trial as `trials.json` keeps it; learning_rate and frame_step are None where they
+    were not searched."""
+    return {
+        "variant": variant_of(config["num_frames"], config["warp"]),
+        "num_frames": config["num_frames"],
+        "warp": bool(config["warp"] and config["num_frames"] > 1),
+        "perceptual": weights_of(config, list(settings.tune.layers)),
+        "learning_rate": config.get("learning_rate"),
+        # One frame has none beside it: what was drawn for it says nothing.
+        "frame_step": config.get("frame_step") if config["num_frames"] > 1 else None,
+        "psnr": metrics["validation_psnr"],
+        "verification": metrics.get("validation_verification"),
+        "steps": int(metrics["step"]),
+        "trial": metrics["trial_id"],
+    }
+
+
+def _write(stage: Stage, rows: list[Row], failed: dict[str, str], best: Row) -> None:
+    titles, *lines = pareto.table(rows)
+    table = Table(titles, [[Cell(text) for text in line] for line in lines])
+    for name, content in plots.figures(rows, best["trial"]).items():
+        storage.write_bytes(stage.path("figures", f"{name}.png"), content)
+    storage.write_bytes(stage.path("trials.csv"), comma_separated(table).encode())
+    left_out = "".join(f"\nTrial {name} failed: {reason}\n" for name, reason in failed.items())
+    storage.write_bytes(stage.path("trials.md"), (markdown(table) + left_out).encode())
+    storage.write_json(stage.path("trials.json"), rows)
+    storage.write_json(stage.path("best.json"), best)

@@ -1,0 +1,83 @@
+"""One trial of the search: a TorchTrainer of its own, whose validations go to Ray Tune."""
+
+from dataclasses import replace
+from typing import Any
+
+import ray.tune
+import torch
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from infra import cluster, storage
+from infra.runs import Run
+from infra.settings.settings import Settings
+from workflows.training.alone import fit_alone
+from workflows.training.job import plan_of
+from workflows.training.ray_train import fit
+from workflows.training.restoration import work
+
+Config = dict[str, Any]  # what Tune drew: num_frames, warp, λ by layer, perhaps others
+
+
+def trial(config: Config, settings: Settings, run: Run) -> None:
+    """Train one drawn configuration for `tune.steps`, validating `tune.reports` times.
+
+    With `tune.workers` the trial waits for a group of Ray Train workers; without, TorchTrainer's
+    local mode trains in the trial's own process, which spares seven process starts.
+    """
+    cluster.set_train_defaults()
+    options = settings.tune
+    name = ray.tune.get_context().get_trial_id()
+    every = max(1, options.steps // options.reports)
+    train_options = settings.train.model_copy(
+        update={
+            "steps": every * options.reports,
+            "epochs": None,
+            "minutes": None,
+            "profile": 0,
+            "learning_rate": config.get("learning_rate", settings.train.learning_rate),
+            "warmup": min(settings.train.warmup, every),
+            "schedule": "constant",
+            "log_every": every,
+            "workers": max(1, options.workers),
+            "cpus_per_worker": options.cpus_per_trial,
+        }
+    )
+    variant = variant_of(config["num_frames"], config["warp"])
+    step = config.get("frame_step", settings.clip.frame_step)
+    clip = settings.clip.model_copy(update={"frame_step": step})
+    settings = settings.model_copy(update={"clip": clip})
+    # The linear restoration is fitted in this process, beside other trials.
+    torch.set_num_threads(max(1, int(options.cpus_per_trial)))
+    # A trial that was cut off begins anew: checkpoints would cost more than they save.
+    plan = replace(plan_of(train_options, 0, "", every), checkpoint_every=None)
+    todo = work(
+        settings, run, storage.join(run.path("tune"), "trials", name), f"trial-{name}",
+        variant, weights_of(config, options.layers), plan, options=train_options,
+        linear_folder=run.path("tune", "linear", f"{variant}-{step}"),
+        only_evaluated=True, hyperparameters=config,
+    )  # fmt: skip
+    if options.workers:
+        fit(replace(todo, callbacks=[TuneReportCallback()]))
+    else:
+        fit_alone(todo, ray.tune.report)
+
+
+def resources(settings: Settings) -> dict[str, float]:
+    """What Tune reserves for a trial.
+
+    A trial that trains in its own process takes its worker's share. One with a group of workers
+    takes next to nothing: were trials to fill the cluster, their workers would wait for ever.
+    """
+    if settings.tune.workers:
+        return {"cpu": 0.01}
+    return {"cpu": settings.tune.cpus_per_trial, "gpu": settings.train.gpus_per_worker}
+
+
+def variant_of(num_frames: int, warp: bool) -> str:
+    """The variant's name, such as f5warp; a single frame has nothing to warp."""
+    return f"f{num_frames}warp" if warp and num_frames > 1 else f"f{num_frames}"
+
+
+def weights_of(config: Config, layers: list[Any]) -> dict[str, float]:
+    """λ of each searched layer."""
+    return {str(layer): float(config[layer]) for layer in layers}

@@ -1,0 +1,1 @@
+"""What several stages use: the command line, what a run holds, pictures, tables."""

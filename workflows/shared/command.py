@@ -1,0 +1,66 @@
+"""What every entry point shares: read settings, run stages, turn errors into an exit status.
+
+0 all done; 1 done, but more inputs ended as error rows than is allowed; 2 bad settings or unusable
+input; 3 stopped by a fault (a full disk, lost workers, storage that stays away) or by an error of
+the program itself, and the same command goes on from there. 2 and 3 end in one line of text.
+"""
+
+import sys
+import traceback
+
+from datasets.shards.files import ShardError
+from infra import cluster, outages
+from infra.errors import FacestackError, SettingsError
+from infra.runs import Run, printable
+from infra.settings import command_line
+from infra.settings.settings import Settings
+from workflows.stages import STAGES
+
+
+def main(names: list[str], about: str) -> int:
+    """Run the named stages; returns the exit status."""
+    program = f"{names[0] if len(names) == 1 else 'full'}.py"
+    at_work = program
+    stages = [STAGES[name] for name in names]
+    try:
+        chosen = command_line.load(sys.argv[1:], program, about)
+        run = Run(chosen.run, force=forced(chosen.force))
+        modules = [stage.load() for stage in stages]
+        with outages.reporting():
+            for module in modules:
+                # What can be refused is refused before hours of work and before a file is written.
+                getattr(module, "check", _nothing)(chosen)
+            for stage, module in zip(stages, modules, strict=True):
+                at_work = f"stage {stage.name}"
+                getattr(module, stage.name)(chosen, run)
+            return max(_status(run, stage.folder) for stage in stages)
+    except FacestackError as error:
+        print(printable(f"error: {error}"), file=sys.stderr)
+        return error.status
+    except ShardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        traceback.print_exc()
+        said = " ".join(str(error).split())[:200]
+        print(f"error: {at_work}: {type(error).__name__}: {said}; traceback above", file=sys.stderr)
+        return 3
+    finally:
+        cluster.disconnect()
+
+
+def _nothing(_: Settings) -> None:
+    """The check of a stage whose settings pydantic has checked already."""
+
+
+def forced(names: list[str]) -> frozenset[str]:
+    """The stages to redo: those named and all that come after the first of them."""
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise SettingsError(f"force: no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
+    order = list(STAGES)
+    return frozenset(order[min(map(order.index, names)) :]) if names else frozenset()
+
+
+def _status(run: Run, folder: str) -> int:
+    return int(run.record(folder).counts.get("exit_status", 0))

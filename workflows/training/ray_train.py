@@ -1,0 +1,163 @@
+"""Ray Train around the one training loop: workers and restarts; DeepSpeed makes the steps."""
+
+import logging
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.train
+import torch
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.collective import barrier, broadcast_from_rank_zero
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from datasets.shards.files import ShardError
+from infra import cluster, storage
+from infra.errors import FacestackError, FaultError
+from infra.training.checkpoints import Checkpoints
+from infra.training.engines import DeepSpeedEngine
+from infra.training.loop import train
+from workflows.training.job import (
+    CHECKPOINTS,
+    Work,
+    batches_of,
+    keeper,
+    mark_of,
+    open_job,
+    take_best,
+    watch_of,
+    write_weights,
+)
+
+
+def fit(work: Work) -> dict[str, float]:
+    """Train on Ray; the same folder goes on from its last checkpoint.
+
+    Returns the last scalars; the validation is that of the weights that were written.
+    A lost worker is replaced `max_failures` times. Raises what a worker raised, and FaultError
+    where workers are lost more often.
+    """
+    options = work.options
+    resources = {"CPU": options.cpus_per_worker}
+    if options.gpus_per_worker:
+        resources["GPU"] = options.gpus_per_worker
+    path, filesystem = cluster.place(storage.join(work.folder, CHECKPOINTS["deepspeed"]))
+    trainer = TorchTrainer(
+        partial(_worker, work),
+        scaling_config=ScalingConfig(
+            num_workers=options.workers,
+            use_gpu=options.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name=work.name,
+            storage_path=path,
+            storage_filesystem=filesystem,
+            failure_config=FailureConfig(max_failures=options.max_failures),
+            callbacks=[Restarts(work.name), *work.callbacks],
+            logging_config=LoggingConfig(log_level="WARNING"),
+        ),
+        torch_config=TorchConfig(backend="nccl" if options.gpus_per_worker else "gloo"),
+    )
+    try:
+        return dict(trainer.fit().return_value)
+    except ray.train.ControllerError as error:
+        raise error.controller_failure from None
+    except ray.train.WorkerGroupError as error:
+        rank, failure = next(iter(error.worker_failures.items()))
+        cause = _raised_in_worker(failure)
+        if cause is None:
+            raise FaultError(
+                f"{work.name}: worker {rank} was lost once more than max_failures "
+                f"{options.max_failures} allows ({_said(failure)}). Give the same command again "
+                "to go on from the last checkpoint"
+            ) from None
+        cause.add_note(str(failure))  # with the traceback of the worker
+        raise cause from None
+
+
+class Restarts(UserCallback):
+    """Says when a worker is replaced, and ends a training at an error that would come again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Raise the first of our own errors, as one that Ray Train does not retry."""
+        for rank, failure in worker_exceptions.items():
+            cause = _raised_in_worker(failure)
+            if isinstance(cause, FacestackError | ShardError):
+                raise ray.train.ControllerError(cause)
+            print(f"[{self.name}] worker {rank} was lost ({_said(cause or failure)})")
+        # Ray Train writes a page about each worker that is no longer there to be closed.
+        logging.getLogger("ray.train.v2._internal.callbacks.backend_setup").setLevel("CRITICAL")
+
+
+def _raised_in_worker(failure: Exception) -> Exception | None:
+    """The exception that our code raised in a worker; None where the worker was lost."""
+    return getattr(failure, "_base_exc", None)
+
+
+def _said(error: Exception) -> str:
+    error = getattr(error, "health_check_failure", error)
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _worker(work: Work) -> dict[str, float]:
+    """What runs in each Ray Train worker process; returns the last scalars."""
+    # Ray Train repeats every report on the root logger.
+    logging.getLogger().setLevel(logging.WARNING)
+    # DeepSpeed calls what torch is about to rename.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    options = work.options
+    torch.set_num_threads(max(1, int(options.cpus_per_worker)))
+    job = open_job(work, quiet=rank > 0)
+    if rank:  # all begin with the same weights, and each augments its own clips
+        torch.manual_seed(work.seed + rank)
+    checkpoints = Checkpoints(storage.join(work.folder, CHECKPOINTS["deepspeed"]), rank)
+    step = broadcast_from_rank_zero(checkpoints.newest() if rank == 0 else None)
+    found = None if step is None else checkpoints.at(step)
+    engine = DeepSpeedEngine(job.objective, options)
+    batches = batches_of(work, job, engine.device, rank, world_size)
+    watch = watch_of(work, job) if rank == 0 else None
+    last = {} if found is None else found.scalars
+
+    def report(scalars: dict[str, float], folder: Path | None) -> None:
+        nonlocal last
+        last = mean_of_workers(scalars, world_size)
+        checkpoints.check()
+        if watch is not None:
+            with storage.writing(work.folder):
+                watch.see(last, folder is not None or "validation_psnr" in last)
+        if folder is not None:
+            checkpoints.save(folder, mark_of(work, last, world_size))
+        if work.only_evaluated and "validation_psnr" in last:
+            ray.train.report(last)
+
+    try:
+        with checkpoints.files(found) as folder:
+            train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
+    finally:
+        checkpoints.wait()
+    if work.plan.best:
+        barrier()  # the files of all workers are there
+        best = broadcast_from_rank_zero(checkpoints.best() if rank == 0 else None)
+        last = last | take_best(checkpoints, engine, best)
+    write_weights(work, job, engine)
+    if watch is not None:
+        watch.close()
+    return last
+
+
+def mean_of_workers(scalars: dict[str, float], workers: int) -> dict[str, float]:
+    """Each scalar's mean over the workers, of which each has seen its own part of the batch."""
+    if workers == 1:
+        return scalars
+    every: list[dict[str, float]] = [{}] * workers
+    torch.distributed.all_gather_object(every, scalars)
+    means = {name: float(np.mean([of[name] for of in every])) for name in scalars}
+    return means | {"step": scalars["step"]}

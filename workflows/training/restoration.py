@@ -1,0 +1,255 @@
+"""Stage train: the restoration variants with the loss of eq. (6)."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from infra import storage
+from infra.errors import SettingsError
+from infra.runs import Run, Stage
+from infra.settings.settings import Settings
+from infra.settings.training import OptimiserSettings
+from infra.training.plan import Plan
+from model.linear_fit import start_linear
+from model.network import parse_variant
+from model.objectives.curriculum import Curriculum
+from model.objectives.fresh_bursts import FreshBursts
+from model.objectives.restoration import Restoration
+from model.weights import grow_from
+from workflows.shared import artifacts
+from workflows.shared.restoring import Validation
+from workflows.training import initial_weights, linear_start, recognition
+from workflows.training.dispatch import ended, fit
+from workflows.training.job import Job, Work, plan_of
+from workflows.training.monitor import Panel
+from workflows.training.pictures import warp_panel
+
+
+def train(settings: Settings, run: Run) -> None:
+    """Write `train/<variant>/weights.safetensors` for each variant of the settings.
+
+    Every variant has its own completion record, so that one more variant trains alone, with a
+    budget of its own if need be; the stage's record names it beside those trained before.
+    """
+    settings, perceptual = _chosen(settings, run)
+    # With a record for each variant, the list itself is no part of any variant's settings.
+    made_from = settings.train.made_from()
+    for name in ("variants", "use_search"):
+        del made_from[name]
+    used = {
+        **made_from,
+        "perceptual": perceptual,
+        "clip": settings.clip.model_dump(),
+        "network": settings.network.model_dump(),
+        "seed": settings.seed,
+    }
+    for variant in settings.train.variants:
+        folder = f"train/{variant}"
+        shorter = _shorter(settings, variant)
+        inputs = ["clips", "recogniser", "pretrain"] + ([f"train/{shorter}"] if shorter else [])
+        own = {"train": {**used, "init_from": shorter}}
+        with run.stage("train", folder, own, inputs) as stage:
+            if stage is not None:
+                _train_one(settings, run, stage, variant, perceptual)
+    variants = [*_trained_before(run, settings.train.variants), *settings.train.variants]
+    parts = [f"train/{variant}" for variant in variants]
+    scores = {variant: run.record(part).counts.get("validation_psnr")
+              for variant, part in zip(variants, parts, strict=True)}  # fmt: skip
+    every = {"variants": variants, "train": used}
+    run.summarise(
+        "train", "train", every, parts, {"variants": len(parts), "validation_psnr": scores}
+    )
+
+
+def _trained_before(run: Run, listed: list[str]) -> list[str]:
+    """Other complete variants of the run, made from its present clips, recogniser and pretraining;
+    by their frames, those that warp last."""
+    now = {folder: run.record(folder).digest for folder in ("clips", "recogniser", "pretrain")}
+    found = []
+    for uri in storage.files(run.path("train"), "/stage.json"):
+        variant = uri.rsplit("/", 2)[1]
+        if variant in (*listed, "train"):  # the latter is the record of the stage itself
+            continue
+        inputs = run.record(f"train/{variant}").inputs
+        if all(inputs[folder] == digest for folder, digest in now.items()):
+            found.append(variant)
+    return sorted(found, key=lambda variant: (parse_variant(variant).num_frames, variant))
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError, naming the field, for a variant that cannot be built or fed."""
+    for variant in settings.train.variants:
+        try:
+            parsed = parse_variant(variant)
+        except ValueError as error:
+            raise SettingsError(f"train.variants: {error}") from error
+        if variant == "bicubic":
+            raise SettingsError("train.variants: bicubic is not trained; it is always evaluated")
+        if parsed.linear:
+            raise SettingsError(
+                f"train.variants: {variant} is fitted, not trained; the linear restoration of the "
+                "longest window is always evaluated"
+            )
+        for step in _steps(settings):
+            check_window(settings, "train.variants", variant, parsed.num_frames, step)
+    options = settings.train
+    if options.crop is not None and (options.use_search or any(options.perceptual.values())):
+        raise SettingsError(
+            "train.crop: the recogniser of eq. (6) knows whole faces; give train.use_search false "
+            "and no λ in train.perceptual, or no crop"
+        )
+    _check_start(settings.train.init_from, settings.train.variants)
+    initial_weights.check("train.init", settings.train.init)
+
+
+def _steps(settings: Settings) -> list[int]:
+    """The distances between a window's frames that may be trained: a search may choose another."""
+    searched = settings.tune.frame_step if settings.train.use_search else []
+    return searched or [settings.clip.frame_step]
+
+
+def check_window(settings: Settings, field: str, what: object, frames: int, step: int) -> None:
+    """Raise SettingsError where a window of frames so far apart is longer than a clip."""
+    needed = (frames - 1) * step + 1
+    if needed > settings.clip.num_frames:
+        apart = f", {step} apart" if step > 1 else ""
+        raise SettingsError(
+            f"{field}: {what} needs {needed} frames a clip{apart}, "
+            f"clip.num_frames is {settings.clip.num_frames}"
+        )
+
+
+def _check_start(init_from: str | None, variants: list[str]) -> None:
+    if init_from in variants and init_from != variants[0]:
+        raise SettingsError(
+            f"train.init_from: the others grow from {init_from}; put it first in train.variants"
+        )
+
+
+def _shorter(settings: Settings, variant: str) -> str | None:
+    """The variant whose weights this one grows from."""
+    return settings.train.init_from if variant != settings.train.init_from else None
+
+
+def _chosen(settings: Settings, run: Run) -> tuple[Settings, dict[str, float]]:
+    """The settings with the learning rate and the frame step that a search chose, where it
+    searched them, and λ of each layer."""
+    options = settings.train
+    if not options.use_search:
+        return settings, {str(layer): weight for layer, weight in options.perceptual.items()}
+    run.record("tune")
+    best = storage.read_json(run.path("tune", "best.json"))
+    rate = best.get("learning_rate") or options.learning_rate
+    step = best.get("frame_step") or settings.clip.frame_step
+    chosen = {
+        "train": options.model_copy(update={"learning_rate": rate}),
+        "clip": settings.clip.model_copy(update={"frame_step": step}),
+    }
+    return settings.model_copy(update=chosen), dict(best["perceptual"])
+
+
+def _train_one(
+    settings: Settings, run: Run, stage: Stage, variant: str, perceptual: dict[str, float]
+) -> None:
+    options = settings.train
+    shards = artifacts.shards(run, "train")
+    plan = plan_of(options, artifacts.rows(shards), stage.fingerprint, options.evaluate_every)
+    plan = replace(plan, best=True)
+    todo = work(
+        settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan,
+        shorter=_shorter(settings, variant),
+    )  # fmt: skip
+    last = fit(settings, todo)
+    named = ("best_step", "validation_psnr", "validation_verification")
+    stage.counts |= ended(todo, last, named)
+
+
+def work(
+    settings: Settings,
+    run: Run,
+    folder: str,
+    name: str,
+    variant: str,
+    perceptual: dict[str, float],
+    plan: Plan,
+    options: OptimiserSettings | None = None,
+    shorter: str | None = None,
+    linear_folder: str | None = None,
+    **more: Any,
+) -> Work:
+    """The training of one variant; the search uses it too, with its own length and weights.
+
+    The linear restoration that it starts from is fitted here if `linear_folder`, else `folder`,
+    does not hold it yet.
+    """
+    linear = ""
+    if linear_folder is None or settings.network.start == "linear":  # a trial is no row of a table
+        linear = linear_start.fitted(settings, run, variant, linear_folder or folder)
+    return Work(
+        name=name,
+        folder=folder,
+        shards=artifacts.shards(run, "train"),
+        options=options or settings.train,
+        plan=plan,
+        seed=settings.seed,
+        build=partial(_build, settings, run, variant, perceptual, shorter, linear),
+        **more,
+    )  # fmt: skip
+
+
+def _build(
+    settings: Settings,
+    run: Run,
+    variant: str,
+    perceptual: dict[str, float],
+    shorter: str | None,
+    linear: str,
+) -> Job:
+    network = linear_start.new_network(settings, run, variant)
+    if settings.network.start == "linear":
+        start_linear(network, linear_start.load(linear))
+    if network.predictor is not None:
+        network.predictor.requires_grad_(settings.train.warp_rate > 0)
+    notes = []
+    if shorter is not None:
+        weights = run.path("train", shorter, "weights.safetensors")
+        notes = [initial_weights.start(network, weights, "train.init_from", grow_from)]
+    judge = recognition.load(run)
+    validation = Validation(
+        artifacts.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
+    )
+    options = settings.train
+    curriculum = Curriculum(
+        options.warp_rate, options.true_motion, options.warp_after, options.alignment
+    )
+    fresh = None
+    if options.fresh and network.num_frames > 1:
+        blur_sigma = settings.clip.blur_sigma
+        fresh = FreshBursts(options.fresh, network.num_frames, blur_sigma, network.frame_step)
+    objective = Restoration(
+        network, network.num_frames, judge, perceptual, augment=options.augment,
+        crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,
+        fresh=fresh, rate_by_frames=options.rate_by_frames,
+    )  # fmt: skip
+    columns = ["low", "high"]
+    looked_up = any(perceptual.values()) and not options.augment
+    if network.predictor is not None:
+        columns += curriculum.columns()
+        looked_up = True
+    # With ZeRO 3 all workers must run P, or none; each has seen other clips.
+    columns += ["order"] if looked_up and options.zero_stage != 3 else []
+    panels: dict[str, Panel] = {}
+    if validation.clips is not None:
+        panels["faces"] = partial(validation.panel, network)
+        if network.predictor is not None:
+            low, frames = validation.clips["low"], network.num_frames
+            step = network.frame_step
+            panels["warp"] = partial(warp_panel, network.predictor, low, frames, step)
+    return Job(
+        objective=objective,
+        columns=columns,
+        metadata=network.description(),
+        evaluate=partial(validation.score, network),
+        panels=panels,
+        notes=notes,
+    )
