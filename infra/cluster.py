@@ -7,14 +7,13 @@ import logging
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 from fsspec.core import url_to_fs
 
 from infra import storage
+from infra.provenance import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 # What the workers of a cluster need from the driver's environment for object storage.
 PASSED_ON = (
     "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",

@@ -1,7 +1,6 @@
 """Which errors mean that disk or object storage as a whole cannot be used, and not one input."""
 
 import errno
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +14,7 @@ from botocore.exceptions import (
 )
 
 from infra.errors import FaultError
+from infra.text import one_line, without_credentials
 
 OUT_OF_REACH = (
     ConnectionError, HTTPClientError, aiohttp.ClientError, NoCredentialsError,
@@ -40,7 +40,7 @@ def failure(error: BaseException) -> str:
         elif isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"no space is left ({seen}); make some and run again"
         elif isinstance(seen, OUT_OF_REACH):
-            text = re.sub(r"//[^/@\s]*@", "//", " ".join(str(seen).split()))
+            text = without_credentials(one_line(seen))
             return f"the object storage cannot be used: {text}"
         seen = seen.__cause__ or seen.__context__
     return ""

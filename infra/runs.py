@@ -8,24 +8,17 @@ training never goes on from another experiment's checkpoint.
 
 import hashlib
 import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from infra import storage
 from infra.errors import RunError
-
-VERSION = "0.1.0"
-SPOKEN = 10  # seconds between two lines of progress
-PACKAGES = ("torch", "ray", "deepspeed", "pyarrow", "numpy", "opencv-python-headless", "av")
+from infra.progress import say
+from infra.provenance import versions
 
 
 class StageRecord(BaseModel):
@@ -146,58 +139,6 @@ class Stage:
     def path(self, *parts: str) -> str:
         """The URI of a file below the stage's folder."""
         return storage.join(self.uri, *parts)
-
-
-def say(stage: str, text: str) -> None:
-    """One line of progress."""
-    print(printable(f"[{stage}] {text}"), flush=True)
-
-
-class Count:
-    """Says how many of `total` things of a stage are done, at most every `SPOKEN` seconds."""
-
-    def __init__(self, stage: str, total: int, things: str) -> None:
-        self.stage, self.total, self.things = stage, total, things
-        self.spoken = time.monotonic()
-
-    def done(self, number: int) -> None:
-        """So many are done by now."""
-        if time.monotonic() - self.spoken > SPOKEN:
-            say(self.stage, f"{number} of {self.total} {self.things}")
-            self.spoken = time.monotonic()
-
-
-def printable(text: str) -> str:
-    """The text with line breaks, control characters and what is no character at all escaped:
-    names of files may hold any of them."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def versions() -> dict[str, str]:
-    """Versions of facestack and of what its results depend on."""
-    found = {"facestack": VERSION, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def commit() -> str | None:
-    """The git commit of this code, with "-dirty" where files were changed; None without one, as in
-    a copy that Ray has uploaded."""
-    root = Path(__file__).resolve().parents[1]
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=root, capture_output=True, text=True, check=True, timeout=30,
-            # A repository that merely holds ours is not the code's.
-            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(root.parent)},
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()
 
 
 def digest_of(**made_from: Any) -> str:

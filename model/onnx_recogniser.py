@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from infra.text import one_line
+
 
 class Judge:
     """An ONNX face recogniser: one input of B×3×s×s or B×s×s×3, its first output the descriptor.
@@ -39,7 +41,7 @@ class Judge:
         try:
             self.session = onnxruntime.InferenceSession(os.fspath(path), options, providers)
         except Exception as error:  # onnxruntime's own classes have no common public base
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise ValueError(f"{path}: onnxruntime cannot load it ({reason})") from error
         inputs = self.session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else []

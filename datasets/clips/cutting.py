@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.chance import hashed
 from datasets.clips.clip import Clip
 from datasets.clips.flow import measure_motion
 from datasets.clips.realistic import degrade_clip
@@ -22,6 +21,7 @@ from datasets.sources.video import open_source
 from datasets.tracking.camera import Camera, Grid, moves
 from datasets.tracking.crops import CONTEXT, TrackCrop, face_tracks, track_crops
 from datasets.tracking.detectors import Detector, Frame
+from infra.text import hashed
 
 Degradation = Literal["paper", "realistic"]
 

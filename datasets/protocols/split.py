@@ -5,10 +5,11 @@ people the test split may well hold none; the stage that needs it should count a
 another seed deals again.
 """
 
-import hashlib
 from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import Literal
+
+from infra.text import digest
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -29,8 +30,7 @@ def split_of(
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares {shares}: must not be negative and must sum to 1")
     # The zero byte cannot be in a name of a folder, so no two pairs give the same text.
-    digest = hashlib.sha256(f"{seed}\0{identity}".encode("utf-8", "surrogateescape")).digest()
-    point = int.from_bytes(digest[:8], "big") / 2**64
+    point = int.from_bytes(digest(str(seed), identity)[:8], "big") / 2**64
     if point < shares[0]:
         return "train"
     return "validation" if point < shares[0] + shares[1] else "test"

@@ -18,6 +18,7 @@ from datasets.clips.clip import Clip
 from datasets.clips.stills_to_films import CONTROL_POINTS
 from datasets.clips.windows import NUM_FRAMES
 from datasets.shards.tensors import pack, unpack
+from infra.text import one_line
 
 SCHEMA_VERSION = "3"
 VERSION_KEY = b"facestack.schema"
@@ -171,7 +172,7 @@ def open_shard(uri: str) -> pq.ParquetFile:
         stream = filesystem.open(path, "rb", cache_type="none")
         file = pq.ParquetFile(stream, pre_buffer=not isinstance(filesystem, LocalFileSystem))
     except (OSError, pa.ArrowInvalid) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error, 160)
         raise ShardError(
             f"{uri}: not a readable Parquet file ({reason}); preprocess again"
         ) from error

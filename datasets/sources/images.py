@@ -18,6 +18,7 @@ from datasets.sources.footage import Bounds, DecodeError, Footage, Frame, Limits
 from datasets.sources.frame_labels import LabelError, faces_of, missing_before
 from datasets.sources.layouts import Source, is_image
 from datasets.sources.memory import giving_back
+from infra.text import one_line
 
 # The limit is max_pixels, not Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
@@ -137,4 +138,4 @@ def size_of(shape: tuple[int, ...]) -> str:
 
 def short(error: Exception) -> str:
     """The text of an error in one line of at most 120 characters."""
-    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:120]
+    return one_line(getattr(error, "strerror", None) or error, 120)

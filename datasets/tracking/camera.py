@@ -22,10 +22,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.chance import hashed
 from datasets.hand import hand
 from datasets.tracking.boxes import Square, widen
 from datasets.tracking.tracks import TrackFrame
+from infra.text import hashed
 
 DRIFT = 1.25  # a face that has grown or shrunk by more is another track
 CLOSE = 1.125  # a native crop this near to the low size is that block of source pixels itself

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.text import one_line
+
 Frame = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 Detector = Callable[[Frame], Boxes]
@@ -70,7 +72,7 @@ def yunet_detector(model_path: str, min_face: int) -> Detector:
         )
         network.detect(np.zeros((320, 320, 3), np.uint8))
     except cv2.error as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise DetectorError(f"{model_path}: not a YuNet model in ONNX ({reason})") from error
 
     def detect(frame: Frame) -> Boxes:

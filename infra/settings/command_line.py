@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from infra.errors import SettingsError
 from infra.settings.settings import Settings
+from infra.text import one_line
 
 
 class _ConfigFile(BaseSettings):
@@ -46,9 +47,9 @@ def load(arguments: list[str], program: str, about: str) -> Settings:
     try:
         return Settings(**CommandLine().model_dump())
     except CommandLineError as error:
-        raise SettingsError(_one_line(str(error)) + " (see --help)") from error
+        raise SettingsError(one_line(error) + " (see --help)") from error
     except YAMLError as error:
-        raise SettingsError(f"--config: not a YAML file: {_one_line(str(error))}") from error
+        raise SettingsError(f"--config: not a YAML file: {one_line(error)}") from error
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
 
@@ -65,10 +66,6 @@ def _existing(file: str) -> str:
     if not Path(file).is_file():
         raise SettingsError(f"--config {file}: no such file; examples lie in workflows/configs/")
     return file
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _explain(error: ValidationError) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from infra import runs, storage
+from infra import progress, provenance, storage
 from infra.errors import RunError
-from infra.runs import Run, say
+from infra.progress import say
+from infra.runs import Run
 
 
 def work(
@@ -118,7 +119,7 @@ def test_the_commit_is_that_of_the_code_and_of_no_repository_around_it(
     root = tmp_path / "outer" / "code"
     (root / "infra").mkdir(parents=True)
     (root / "infra" / "runs.py").write_text("")
-    monkeypatch.setattr(runs, "__file__", str(root / "infra" / "runs.py"))
+    monkeypatch.setattr(provenance, "ROOT", root)
 
     def git(folder: Path, *words: str) -> str:
         who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
@@ -127,16 +128,16 @@ def test_the_commit_is_that_of_the_code_and_of_no_repository_around_it(
         )
         return done.stdout.strip()
 
-    assert runs.commit() is None
+    assert provenance.commit() is None
     git(tmp_path / "outer", "init")
     git(tmp_path / "outer", "commit", "--allow-empty", "-m", "of something else")
-    assert runs.commit() is None
+    assert provenance.commit() is None
     git(root, "init")
     git(root, "add", ".")
     git(root, "commit", "-m", "the code")
-    assert runs.commit() == git(root, "rev-parse", "HEAD")
+    assert provenance.commit() == git(root, "rev-parse", "HEAD")
     (root / "infra" / "runs.py").write_text("changed")
-    assert runs.commit() == git(root, "rev-parse", "HEAD") + "-dirty"
+    assert provenance.commit() == git(root, "rev-parse", "HEAD") + "-dirty"
 
 
 def test_a_line_of_progress_stays_one_line_whatever_a_file_is_called(
@@ -150,8 +151,8 @@ def test_progress_is_counted_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 4.0, 11.0, 11.0, 15.0, 22.0, 22.0])
-    monkeypatch.setattr(runs, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    count = runs.Count("evaluate", 9, "clips")
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    count = progress.Count("evaluate", 9, "clips")
     for number in (1, 3, 5, 8):
         count.done(number)
     assert capsys.readouterr().out == "[evaluate] 3 of 9 clips\n[evaluate] 8 of 9 clips\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.cluster import ROOT
+from infra.provenance import ROOT
 from workflows.benchmarks.inputs import draw_videos
 
 SCRIPT = ROOT / "workflows" / "preprocess.py"

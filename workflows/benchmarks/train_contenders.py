@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from datasets.shards.reader import ShardReader, list_shards
-from infra.cluster import ROOT
+from infra.provenance import ROOT
 from infra.settings.training import OptimiserSettings
 from infra.training.plan import Plan
 from infra.training.precision import set_float32_products
@@ -180,9 +180,9 @@ def running(setting: Setting, ways: dict[str, int]) -> Iterator[dict[str, Any]]:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("w") as stream:
                 found[name] = subprocess.Popen(
-                    [*CALL, name, json.dumps([asdict(setting),
-                    given])], stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ,
-                    "OMP_NUM_THREADS": str(setting.threads)},
+                    [*CALL, name, json.dumps([asdict(setting), given])],
+                    stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT,
+                    env={**os.environ, "OMP_NUM_THREADS": str(setting.threads)},
                 )  # fmt: skip
         yield {
             "plain": found["plain"],

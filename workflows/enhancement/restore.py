@@ -24,10 +24,11 @@ from infra.attempts import SUFFIX, attempt
 from infra.errors import FacestackError
 from infra.runs import Run
 from infra.settings.settings import Settings
+from infra.text import as_utf8, digest, one_line
 from model.streaming import restore
 from workflows.evaluation.methods import networks
 from workflows.preprocessing.parts import face_detector, limits, sources_of
-from workflows.shared.ray_rows import Row, as_text, faults_as_rows
+from workflows.shared.ray_rows import Row, faults_as_rows
 from workflows.shared.restoring import to_bytes
 
 # A crop of at most this many times the network's input side is taken as it is.
@@ -82,10 +83,10 @@ class Enhancer:
         except Exception as error:  # whatever one input does to us, the others go on
             reason = f"{source.name}: {type(error).__name__}: {error}"
         outcome = {
-            "name": as_text(source.name),
-            "uri": as_text(source.uri),
+            "name": as_utf8(source.name),
+            "uri": as_utf8(source.uri),
             "tracks": tracks,
-            "reason": as_text(" ".join(reason.split())),
+            "reason": as_utf8(one_line(reason)),
         }
         storage.write_json(record, outcome)
         return outcome
@@ -162,5 +163,4 @@ def safe_name(source: Source) -> str:
     plain = "/".join(part.encode()[:200].decode(errors="ignore") for part in parts)
     if plain == source.name:
         return plain
-    digest = hashlib.sha256(source.name.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{plain}-{digest[:8]}"
+    return f"{plain}-{digest(source.name).hex()[:8]}"

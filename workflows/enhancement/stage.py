@@ -8,7 +8,8 @@ from datasets.sources.layouts import Source
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import SettingsError
-from infra.runs import Run, Stage, say
+from infra.progress import say
+from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from model.network import parse_variant
 from workflows.enhancement.restore import Enhancer

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from infra import storage
 from infra.errors import FacestackError, RunError
-from infra.runs import Run, say
+from infra.progress import say
+from infra.runs import Run
 from infra.settings import command_line
 from model.layers.warp_predictor import WarpPredictor
 from model.pixels import to_pixels

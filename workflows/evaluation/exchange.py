@@ -5,7 +5,6 @@ Layout: `<clip>/frame_00.png` … in temporal order, the central one `frame_NN_c
 the same names; the central one is enough, its neighbours serve temporal consistency.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from infra import storage
 from infra.settings.data import ClipSettings
+from infra.text import digest
 
 Picture = NDArray[np.uint8]
 THREADS = 16  # of small writes, which wait for the disk or the network
@@ -30,7 +30,7 @@ class FrameError(ValueError):
 def folder_name(clip_id: str) -> str:
     """A clip's folder: its id made safe for any file system, and a hash that keeps ids apart."""
     plain = re.sub(r"[^A-Za-z0-9]+", "_", clip_id).strip("_")[-60:]
-    return f"{plain}-{hashlib.sha256(clip_id.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    return f"{plain}-{digest(clip_id).hex()[:8]}"
 
 
 def frame_name(index: int, count: int) -> str:

@@ -21,7 +21,8 @@ from datasets.image_metrics import consistency, motion, ssim_luma, temporal_diff
 from datasets.protocols.pairing import Pairing
 from datasets.shards.reader import ShardReader
 from infra import cluster
-from infra.runs import Count, Run
+from infra.progress import Count
+from infra.runs import Run
 from infra.settings.settings import Settings
 from model.metrics import feature_distances, psnr_luma, unit_layers
 from workflows.evaluation.judges import load_judge

@@ -15,7 +15,7 @@ from datasets.protocols.published import read_lfw_pairs, read_ytf_splits
 from datasets.shards.files import read_rows
 from infra import storage
 from infra.errors import RunError, SettingsError
-from infra.runs import say
+from infra.progress import say
 from infra.settings.results import EvaluateSettings
 from infra.settings.settings import Settings
 

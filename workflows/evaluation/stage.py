@@ -6,7 +6,8 @@ from typing import Any
 from datasets.protocols.pairing import Pairing
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
-from infra.runs import Run, Stage, say
+from infra.progress import say
+from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.evaluation.aggregate import figures_of
 from workflows.evaluation.exchange import check_restored, export_clips, frame_name

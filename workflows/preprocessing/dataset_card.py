@@ -16,7 +16,7 @@ from datasets.shards.assembly import ShardPlan
 from datasets.shards.files import SCHEMA_VERSION
 from datasets.tracking.camera import DISTANCES
 from datasets.tracking.tracks import TOO_SMALL
-from infra.runs import commit, versions
+from infra.provenance import commit, versions
 from infra.settings.settings import Settings
 
 CARD = "dataset.json"

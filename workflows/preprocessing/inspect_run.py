@@ -19,6 +19,7 @@ from datasets.shards.reader import ShardReader
 from datasets.shards.row_groups import Batch
 from infra import storage
 from infra.errors import FacestackError, RunError
+from infra.text import printable
 from workflows.preprocessing.dataset_card import CARD, unbalanced
 from workflows.shared.restoring import enlarged
 
@@ -204,7 +205,7 @@ def _captions(clip: Sample) -> tuple[str, str]:
 
 def _cut(text: str) -> str:
     """The text in one line of LINE characters; names of files may hold any character."""
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    plain = printable(text)
     return plain if len(plain) <= LINE else f"{plain[: LINE - 1]}…"
 
 

@@ -13,7 +13,8 @@ from datasets.shards.files import ShardError
 from datasets.sources.memory import give_back
 from infra import storage
 from infra.errors import RunError
-from infra.runs import Stage, digest_of, say
+from infra.progress import say
+from infra.runs import Stage, digest_of
 from infra.settings.settings import Settings
 from workflows.preprocessing import splits
 from workflows.shared import artifacts

@@ -1,6 +1,5 @@
 """Sources to parts by the settings of a run: what one task of the stage preprocess does."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,8 @@ from infra import outages, storage
 from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
 from infra.errors import FacestackError
 from infra.settings.settings import Settings
-from workflows.shared.ray_rows import Row, as_text
+from infra.text import as_utf8, digest, one_line
+from workflows.shared.ray_rows import Row
 
 Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
 STILLS = 64  # in one part: two files for each would drown an object store in requests
@@ -49,8 +49,7 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
     They are given as text: rows of a table would have to agree on the reasons of rejections.
     """
     sources = sources_of(row)
-    names = "\0".join(source.name for source in sources)
-    key = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    key = digest(*(source.name for source in sources)).hex()[:24]
     part = storage.join(folder, "parts", f"{key}.parquet")
     outcomes_uri = storage.join(folder, "parts", f"{key}.json")
     if not storage.exists(outcomes_uri):
@@ -91,9 +90,9 @@ def outcomes_in(row: Row) -> list[Row]:
 def outcome_of(source: Source, account: Account, part: str) -> Row:
     """What became of a source whose clips, if any, are in the file `part`."""
     return {
-        "name": as_text(source.name),
-        "uri": as_text(source.uri),
-        "identity": as_text(source.identity),
+        "name": as_utf8(source.name),
+        "uri": as_utf8(source.uri),
+        "identity": as_utf8(source.identity),
         "part": part if account.clips else "",
         "clips": account.clips,
         "frames": account.frames,
@@ -103,7 +102,7 @@ def outcome_of(source: Source, account: Account, part: str) -> Row:
         "blurred": account.blurred,
         "moves": account.moves.tolist(),
         "failed": bool(account.error),
-        "reason": as_text(" ".join(account.reason().split())),
+        "reason": as_utf8(one_line(account.reason())),
     }
 
 

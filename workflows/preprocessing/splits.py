@@ -13,7 +13,8 @@ from datasets.shards.files import identities
 from datasets.sources.layouts import Source
 from infra import storage
 from infra.errors import RunError, SettingsError
-from infra.runs import Stage, say
+from infra.progress import say
+from infra.runs import Stage
 from infra.settings.settings import Settings
 
 

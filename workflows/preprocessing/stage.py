@@ -15,7 +15,8 @@ from datasets.tracking.detectors import DetectorError, build_detector
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import RunError, SettingsError
-from infra.runs import Count, Run, Stage, say
+from infra.progress import Count, say
+from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.preprocessing import packing, splits
 from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced

@@ -13,7 +13,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
-from infra.runs import Run, Stage, say
+from infra.progress import say
+from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.search import pareto, plots
 from workflows.search.trial import Config, resources, trial, variant_of, weights_of

@@ -11,9 +11,10 @@ import traceback
 from datasets.shards.files import ShardError
 from infra import cluster, outages
 from infra.errors import FacestackError, SettingsError
-from infra.runs import Run, printable
+from infra.runs import Run
 from infra.settings import command_line
 from infra.settings.settings import Settings
+from infra.text import one_line, printable
 from workflows.stages import STAGES
 
 
@@ -42,7 +43,7 @@ def main(names: list[str], about: str) -> int:
         return 2
     except Exception as error:
         traceback.print_exc()
-        said = " ".join(str(error).split())[:200]
+        said = one_line(error, 200)
         print(f"error: {at_work}: {type(error).__name__}: {said}; traceback above", file=sys.stderr)
         return 3
     finally:

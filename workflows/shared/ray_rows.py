@@ -1,4 +1,4 @@
-"""What the Ray tasks that read sources share: names in tables, and storage that fails."""
+"""What the Ray tasks that read sources share: storage that fails ends them in one line."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,11 +9,6 @@ from infra import outages
 from infra.errors import FacestackError, FaultError
 
 Row = dict[str, Any]
-
-
-def as_text(name: str) -> str:
-    """A name with what is not UTF-8 in it escaped, for the tables."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def faults_as_rows(task: Callable[..., Row], *arguments: Any) -> Row:

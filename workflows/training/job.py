@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from datasets.shards.prefetch import read_ahead
 from datasets.shards.reader import ShardReader
 from infra import storage
-from infra.runs import versions
+from infra.provenance import versions
 from infra.settings.training import OptimiserSettings
 from infra.training.checkpoints import Checkpoints, Mark
 from infra.training.engines import Engine

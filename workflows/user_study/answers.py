@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from infra.errors import RunError
+from infra.text import digest
 
 Choice = Literal["left", "right", "tie"]
 TABLE = """CREATE TABLE IF NOT EXISTS answers (
@@ -35,8 +35,7 @@ class Question:
     @property
     def key(self) -> str:
         """A short name of the question that is safe in an address and tells nothing of it."""
-        text = "\0".join((self.first, self.second, self.clip_id))
-        return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return digest(self.first, self.second, self.clip_id).hex()[:16]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from datasets.shards.files import write_clips
 from datasets.sources.discovery import find_sources
 from datasets.sources.footage import DecodeError
 from infra import storage
-from infra.runs import commit
+from infra.provenance import commit
 from infra.settings.settings import Settings
 from tests.support.media import bright_detector, moving_square, square_frame, write_video
 from workflows.preprocessing.dataset_card import kind, make_card, unbalanced

@@ -15,7 +15,7 @@ def run(given: Given, save: Save) -> Figures:
     """Read it off, then measure products of matrices and a copy."""
     import torch
 
-    from infra.runs import commit, versions
+    from infra.provenance import commit, versions
     from workflows.benchmarks.gpu.timing import PRECISIONS, matrix_tflops, synchronise
 
     where = torch.device(given.device)

@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from infra import storage
-from infra.runs import Run, Stage, StageRecord, versions
+from infra.provenance import versions
+from infra.runs import Run, Stage, StageRecord
 from infra.settings.settings import Settings
 from model.network import Network
 from workflows.evaluation import paired_differences
