@@ -11,10 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-# OpenCV (float images) and SciPy both cut the Gaussian at this many standard deviations.
-GAUSSIAN_TRUNCATE = 4.0
-# Keys' kernel as Pillow, MATLAB's imresize and torch's antialiased resize have it.
-KEYS_A = -0.5
+from infra.conventions import degradation_matrix
 
 Images = NDArray[np.uint8]
 Matrix = NDArray[np.float32]
@@ -69,40 +66,4 @@ def _check(high: Images, scale: int, blur_sigma: float | None) -> None:
 
 @lru_cache(maxsize=16)
 def _axis_matrix(size: int, scale: int, blur_sigma: float | None) -> Matrix:
-    """Returns the (size/scale)×size weights that degrade one axis."""
-    if blur_sigma is None:
-        matrix = _bicubic(size, scale)
-    else:
-        matrix = _centres(size, scale) @ _mirrored_gaussian(size, blur_sigma)
-    return matrix.astype(np.float32)
-
-
-def _mirrored_gaussian(size: int, sigma: float) -> NDArray[np.float64]:
-    radius = int(GAUSSIAN_TRUNCATE * sigma + 0.5)
-    offsets = np.arange(-radius, radius + 1)
-    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel /= kernel.sum()
-    reach = np.pad(np.arange(size), radius, mode="reflect")
-    matrix = np.zeros((size, size))
-    for row in range(size):
-        np.add.at(matrix[row], reach[row : row + 2 * radius + 1], kernel)
-    return matrix
-
-
-def _centres(size: int, scale: int) -> NDArray[np.float64]:
-    """Returns the bilinear samples at scale·i + (scale − 1)/2: one pixel, or the mean of two."""
-    matrix = np.zeros((size // scale, size))
-    for row in range(size // scale):
-        matrix[row, scale * row + (scale - 1) // 2] += 0.5
-        matrix[row, scale * row + scale // 2] += 0.5
-    return matrix
-
-
-def _bicubic(size: int, scale: int) -> NDArray[np.float64]:
-    """Returns Keys' cubic stretched by `scale`; at the border the weights inside add up to 1."""
-    centres = scale * np.arange(size // scale) + (scale - 1) / 2
-    distance = np.abs(np.arange(size)[None] - centres[:, None]) / scale
-    near = ((KEYS_A + 2) * distance - (KEYS_A + 3)) * distance**2 + 1
-    far = KEYS_A * (((distance - 5) * distance + 8) * distance - 4)
-    weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
-    return weights / weights.sum(axis=1, keepdims=True)
+    return degradation_matrix(size, scale, blur_sigma).astype(np.float32)

@@ -14,7 +14,8 @@ from math import exp, pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-CUTOFF = 2.0  # Hz
+from infra.conventions import HAND_CUTOFF
+
 STEPS, STEPS_SPREAD = 2.0, 0.13  # a second
 
 Floats = NDArray[np.float64]
@@ -23,7 +24,7 @@ Floats = NDArray[np.float64]
 def hand(rms: float, rate: float, chance: np.random.Generator) -> Iterator[Floats]:
     """Yields without end the displacement (x, y) of frames at `rate` a second, of `rms` an axis in
     whatever unit that has. It has no beginning: the first is as far out as any."""
-    keep = exp(-2 * pi * CUTOFF / rate)
+    keep = exp(-2 * pi * HAND_CUTOFF / rate)
     place = rms * chance.standard_normal(2)
     while True:
         yield place

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from datasets.degrade import degrade
+from infra.conventions import LUMA
 
 Picture = NDArray[np.uint8]
-LUMA = np.array([0.299, 0.587, 0.114])
 EXACT = 100.0  # [dB] stands for two equal pictures, whose PSNR is infinite
 
 

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from infra.conventions import LUMA
 from model.losses import unit_features
 from model.perceptual import FaceRecogniser
-
-LUMA = (0.299, 0.587, 0.114)
 
 
 def luma(images: Tensor) -> Tensor:

@@ -23,9 +23,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-GRID = 8
+from infra import conventions
+from infra.conventions import CONTROL_POINTS, GRID
+
 CPU = torch.device("cpu")
-CONTROL_POINTS = GRID * GRID
 ITERATIONS = 6  # of the inverse: an error shrinks each time by the steepness of the spline
 
 
@@ -33,9 +34,7 @@ def control_points(
     dtype: torch.dtype = torch.float64, device: torch.device | None = None
 ) -> Tensor:
     """Return the 64×2 control points (x, y) in [-1, 1], row by row from the top left."""
-    line = torch.linspace(-1, 1, GRID, dtype=torch.float64, device=device)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack((x, y), dim=-1).reshape(CONTROL_POINTS, 2).to(dtype)
+    return torch.from_numpy(conventions.control_points()).to(device, dtype)
 
 
 def pixel_centres(height: int, width: int) -> Tensor:

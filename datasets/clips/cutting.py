@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datasets.clips.clip import Clip
 from datasets.clips.flow import measure_motion
 from datasets.clips.realistic import degrade_clip
-from datasets.clips.stills_to_films import CONTROL_POINTS, make_burst
+from datasets.clips.stills_to_films import make_burst
 from datasets.clips.windows import NUM_FRAMES, Account, Window, counted, windows
 from datasets.degrade import degrade
 from datasets.sources.discovery import Source
@@ -21,6 +21,7 @@ from datasets.sources.video import open_source
 from datasets.tracking.camera import Camera, Grid, moves
 from datasets.tracking.crops import CONTEXT, TrackCrop, face_tracks, track_crops
 from datasets.tracking.detectors import Detector, Frame
+from infra.conventions import CONTROL_POINTS
 from infra.text import hashed
 
 Degradation = Literal["paper", "realistic"]

@@ -26,14 +26,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.clips.stills_to_films import (
-    CONTROL_POINTS,
-    Field,
-    Frame,
-    controls,
-    lattice,
-    spline_values,
-)
+from datasets.clips.stills_to_films import Field, Frame, lattice, spline_values
+from infra.conventions import CONTROL_POINTS, control_points
 
 CELLS = 16
 TOLERANCE = 1 / 64  # there and back, of half the side: one pixel of 128, an eighth of 16 low ones
@@ -113,7 +107,7 @@ def bending_energy() -> Matrix:
     w = E s, where E is the first K rows and columns of the inverse of [U Q; Qᵀ 0], and the energy
     is 8π wᵀ U w = 8π sᵀ E s (Bookstein 1989).
     """
-    points = controls()
+    points = control_points()
     square = np.square(points[:, None] - points[None]).sum(-1)
     kernel = 0.5 * square * np.log(np.where(square > 0, square, 1))
     affine = np.hstack([np.ones((CONTROL_POINTS, 1)), points])

@@ -11,9 +11,8 @@ so the motion is what the warp predictor should say of (central, frame t), and z
 A frame is rendered the other way round: frame_t(q) = still(p) for the p with p + d_t(p) = q, which
 p ← q − d_t(p) finds, because the spline is far less steep than 1.
 
-Amplitudes are those of model/objectives/known_motion.py, in low pixels, for frames far apart in
-time. The hand that holds the camera comes on top, so that even consecutive frames lie differently
-on the low grid.
+Amplitudes (infra/conventions.py) are in low pixels, for frames far apart in time. The hand that
+holds the camera comes on top, so that even consecutive frames lie differently on the low grid.
 
 Shapes: T frames, K = 64 control points, G nodes of a lattice.
 """
@@ -31,15 +30,24 @@ from scipy.ndimage import gaussian_filter1d, zoom
 from datasets.hand import hand
 from datasets.tracking.boxes import Square
 from datasets.tracking.crops import crop
+from infra.conventions import (
+    ANGLE,
+    BURST_RATE,
+    CONTROL_POINTS,
+    DRIFT,
+    GAIN,
+    GRID,
+    HAND,
+    LIFT,
+    LOCAL,
+    MEMORY,
+    MOST_VIGOUR,
+    SPEED,
+    VIGOUR,
+    ZOOM,
+    control_points,
+)
 
-GRID = 8
-CONTROL_POINTS = GRID * GRID
-MEMORY = 4.0  # frames over which the motion keeps its direction (standard deviation)
-DRIFT, ANGLE, ZOOM, LOCAL = 0.26, 0.02, 0.018, 0.16  # low pixels, radians, share, low pixels
-SPEED = 0.03  # of the steady drift, low pixels a frame
-HAND, RATE = 0.3, 25.0  # movement of the hand, low pixels RMS an axis; frames a second
-VIGOUR, MOST_VIGOUR = 0.5, 2.5  # spread of its logarithm from still to still, and its limit
-GAIN, LIFT = 0.04, 0.02  # of the exposure, a colour; and of the black, share of the range
 # Splines are evaluated at G×G nodes over more than the crop, for what moves into it.
 NODES, REACH, ITERATIONS = 65, 1.5, 6
 
@@ -74,7 +82,7 @@ def draw_motion(num_frames: int, low_size: int, chance: np.random.Generator) -> 
     """Draws T×K×2 shifts, zero at the centre: a steady drift, a wandering similarity and a
     wandering smooth local part, all smooth in time, and the movement of a hand, which is not."""
     pixel = 2 / low_size
-    y, x = np.meshgrid(*[np.linspace(-1, 1, GRID)] * 2, indexing="ij")
+    x, y = control_points().T.reshape(2, GRID, GRID)
     vigour = min(np.exp(VIGOUR * chance.standard_normal()), MOST_VIGOUR)
     time = np.arange(num_frames) - num_frames // 2
     steady = SPEED * pixel * time[:, None] * chance.standard_normal(2)
@@ -83,7 +91,7 @@ def draw_motion(num_frames: int, low_size: int, chance: np.random.Generator) -> 
     turned = np.stack([grow * x - angle * y, angle * x + grow * y], -1)
     coarse = LOCAL * pixel * _wander(num_frames, 32, chance).reshape(num_frames, 16, 2)
     local = (_coarse_to_grid() @ coarse).reshape(num_frames, GRID, GRID, 2)
-    held = HAND * pixel * np.array(list(islice(hand(1.0, RATE, chance), num_frames)))
+    held = HAND * pixel * np.array(list(islice(hand(1.0, BURST_RATE, chance), num_frames)))
     held -= held[num_frames // 2]
     motion = vigour * (drift[:, None, None] + turned + local) + held[:, None, None]
     return motion.reshape(num_frames, CONTROL_POINTS, 2).astype(np.float32)
@@ -143,15 +151,10 @@ def lattice(line: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
 
 
-def controls() -> NDArray[np.float64]:
-    """The K×2 control points (x, y)."""
-    return lattice(np.linspace(-1, 1, GRID))
-
-
 def spline_values(places: NDArray[np.float64]) -> NDArray[np.float64]:
     """The N×K matrix of the thin-plate spline from control shifts to displacements at N places."""
     spline = RBFInterpolator(
-        controls(), np.eye(CONTROL_POINTS), kernel="thin_plate_spline", degree=1
+        control_points(), np.eye(CONTROL_POINTS), kernel="thin_plate_spline", degree=1
     )
     return spline(places)
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from datasets.clips.clip import Clip
-from datasets.clips.stills_to_films import CONTROL_POINTS
 from datasets.clips.windows import NUM_FRAMES
 from datasets.shards.tensors import pack, unpack
+from infra.conventions import CONTROL_POINTS
 from infra.text import one_line
 
 SCHEMA_VERSION = "3"

@@ -19,7 +19,8 @@ does not need keep their random start, weakened by OTHERS, and all weights are t
 import torch
 from torch import Tensor, nn
 
-from model.thin_plate_spline import CONTROL_POINTS, control_points, pixel_centres
+from infra.conventions import CONTROL_POINTS
+from model.thin_plate_spline import control_points, pixel_centres
 
 Layer = nn.Conv2d | nn.Linear
 

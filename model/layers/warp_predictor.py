@@ -13,8 +13,8 @@ Suffixes: N pairs, h w low pixels, K = 64 control points.
 import torch
 from torch import Tensor, nn
 
+from infra.conventions import CONTROL_POINTS
 from model.layers.flow_init import start_as_flow
-from model.thin_plate_spline import CONTROL_POINTS
 
 BRANCH = 20
 TRUNK = 100

@@ -20,17 +20,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from infra.conventions import (
+    BURST_RATE,
+    GAIN,
+    GRID,
+    HAND,
+    HAND_CUTOFF,
+    LIFT,
+    MEMORY,
+    MOST_VIGOUR,
+    SPEED,
+    VIGOUR,
+)
 from model.layers.warping import warp
 from model.objectives.known_motion import degrade, face_shifts
 from model.pixels import Batch, centre_slice, sent, to_pixels
-from model.thin_plate_spline import GRID, ITERATIONS, dense_field
+from model.thin_plate_spline import ITERATIONS, dense_field
 
-MEMORY = 4.0  # frames over which the motion keeps its direction (standard deviation)
-SPEED = 0.03  # of the steady drift, low pixels a frame
-HAND, HAND_KEEPS = 0.3, exp(-2 * pi * 2.0 / 25)  # low pixels RMS an axis; 2 Hz at 25 frames/s
-MOST_VIGOUR = 2.5
+HAND_KEEPS = exp(-2 * pi * HAND_CUTOFF / BURST_RATE)  # of its place, from frame to frame
 STEEPEST = 0.6  # of a spline, between control points; at 1 it folds
-GAIN, LIFT = 0.04, 0.02  # of the exposure, a colour; and of the black, share of the range
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ def random_motion(
         return torch.randn(count, *shape, generator=generator)
 
     pixel, centre = 2 / low_size, num_frames // 2
-    vigour = torch.exp(0.5 * draw(1, 1, 1)).clamp(max=MOST_VIGOUR)
+    vigour = torch.exp(VIGOUR * draw(1, 1, 1)).clamp(max=MOST_VIGOUR)
     time = (torch.arange(num_frames) - centre)[:, None, None]
     steady = SPEED * pixel * time * draw(1, 1, 2)
     held = [draw(1, 2)]

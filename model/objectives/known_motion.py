@@ -19,6 +19,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from infra.conventions import (
+    ANGLE,
+    CONTROL_POINTS,
+    DRIFT,
+    GAIN,
+    GRID,
+    LIFT,
+    LOCAL,
+    VIGOUR,
+    ZOOM,
+    degradation_matrix,
+)
 from model.layers.warping import warp
 from model.pixels import sent
 from model.thin_plate_spline import control_points, dense_field
@@ -49,8 +61,8 @@ def make_burst(
     shifts = sent(random_shifts(len(high), size // scale, strength, generator), high)
     whole = _placed(high, size // scale, generator)
     moved = warp(whole, dense_field(shifts, size, size)).to(high.dtype)
-    gain = 1 + sent(0.04 * torch.randn(len(high), 3, 1, 1, generator=generator), high)
-    lift = sent(0.02 * torch.randn(len(high), 1, 1, 1, generator=generator), high)
+    gain = 1 + sent(GAIN * torch.randn(len(high), 3, 1, 1, generator=generator), high)
+    lift = sent(LIFT * torch.randn(len(high), 1, 1, 1, generator=generator), high)
     adjacent = (whole * gain + lift).clamp(0, 1)
     central, adjacent = (
         add_noise(degrade(images, scale, blur_sigma), generator) for images in (moved, adjacent)
@@ -73,7 +85,7 @@ def random_shifts(
         return (torch.rand(count, 1, 1, generator=generator) < share).float()
 
     pixel = 2 / low_size
-    vigour = torch.exp(0.5 * draw(1, 1))  # a heavy tail: most neighbours move little, some a lot
+    vigour = torch.exp(VIGOUR * draw(1, 1))  # a heavy tail: most neighbours move little, some a lot
     moved = vigour * face_shifts(draw, at_times, pixel)
     # Crops cut at whole low pixels follow a face by steps.
     step = 2 * torch.rand(count, 1, 2, generator=generator) - 1
@@ -89,8 +101,8 @@ def face_shifts(
     and 0 for the others; `pixel` is a low pixel in normalised coordinates.
     """
     points = control_points(torch.float32)
-    drift = 0.26 * pixel * draw(1, 2)
-    angle, zoom = 0.02 * draw(1), 0.018 * draw(1)
+    drift = DRIFT * pixel * draw(1, 2)
+    angle, zoom = ANGLE * draw(1), ZOOM * draw(1)
     turned = torch.stack(
         (
             zoom * points[:, 0] - angle * points[:, 1],
@@ -98,10 +110,10 @@ def face_shifts(
         ),
         dim=-1,
     )
-    coarse = 0.16 * pixel * draw(2, 4, 4)
+    coarse = LOCAL * pixel * draw(2, 4, 4)
     local = functional.interpolate(
-        coarse.flatten(0, -4), (8, 8), mode="bicubic", align_corners=True
-    ).view(*coarse.shape[:-2], 64)
+        coarse.flatten(0, -4), (GRID, GRID), mode="bicubic", align_corners=True
+    ).view(*coarse.shape[:-2], CONTROL_POINTS)
     moved = drift + turned + local.transpose(-1, -2)
     # A head that turns moves its near parts most: the nose, then the cheeks, and not the border.
     moved += at_times(0.5) * 0.5 * pixel * draw(1, 2) * _bump(points, 0, 0, 0.5)
@@ -131,46 +143,27 @@ def add_noise(low: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def degrade(high: Tensor, scale: int, blur_sigma: float | None = 2.4) -> Tensor:
-    """B×3×S×S in [0, 1] → B×3×h×w rounded to 8 bits, as DESIGN §3 degrades stored frames.
-
-    Gaussian blur (border mirrored without repeating the edge), then the centre of each scale ×
-    scale block, so that low pixel i sits at high coordinate scale·i + (scale - 1) / 2.
-    `blur_sigma=None` is the second regime: no blur, bicubic.
-    """
-    low_size = high.shape[-1] // scale
-    if blur_sigma is None:
-        low = functional.interpolate(
-            high, (low_size, low_size), mode="bicubic", align_corners=False, antialias=True
-        )
-    else:
-        # In float64: a GPU may round products of float32 to TF32, a fortieth of a level.
-        line = _line(high.shape[-1], scale, blur_sigma, high.device)
-        low = (line.T @ high.double() @ line).to(high)
+    """B×3×S×S in [0, 1] → B×3×h×w rounded to 8 bits, by the weights that stored frames are made
+    with (infra/conventions.py)."""
+    # In float64: a GPU may round products of float32 to TF32, a fortieth of a level.
+    line = _line(high.shape[-1], scale, blur_sigma, high.device)
+    low = (line.T @ high.double() @ line).to(high)
     return low.clamp(0, 1).mul(255).round().div(255)
 
 
 @torch.compiler.assume_constant_result
-def _line(size: int, scale: int, sigma: float, device: torch.device) -> Tensor:
+def _line(size: int, scale: int, sigma: float | None, device: torch.device) -> Tensor:
     # torch.compile looks through a cache.
-    return _blur_and_sample(size, scale, sigma, device)
+    return _cached_line(size, scale, sigma, device)
 
 
 @lru_cache(maxsize=8)
-def _blur_and_sample(size: int, scale: int, sigma: float, device: torch.device) -> Tensor:
+def _cached_line(size: int, scale: int, sigma: float | None, device: torch.device) -> Tensor:
     """The S×h float64 matrix that blurs and samples along one side: both are linear and
     separable, and on a CPU two products are 14 times faster than convolutions of each colour."""
+    # Built outside inference mode: a tensor made inside it could not serve a later training step.
     with torch.inference_mode(False), torch.no_grad():
-        reach = min(int(4 * sigma + 0.5), size - 1)
-        offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
-        weights = torch.exp(-0.5 * (offset / sigma) ** 2)
-        weights /= weights.sum()
-        padded = functional.pad(
-            torch.eye(size, dtype=torch.float64)[:, None], (reach, reach), mode="reflect"
-        )
-        blurred = functional.conv1d(padded, weights.view(1, 1, -1))[:, 0]
-        # The centre of an even block lies between pixels: the mean of the two around it.
-        first = scale // 2 - 1
-        return ((blurred[:, first::scale] + blurred[:, first + 1 :: scale]) / 2).to(device)
+        return torch.tensor(degradation_matrix(size, scale, sigma).T, device=device)
 
 
 def _placed(high: Tensor, low_size: int, generator: torch.Generator | None) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infra.conventions import CONTROL_POINTS
 from infra.runs import Run
 from model.layers.warp_predictor import WarpPredictor
 from model.linear_fit import fit_linear
@@ -21,7 +22,6 @@ from model.metrics import psnr_luma
 from model.network import Network, build
 from model.objectives.curriculum import stored_motion
 from model.pixels import centre_slice, to_pixels
-from model.thin_plate_spline import CONTROL_POINTS
 from workflows.shared import artifacts
 from workflows.shared.restoring import CPU, pictures, validation_clips
 

@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.thin_plate_spline import GRID, displacement_at
+from infra.conventions import GRID
+from model.thin_plate_spline import displacement_at
 
 Picture = NDArray[np.uint8]
 POINTS = 49  # points along a line of the grid

@@ -5,11 +5,10 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-import datasets.clips.stills_to_films
-from datasets.clips.stills_to_films import controls, draw_motion
+from datasets.clips.stills_to_films import draw_motion
+from infra.conventions import control_points
 from model.layers.warping import warp
 from model.network import build
-from model.objectives import fresh_bursts
 from model.objectives.curriculum import Curriculum
 from model.objectives.fresh_bursts import FreshBursts, inverse_field, make_clip, random_motion
 from model.objectives.known_motion import degrade
@@ -50,14 +49,9 @@ def test_motion_is_as_large_as_in_bursts_of_photographs_at_every_distance() -> N
         assert one == pytest.approx(other, rel=0.12)
 
 
-def test_amplitudes_are_those_of_stored_bursts() -> None:
-    for name in ("MEMORY", "SPEED", "HAND", "MOST_VIGOUR", "GAIN", "LIFT"):
-        assert getattr(fresh_bursts, name) == getattr(datasets.clips.stills_to_films, name), name
-
-
 def not_affine(motion: np.ndarray) -> np.ndarray:
     """N×64×2 less the similarity, scaling and shear nearest to each."""
-    design = np.concatenate([controls(), np.ones((64, 1))], 1)
+    design = np.concatenate([control_points(), np.ones((64, 1))], 1)
     return motion - design @ (np.linalg.pinv(design) @ motion)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from datasets.degrade import degrade_track
 from model.layers.warping import warp
 from model.metrics import end_point_error
 from model.objectives.known_motion import add_noise, degrade, make_burst, random_shifts
@@ -37,6 +38,19 @@ def test_low_pixels_sit_at_the_centres_of_their_blocks(scale: int) -> None:
     expected = (scale * torch.arange(64 // scale) + (scale - 1) / 2) / 64
     inside = slice(2, -2)
     assert (low[0, 0, 0, inside] - expected[inside]).abs().max() <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize(("size", "scale", "sigma"), [(128, 8, 2.4), (64, 4, 1.2), (64, 2, None),
+                                                      (128, 8, None)])  # fmt: skip
+def test_degradation_is_that_of_stored_clips(size: int, scale: int, sigma: float | None) -> None:
+    """`datasets.degrade` on bytes with float32 weights, here on tensors in float64: not one level
+    apart in more than a thousandth of the pixels, where a value lies half-way between two."""
+    high = np.random.default_rng(size).integers(0, 256, (2, size, size, 3), np.uint8)
+    stored = degrade_track(high, scale, sigma).astype(int)
+    low = degrade(torch.from_numpy(high).movedim(-1, 1) / 255, scale, sigma).movedim(1, -1)
+    apart = np.abs(low.mul(255).round().numpy().astype(int) - stored)
+    assert apart.max() <= 1
+    assert apart.mean() < 1e-3
 
 
 def test_bicubic_regime_keeps_a_constant() -> None:
