@@ -30,9 +30,7 @@ from infra.errors import FacestackError, RunError
 from infra.progress import say
 from infra.runs import Run
 from infra.settings import command_line
-from model.layers.warp_predictor import WarpPredictor
 from model.pixels import to_pixels
-from model.weights import load_weights
 from workflows.evaluation.linear_gain import linear_gains
 from workflows.shared import artifacts
 from workflows.shared.motion_errors import (
@@ -70,7 +68,7 @@ def align(run: Run) -> dict[str, Any]:
         )
     low = to_pixels(torch.from_numpy(some["low"]), CPU)
     high = to_pixels(torch.from_numpy(some["high"]), CPU)
-    predictor = load_predictor(run, low.shape[-1])
+    predictor = artifacts.load_predictor(run, low.shape[-1])
     errors = error_by_distance(predictor, low)
     found = {
         "clips": len(low),
@@ -89,14 +87,6 @@ def align(run: Run) -> dict[str, Any]:
     storage.write_bytes(run.path("alignment", "alignment.png"), _rendered(figure))
     _say(found)
     return found
-
-
-def load_predictor(run: Run, low_size: int) -> WarpPredictor:
-    """The predictor that the stage pretrain of a run left, for inference."""
-    predictor = WarpPredictor(low_size)
-    with storage.local_file(run.path("pretrain", "weights.safetensors")) as path:
-        predictor.load_state_dict(load_weights(path)[0])
-    return predictor.eval().requires_grad_(False)
 
 
 @torch.no_grad()

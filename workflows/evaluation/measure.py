@@ -27,8 +27,8 @@ from infra.settings.settings import Settings
 from model.metrics import feature_distances, psnr_luma, unit_layers
 from workflows.evaluation.judges import load_judge
 from workflows.evaluation.methods import Arrays, Restore, restorers, row_names
+from workflows.shared import artifacts
 from workflows.shared.restoring import pictures, to_bytes
-from workflows.training import recognition
 
 LAYERS = ("pool3", "pool4", "fc7")
 MEASURES = ("psnr", "ssim", *(f"l2_{layer}" for layer in LAYERS), "consistency", "temporal")
@@ -59,7 +59,7 @@ class Scorer:
         self.device = "cuda" if options.gpus_per_worker else "cpu"
         self.clip = settings.clip
         self.rows = restorers(settings, run, options.batch_size, self.device)
-        self.recogniser = recognition.load(run).to(self.device)
+        self.recogniser = artifacts.load_recogniser(run).to(self.device)
         self.judge = load_judge(options)
 
     def __call__(self, batch: Arrays) -> Arrays:

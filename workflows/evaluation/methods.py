@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.settings import Settings
 from model.network import Bicubic
 from model.pixels import to_pixels
-from model.weights import load_network
 from workflows.evaluation.exchange import FrameError, read_restored
+from workflows.shared import artifacts
 from workflows.shared.restoring import pictures, restore_clips, shifted
 from workflows.training import linear_start
 
@@ -30,7 +29,7 @@ BASELINES = ("ground_truth", "low", "bicubic", "linear")
 
 def row_names(settings: Settings, run: Run) -> list[str]:
     """All rows in their order: baselines, the run's variants, other methods."""
-    return [*BASELINES, *run.record("train").settings["variants"], *settings.evaluate.external]
+    return [*BASELINES, *artifacts.trained_variants(run), *settings.evaluate.external]
 
 
 def networks(run: Run, settings: Settings, variants: list[str]) -> dict[str, nn.Module]:
@@ -41,22 +40,20 @@ def networks(run: Run, settings: Settings, variants: list[str]) -> dict[str, nn.
         if variant == "bicubic":
             found[variant] = Bicubic(settings.clip.scale, settings.clip.size)
         elif variant == "linear":
-            widest = linear_start.widest(run.record("train").settings["variants"])
+            widest = linear_start.widest(artifacts.trained_variants(run))
             found[variant] = linear_start.load(run.path("train", widest, linear_start.FILE))
         else:
-            found[variant] = _loaded(run.path("train", variant, "weights.safetensors"))
+            found[variant] = artifacts.load_frozen(run.path("train", variant, artifacts.WEIGHTS))
     return found
 
 
 def all_networks(run: Run, settings: Settings) -> dict[str, nn.Module]:
     """Bicubic, linear, the run's variants, and the weights among `evaluate.external`; raises
     RunError for weights that are made for other sizes than the clips."""
-    found = networks(
-        run, settings, ["bicubic", "linear", *run.record("train").settings["variants"]]
-    )
+    found = networks(run, settings, ["bicubic", "linear", *artifacts.trained_variants(run)])
     for name, uri in settings.evaluate.external.items():
         if is_weights(uri):
-            found[name] = _loaded(uri)
+            found[name] = artifacts.load_frozen(uri)
             given = (found[name].scale, found[name].size)
             if given != (settings.clip.scale, settings.clip.size):
                 raise RunError(
@@ -82,11 +79,6 @@ def restorers(settings: Settings, run: Run, batch_size: int, device: str) -> dic
         else:
             found[name] = partial(_external, settings.evaluate.external[name], size)
     return found
-
-
-def _loaded(uri: str) -> nn.Module:
-    with storage.local_file(uri) as path:
-        return load_network(path).eval().requires_grad_(False)
 
 
 def _truth(clips: Arrays, offsets: NDArray[np.int_]) -> Tensor:

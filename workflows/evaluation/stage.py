@@ -53,7 +53,7 @@ def evaluate(settings: Settings, run: Run) -> None:
                 metrics |= {"train": train.figures, "train_pairs": train.about}
             except NoPairError as error:
                 say(stage.name, f"no row of training people: {error}")
-        storage.write_json(stage.path("metrics.json"), metrics)
+        storage.write_json(stage.path(artifacts.METRICS), metrics)
         if test.pairing.missing:
             names = "\n".join(test.pairing.missing) + "\n"
             storage.write_bytes(stage.path("tables", "missing.txt"), names.encode())

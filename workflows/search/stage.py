@@ -227,5 +227,5 @@ def _write(stage: Stage, rows: list[Row], failed: dict[str, str], best: Row) -> 
     storage.write_bytes(stage.path("trials.csv"), comma_separated(table).encode())
     left_out = "".join(f"\nTrial {name} failed: {reason}\n" for name, reason in failed.items())
     storage.write_bytes(stage.path("trials.md"), (markdown(table) + left_out).encode())
-    storage.write_json(stage.path("trials.json"), rows)
-    storage.write_json(stage.path("best.json"), best)
+    storage.write_json(stage.path(artifacts.TRIALS), rows)
+    storage.write_json(stage.path(artifacts.BEST), best)

@@ -52,13 +52,6 @@ def check(settings: Settings) -> None:
     initial_weights.check("recogniser.init", settings.recogniser.init)
 
 
-def load(run: Run) -> FaceRecogniser:
-    """The run's recogniser, frozen."""
-    with storage.local_file(run.path("recogniser", "weights.safetensors")) as path:
-        network = load_vgg_face(path)
-    return network.eval().requires_grad_(False)
-
-
 def _take_over(stage: Stage, weights: str) -> None:
     try:
         with storage.local_file(weights) as path:
@@ -66,7 +59,7 @@ def _take_over(stage: Stage, weights: str) -> None:
     except ValueError as error:
         raise SettingsError(f"recogniser.weights: {error}") from error
     with tempfile.TemporaryDirectory() as folder:
-        save_recogniser(network, Path(folder) / "weights.safetensors")
+        save_recogniser(network, Path(folder) / artifacts.WEIGHTS)
         storage.upload(Path(folder), stage.uri)
     stage.counts["weights"] = weights
 
@@ -135,7 +128,7 @@ def _held_out(
 
 def _judge(settings: Settings, run: Run, stage: Stage) -> None:
     """Every verification figure rests on the recogniser: say what it reaches on real pictures."""
-    with storage.local_file(stage.path("weights.safetensors")) as path:
+    with storage.local_file(stage.path(artifacts.WEIGHTS)) as path:
         held_out = _held_out(settings, run, load_vgg_face(path).eval())
     stage.counts["held_out_verification"] = (
         f"{held_out()['verification']:.1f} %"

@@ -18,7 +18,7 @@ from model.objectives.restoration import Restoration
 from model.weights import grow_from
 from workflows.shared import artifacts
 from workflows.shared.restoring import Validation
-from workflows.training import initial_weights, linear_start, recognition
+from workflows.training import initial_weights, linear_start
 from workflows.training.dispatch import ended, fit
 from workflows.training.job import Job, Work, plan_of
 from workflows.training.monitor import Panel
@@ -137,8 +137,7 @@ def _chosen(settings: Settings, run: Run) -> tuple[Settings, dict[str, float]]:
     options = settings.train
     if not options.use_search:
         return settings, {str(layer): weight for layer, weight in options.perceptual.items()}
-    run.record("tune")
-    best = storage.read_json(run.path("tune", "best.json"))
+    best = artifacts.found_best(run)
     rate = best.get("learning_rate") or options.learning_rate
     step = best.get("frame_step") or settings.clip.frame_step
     chosen = {
@@ -212,9 +211,9 @@ def _build(
         network.predictor.requires_grad_(settings.train.warp_rate > 0)
     notes = []
     if shorter is not None:
-        weights = run.path("train", shorter, "weights.safetensors")
+        weights = run.path("train", shorter, artifacts.WEIGHTS)
         notes = [initial_weights.start(network, weights, "train.init_from", grow_from)]
-    judge = recognition.load(run)
+    judge = artifacts.load_recogniser(run)
     validation = Validation(
         artifacts.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
     )

@@ -70,7 +70,7 @@ def method_pairs(settings: Settings, run: Run) -> list[tuple[str, str]]:
 
     Raises SettingsError for a method that the run has not trained.
     """
-    trained = [str(variant) for variant in run.record("train").settings["variants"]]
+    trained = artifacts.trained_variants(run)
     methods = ["bicubic", *trained]
     if not settings.study.pairs:
         # The method with the most frames against all others first, as in the paper.

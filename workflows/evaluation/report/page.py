@@ -77,7 +77,7 @@ def write_report(
         for ending, write in FORMATS.items():
             storage.write_bytes(stage.path("tables", f"{name}.{ending}"), write(table).encode())
     plots = {
-        "training": _curves(run, run.record("train").settings["variants"]),
+        "training": _curves(run, artifacts.trained_variants(run)),
         "roc": roc(curves),
         "frames": psnr_against_frames(metrics["variants"]),
     }
@@ -105,7 +105,7 @@ def _sheets(settings: Settings, run: Run, measured: Measured) -> list[Sheet]:
     """Drawn clips; the loss ablation, where networks differ in nothing but their training; and the
     best and worst clips of the last variant by each measure."""
     rows = row_names(settings, run)
-    shown = run.record("train").settings["variants"][-1]
+    shown = artifacts.trained_variants(run)[-1]
     drawn = drawn_clips(measured.identities, settings.evaluate.samples, settings.seed)
     extremes = {
         measure: extreme_clips(
@@ -169,7 +169,7 @@ def _curves(run: Run, variants: list[str]) -> Figure | None:
     """Validation PSNR against training steps, a line a variant."""
     lines = {}
     for variant in variants:
-        history = storage.read_json(run.path("train", variant, "history.json"))
+        history = storage.read_json(run.path("train", variant, artifacts.HISTORY))
         points = [(row["step"], row["validation_psnr"]) for row in history
                   if "validation_psnr" in row]  # fmt: skip
         if points:
@@ -208,17 +208,17 @@ def _page(
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     searched = run.is_complete("tune")
     trained = {variant: run.record(f"train/{variant}")
-               for variant in run.record("train").settings["variants"]}  # fmt: skip
+               for variant in artifacts.trained_variants(run)}  # fmt: skip
     return template.render(
         run=run.uri,
         tables=tables,
         metrics=metrics,
         figures={name: _url(content, "png") for name, content in figures.items()},
         sheets=sheets,
-        trials=pareto.table(storage.read_json(run.path("tune", "trials.json")))
+        trials=pareto.table(storage.read_json(run.path("tune", artifacts.TRIALS)))
         if searched
         else None,
-        best=storage.read_json(run.path("tune", "best.json")) if searched else None,
+        best=artifacts.found_best(run) if searched else None,
         settings=settings,
         clips=run.record("clips").counts,
         recogniser=run.record("recogniser").counts,
