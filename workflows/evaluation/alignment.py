@@ -12,14 +12,9 @@ trained. Figures go to `<run>/alignment/`: alignment.json, and alignment.png to 
 Suffixes: N clips, T frames, h w low pixels.
 """
 
-import io
 import sys
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -33,6 +28,7 @@ from infra.settings import command_line
 from model.pixels import to_pixels
 from workflows.evaluation.linear_gain import linear_gains
 from workflows.shared import artifacts
+from workflows.shared.figures import figure_png, plt
 from workflows.shared.motion_errors import (
     Predict,
     error_by_distance,
@@ -84,7 +80,7 @@ def align(run: Run) -> dict[str, Any]:
     }
     storage.write_json(run.path("alignment", "alignment.json"), found)
     figure = picture(predictor, low[spread(some["identity"], ROWS)])
-    storage.write_bytes(run.path("alignment", "alignment.png"), _rendered(figure))
+    storage.write_bytes(run.path("alignment", "alignment.png"), figure_png(figure))
     _say(found)
     return found
 
@@ -123,13 +119,6 @@ def spread(identity: Any, count: int) -> list[int]:
     firsts = np.sort(np.unique(np.asarray(identity, str), return_index=True)[1])
     others = np.setdiff1d(np.arange(len(identity)), firsts)
     return [int(index) for index in np.concatenate([firsts, others])[:count]]
-
-
-def _rendered(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    plt.close(figure)
-    return stream.getvalue()
 
 
 def _say(found: dict[str, Any]) -> None:

@@ -11,15 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from infra import storage
 from infra.settings.data import ClipSettings
 from infra.text import digest
+from workflows.shared.pictures import Picture, png, read_picture
 
-Picture = NDArray[np.uint8]
 THREADS = 16  # of small writes, which wait for the disk or the network
 
 
@@ -69,8 +65,8 @@ def export_clips(uri: str, clips: Mapping[str, Any], clip: ClipSettings) -> int:
 def _export_one(uri: str, clip_id: str, low: Picture) -> None:
     folder = folder_name(clip_id)
     for index in range(low.shape[0]):
-        content = cv2.imencode(".png", cv2.cvtColor(low[index], cv2.COLOR_RGB2BGR))[1].tobytes()
-        storage.write_bytes(storage.join(uri, folder, frame_name(index, low.shape[0])), content)
+        target = storage.join(uri, folder, frame_name(index, low.shape[0]))
+        storage.write_bytes(target, png(low[index]))
 
 
 def read_restored(uri: str, clip_id: str, index: int, count: int, size: int) -> Picture:
@@ -80,13 +76,13 @@ def read_restored(uri: str, clip_id: str, index: int, count: int, size: int) -> 
         content = storage.read_bytes(storage.join(uri, name))
     except FileNotFoundError as error:
         raise FrameError(f"{name}: missing") from error
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    picture = read_picture(content)
     if picture is None:
         raise FrameError(f"{name}: not a readable picture")
     if picture.shape != (size, size, 3):
         height, width = picture.shape[:2]
         raise FrameError(f"{name}: {width}×{height} pixels, expected {size}×{size}")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    return picture
 
 
 def check_restored(uri: str, clip_ids: Sequence[str], count: int, size: int) -> list[str]:

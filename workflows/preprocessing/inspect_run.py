@@ -1,10 +1,8 @@
 """Shows what a run trains on: its card as text, and a contact sheet of random clips."""
 
 import argparse
-import io
 import json
 import sys
-import warnings
 from functools import partial
 from typing import Any
 
@@ -21,6 +19,8 @@ from infra import storage
 from infra.errors import FacestackError, RunError
 from infra.text import printable
 from workflows.preprocessing.dataset_card import CARD, unbalanced
+from workflows.shared.figures import figure_png
+from workflows.shared.pictures import bare_pixels
 from workflows.shared.restoring import enlarged
 
 COLUMNS = ("clip_id", "identity", "low", "high", "sharpness", "degradation")
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     try:
         print(describe(read_card(run)))
         clips = random_clips(run, chosen.clips, chosen.seed)
-        storage.write_bytes(out, render(contact_sheet(clips)))
+        storage.write_bytes(out, figure_png(contact_sheet(clips), 100))
     except (FacestackError, ShardError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -189,7 +189,7 @@ def contact_sheet(clips: list[Sample]) -> Figure:
 def _cells(clip: Sample) -> list[NDArray[np.uint8]]:
     low, high = clip["low"], clip["high"]
     shown = np.linspace(0, len(low) - 1, LOW_FRAMES).round().astype(int)
-    cells = [cv2.resize(low[i], (CELL, CELL), interpolation=cv2.INTER_NEAREST) for i in shown]
+    cells = [bare_pixels(low[i], CELL) for i in shown]
     large = enlarged(low[len(low) // 2], high.shape[0])[1]
     return cells + [
         cv2.resize(i, (CELL, CELL), interpolation=cv2.INTER_AREA) for i in (large, high)
@@ -207,13 +207,3 @@ def _cut(text: str) -> str:
     """The text in one line of LINE characters; names of files may hold any character."""
     plain = printable(text)
     return plain if len(plain) <= LINE else f"{plain[: LINE - 1]}…"
-
-
-def render(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(stream, format="png")
-    return stream.getvalue()

@@ -1,18 +1,14 @@
 """Figures of a search: its trials against frames, against each λ, and all of it at once."""
 
-import io
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from workflows.search.pareto import OBJECTIVES, Row
+from workflows.shared.figures import figure_png, plt
 
 LABELS = {
     "psnr": "PSNR [dB]",
@@ -28,7 +24,7 @@ def figures(rows: list[Row], best: str) -> dict[str, bytes]:
     drawn = {"search_frames": _frames(rows, best), "search_parallel": _parallel(rows, best)}
     if _searched(rows):
         drawn["search_weights"] = _weights(rows, best)
-    return {name: _rendered(figure) for name, figure in drawn.items()}
+    return {name: figure_png(figure) for name, figure in drawn.items()}
 
 
 def _frames(rows: list[Row], best: str) -> Figure:
@@ -135,10 +131,3 @@ def _measured(rows: list[Row]) -> list[str]:
 
 def _value(row: Row, name: str) -> float:
     return float(row["perceptual"][name] if name in row["perceptual"] else row[name])
-
-
-def _rendered(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    plt.close(figure)
-    return stream.getvalue()

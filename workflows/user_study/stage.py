@@ -13,7 +13,6 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from infra.settings import command_line
 from infra.settings.settings import Settings
 from workflows.evaluation.methods import networks
 from workflows.shared import artifacts
+from workflows.shared.pictures import png
 from workflows.shared.restoring import restore_clips, to_bytes
 from workflows.user_study.answers import Answers, Question
 from workflows.user_study.server import Pictures, create_app, serve
@@ -107,9 +107,9 @@ def prepare(
             index = (number * settings.study.questions + place) % count
             question = Question(first, second, str(found["clip_id"][index]))
             questions.append(question)
-            pictures[question.key, "reference"] = _png(found["neighbour"][index])
+            pictures[question.key, "reference"] = png(found["neighbour"][index])
             for method in (first, second):
-                pictures[question.key, method] = _png(restored[method][index])
+                pictures[question.key, method] = png(restored[method][index])
     return list(dict.fromkeys(questions)), pictures
 
 
@@ -139,9 +139,3 @@ def _test_clips(run: Run, wanted: int, seed: int) -> dict[str, NDArray]:
                 kept[rank[row]] = {name: np.array(batch[name][place]) for name in COLUMNS}
             row += 1
     return {name: np.stack([kept[place][name] for place in range(len(chosen))]) for name in COLUMNS}
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    assert encoded
-    return bytes(data)

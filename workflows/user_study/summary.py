@@ -1,17 +1,13 @@
 """Sums up the user study as the paper's Figure 4: shares of answers with 95 % Wilson intervals."""
 
-import io
 from dataclasses import dataclass
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from scipy.stats import binomtest
 
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
+from workflows.shared.figures import figure_png, plt
 from workflows.user_study.answers import Answers
 
 LEVEL = 0.95
@@ -99,7 +95,4 @@ def _figure(found: dict[tuple[str, str], list[Share]], people: int) -> bytes:
     axes.set_ylabel("answers [%]")
     axes.set_title(f"{people} participants, 95 % Wilson intervals", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    plt.close(figure)
-    return stream.getvalue()
+    return figure_png(figure, 130)

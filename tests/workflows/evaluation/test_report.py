@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from model.network import Network, build
-from workflows.evaluation.report.contact_sheet import GAP, STRIP, contact_sheet, jpeg, png
+from workflows.evaluation.report.contact_sheet import GAP, STRIP, contact_sheet
 from workflows.evaluation.report.page import TEMPLATE
-from workflows.evaluation.report.plots import psnr_against_frames, rendered, roc
+from workflows.evaluation.report.plots import psnr_against_frames, roc
 from workflows.evaluation.report.samples import Sample, drawn_clips, extreme_clips
 from workflows.evaluation.report.warp_overlay import MARGIN, TILE, warp_overlay
+from workflows.shared.figures import figure_png
+from workflows.shared.pictures import jpeg, png
 
 COLOURS = {"ground_truth": 200, "low": 60, "bicubic": 40, "f1": 80}
 
@@ -70,13 +72,13 @@ def test_plots_show_what_was_measured_and_are_absent_otherwise() -> None:
     assert np.array_equal(lines["warped"], [[1, 21], [5, 22]])
     assert np.array_equal(lines["stacked as they are"], [[1, 21], [5, 21.5]])
     assert set(lines["linear"][:, 1]) == {20.5}
-    assert rendered(plot).startswith(b"\x89PNG")
+    assert figure_png(plot).startswith(b"\x89PNG")
     assert psnr_against_frames({"bicubic": {"psnr": 20.0}, "f1": {"psnr": 21.0}}) is None
 
     curve = (np.array([0, 0, 1.0]), np.array([0, 1.0, 1]))
     both = roc({"own": {"f1": curve}, "judge": {"f1": curve}})
     assert both is not None and len(both.axes) == 2
-    assert rendered(both)
+    assert figure_png(both)
     assert roc({"own": {}, "judge": {}}) is None
 
 

@@ -18,8 +18,8 @@ from workflows.preprocessing.inspect_run import (
     main,
     random_clips,
     read_card,
-    render,
 )
+from workflows.shared.figures import figure_png
 
 
 def clip(number: int, person: str, frames: int = 5, colour: int = 0) -> Clip:
@@ -107,7 +107,7 @@ def test_clips_are_drawn_from_all_splits_and_shards_without_repeats(tmp_path: Pa
 @pytest.mark.parametrize(("count", "frames"), [(1, 1), (16, 25)])
 def test_a_sheet_of_any_number_of_clips_and_frames(count: int, frames: int) -> None:
     samples = [{**vars(clip(i, "anna", frames)), "split": "train"} for i in range(count)]
-    with Image.open(io.BytesIO(render(contact_sheet(samples)))) as sheet:
+    with Image.open(io.BytesIO(figure_png(contact_sheet(samples), 100))) as sheet:
         assert sheet.size[0] > 900 * (1 + (count > 8))
 
 

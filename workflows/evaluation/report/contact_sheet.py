@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from workflows.evaluation.report.samples import Sample
+from workflows.shared.pictures import Picture, bare_pixels
 
-Picture = NDArray[np.uint8]
 TILE = 128  # pixels of a face at least
 GAP, STRIP = 4, 17  # white between the tiles; the line of text below each
 FONT, SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
@@ -37,28 +36,12 @@ def contact_sheet(
     return np.concatenate(rows)
 
 
-def png(image: Picture) -> bytes:
-    """An RGB picture as the bytes of a PNG file."""
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
-def jpeg(image: Picture) -> bytes:
-    """An RGB picture as the bytes of a JPEG file, for the page: a sheet is megabytes as PNG."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, 92]
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
-
-
-def enlarged(picture: Picture, size: int) -> Picture:
-    """A square picture at size×size×3, in bare pixels."""
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST))
-
-
 def _face(sample: Sample, name: str, tile: int) -> Picture:
     if name == "low":
-        return enlarged(sample.low, tile)
+        return bare_pixels(sample.low, tile)
     if name not in sample.faces:
         return np.full((tile, tile, 3), 190, np.uint8)
-    return enlarged(sample.faces[name], tile)
+    return bare_pixels(sample.faces[name], tile)
 
 
 def _framed(picture: Picture) -> Picture:

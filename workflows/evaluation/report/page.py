@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from infra import storage
@@ -21,8 +17,8 @@ from workflows.evaluation import paired_differences
 from workflows.evaluation.aggregate import Curve
 from workflows.evaluation.measure import MEASURES, Measured
 from workflows.evaluation.methods import all_networks, row_names
-from workflows.evaluation.report.contact_sheet import Picture, contact_sheet, jpeg, png
-from workflows.evaluation.report.plots import psnr_against_frames, rendered, roc
+from workflows.evaluation.report.contact_sheet import contact_sheet
+from workflows.evaluation.report.plots import psnr_against_frames, roc
 from workflows.evaluation.report.samples import (
     Sample,
     drawn_clips,
@@ -33,6 +29,8 @@ from workflows.evaluation.report.samples import (
 from workflows.evaluation.report.warp_overlay import warp_overlay
 from workflows.search import pareto
 from workflows.shared import artifacts
+from workflows.shared.figures import figure_png, plt
+from workflows.shared.pictures import Picture, jpeg, png
 from workflows.shared.tables import FORMATS, Table, results, table_1, table_2
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -81,7 +79,7 @@ def write_report(
         "roc": roc(curves),
         "frames": psnr_against_frames(metrics["variants"]),
     }
-    figures = {name: rendered(plot) for name, plot in plots.items() if plot is not None}
+    figures = {name: figure_png(plot) for name, plot in plots.items() if plot is not None}
     figures |= {Path(uri).stem: storage.read_bytes(uri)
                 for uri in storage.files(run.path("tune", "figures"), ".png")}  # fmt: skip
     sheets = _sheets(settings, run, measured)

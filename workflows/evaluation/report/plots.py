@@ -1,16 +1,12 @@
 """Plots of the evaluation: ROC curves, and PSNR against the number of frames."""
 
-import io
 import re
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from workflows.evaluation.aggregate import Curve
+from workflows.shared.figures import plt
 
 
 def roc(curves: dict[str, dict[str, Curve]]) -> Figure | None:
@@ -62,11 +58,3 @@ def psnr_against_frames(figures: dict[str, dict[str, Any]]) -> Figure | None:
     axes.legend()
     axes.grid(alpha=0.3)
     return figure
-
-
-def rendered(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file; closes it."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    plt.close(figure)
-    return stream.getvalue()

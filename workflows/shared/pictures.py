@@ -1,0 +1,36 @@
+"""Pictures as files: one way to a PNG and to a JPEG, and back; and one to enlarge pixels."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]  # H×W×3 RGB
+JPEG_QUALITY = 92
+
+
+def png(image: Picture) -> bytes:
+    """An RGB picture as the bytes of a PNG file."""
+    return _encoded(image, ".png")
+
+
+def jpeg(image: Picture, quality: int = JPEG_QUALITY) -> bytes:
+    """An RGB picture as the bytes of a JPEG file, for pages: a sheet is megabytes as PNG."""
+    return _encoded(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def read_picture(content: bytes) -> Picture | None:
+    """An RGB picture from the bytes of a file; None where they are no picture."""
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    return None if found is None else np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB))
+
+
+def bare_pixels(picture: Picture, size: int) -> Picture:
+    """A square picture at size×size×3, its pixels as squares."""
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST))
+
+
+def _encoded(image: Picture, ending: str, options: list[int] | None = None) -> bytes:
+    done, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options or [])
+    if not done:
+        raise ValueError(f"a picture of shape {image.shape} cannot be written as {ending}")
+    return content.tobytes()
