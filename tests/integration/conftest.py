@@ -16,8 +16,8 @@ import pytest
 
 from datasets.shards.files import read_rows
 from infra import storage
-from tests.integration.s3_server import leading_to, reaching, server
 from tests.support.root import ROOT
+from tests.support.s3_server import leading_to, reaching, server
 from workflows.shared.command import main
 from workflows.stages import STAGES
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]  # H×W×3 RGB
 JPEG_QUALITY = 92
+FONT, TEXT_SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
 
 def png(image: Picture) -> bytes:
@@ -27,6 +28,16 @@ def read_picture(content: bytes) -> Picture | None:
 def bare_pixels(picture: Picture, size: int) -> Picture:
     """A square picture at size×size×3, its pixels as squares."""
     return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST))
+
+
+def text_width(text: str) -> int:
+    """Pixels that a line of text takes from left to right."""
+    return int(cv2.getTextSize(text, FONT, TEXT_SIZE, 1)[0][0])
+
+
+def write_text(picture: Picture, text: str, left: int, foot: int) -> None:
+    """Write a line of black text into a picture, its foot at that row."""
+    cv2.putText(picture, text, (left, foot), FONT, TEXT_SIZE, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def _encoded(image: Picture, ending: str, options: list[int] | None = None) -> bytes:

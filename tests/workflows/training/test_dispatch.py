@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.small_jobs import STEPS, work
+from tests.support.small_jobs import STEPS, work
 from workflows.training.dispatch import ended
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from infra.training.optimiser_step import on_device
-from tests.integration.small_jobs import work, write_shards
+from tests.support.small_jobs import work, write_shards
 from workflows.training import resident
 from workflows.training.job import Job, batches_of
 

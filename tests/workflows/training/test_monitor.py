@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from model.layers.warp_predictor import WarpPredictor
-from tests.integration.small_jobs import work
+from tests.support.small_jobs import work
 from workflows.training.job import Job, watch_of
 from workflows.training.monitor import Watch
 from workflows.training.pictures import SIDE, augmented_panel, warp_panel

@@ -17,7 +17,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from datasets.shards.files import ShardError
 from infra.errors import FacestackError, FaultError, TrainingError
-from tests.integration.small_jobs import work
+from tests.support.small_jobs import work
 from workflows.training import ray_train
 from workflows.training.ray_train import Restarts, fit
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from workflows.evaluation.report.samples import Sample
-from workflows.shared.pictures import Picture, bare_pixels
+from workflows.shared.pictures import Picture, bare_pixels, text_width, write_text
 
 TILE = 128  # pixels of a face at least
 GAP, STRIP = 4, 17  # white between the tiles; the line of text below each
-FONT, SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
 
 def contact_sheet(
@@ -54,9 +52,7 @@ def _line(text: str, tile: int) -> Picture:
     cut."""
     strip = np.full((STRIP, tile + GAP, 3), 255, np.uint8)
     text = text.encode("ascii", "replace").decode()  # OpenCV's font has no more
-    while cv2.getTextSize(text, FONT, SIZE, 1)[0][0] > tile:
+    while text_width(text) > tile:
         text = text[:-1]
-    width = cv2.getTextSize(text, FONT, SIZE, 1)[0][0]
-    where = ((tile + GAP - width) // 2, STRIP - 5)
-    cv2.putText(strip, text, where, FONT, SIZE, (0, 0, 0), 1, cv2.LINE_AA)
+    write_text(strip, text, (tile + GAP - text_width(text)) // 2, STRIP - 5)
     return strip

@@ -1,7 +1,6 @@
 """What the warp predictor P does: its control grid drawn on a neighbouring frame, and the frame
 after warping (M)."""
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from model.layers.warping import warp
 from model.network import Bicubic, Network
 from model.pixels import to_pixels
 from model.thin_plate_spline import dense_field
-from workflows.evaluation.report.contact_sheet import FONT, SIZE
+from workflows.shared.pictures import write_text
 from workflows.shared.restoring import to_bytes
 from workflows.shared.warp_grid import draw_grid, grid_lines
 
@@ -59,7 +58,7 @@ def _titled(picture: Picture, title: str) -> Picture:
     """The picture in a tile of the common size, with a line of text above."""
     border = (TILE + 2 * MARGIN - picture.shape[0]) // 2
     framed = _framed(picture, border + 18, border)
-    cv2.putText(framed, title, (MARGIN, 14), FONT, SIZE, (0, 0, 0), 1, cv2.LINE_AA)
+    write_text(framed, title, MARGIN, 14)
     return framed
 
 

@@ -24,9 +24,10 @@ from moto.server import ThreadedMotoServer
 from infra import cluster, storage
 from infra.errors import FaultError
 from infra.training.checkpoints import Checkpoints, Mark
-from tests.integration import small_jobs
-from tests.integration.s3_server import free_port, leading_to, reaching
-from tests.integration.small_jobs import STEPS, work
+from tests.support import small_jobs
+from tests.support.root import ROOT
+from tests.support.s3_server import free_port, leading_to, reaching
+from tests.support.small_jobs import STEPS, work
 from workflows.training.ray_train import fit
 
 # The driver runs in this process, and warns of Ray's own affairs.
@@ -244,8 +245,7 @@ def test_weights_are_read_without_ray_and_deepspeed(straight: Path) -> None:
         "import torch; assert network(torch.zeros(1, 5, 3, 4, 4)).shape == (1, 3, 16, 16)\n"
         "print(sorted(load_weights(path)[1].items()))"
     )
-    root = Path(__file__).resolve().parents[2]
     said = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
     assert "('variant', 'f5warp')" in said

@@ -12,8 +12,8 @@ from ray.cluster_utils import Cluster
 
 from infra import cluster
 from infra.training.checkpoints import Checkpoints
-from tests.integration import small_jobs
-from tests.integration.small_jobs import STEPS, work
+from tests.support import small_jobs
+from tests.support.small_jobs import STEPS, work
 from workflows.training.ray_train import fit
 
 # The driver runs in this process, and warns of Ray's own affairs.
