@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from infra.errors import FacestackError
 
-# What workflows.benchmark_<name> measures. Each gives add_arguments(parser), measure(arguments) →
+# What workflows.benchmarks.<name> measures. Each gives add_arguments(parser), measure(arguments) →
 # figures (a dictionary for JSON), table(figures) → text, and problem(figures) → what is wrong with
 # them, or "". Only the one asked for is imported: Ray or PyAV need not be there for the others.
 COMMANDS = {
@@ -46,7 +46,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"workflows.benchmark_{name}")
+    return importlib.import_module(f"workflows.benchmarks.{name}")
 
 
 def _read(words: list[str] | None) -> argparse.Namespace:
