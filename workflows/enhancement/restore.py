@@ -57,7 +57,7 @@ class Enhancer:
         weights = storage.read_bytes(run.path("train", variant, "weights.safetensors"))
         self.digest = hashlib.sha256(weights).hexdigest()
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
-        self.network: nn.Module = networks(run, settings, [variant])[variant].to(self.device)
+        self.network: nn.Module = networks(run, [variant], settings.clip)[variant].to(self.device)
         if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -13,7 +13,7 @@ from datasets.verification import (
     roc_points,
     verification_percent,
 )
-from workflows.evaluation.measure import MEASURES, Measured
+from workflows.evaluation.measured import MEASURES, Measured
 
 DIGITS = {"psnr": 3, "ssim": 4, "consistency": 3, "temporal": 3}
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]

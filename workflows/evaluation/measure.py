@@ -7,7 +7,6 @@ Suffixes: B clips of a batch, V rows of the table, M measures, I items of the pa
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -22,44 +21,26 @@ from datasets.protocols.pairing import Pairing
 from datasets.shards.reader import ShardReader
 from infra import cluster
 from infra.progress import Count
-from infra.runs import Run
-from infra.settings.settings import Settings
+from infra.settings.results import EvaluateSettings
 from model.metrics import feature_distances, psnr_luma, unit_layers
 from workflows.evaluation.judges import load_judge
-from workflows.evaluation.methods import Arrays, Restore, restorers, row_names
+from workflows.evaluation.measured import LAYERS, MEASURES, Measured
+from workflows.evaluation.methods import Arrays, Methods, Restore
 from workflows.shared import artifacts
 from workflows.shared.restoring import pictures, to_bytes
 
-LAYERS = ("pool3", "pool4", "fc7")
-MEASURES = ("psnr", "ssim", *(f"l2_{layer}" for layer in LAYERS), "consistency", "temporal")
 COLUMNS = ["clip_id", "identity", "low", "high", "neighbour", "neighbour_offset"]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of N clips, sorted by clip id; NaN where there was nothing to measure.
-
-    `values` is N×V×M; `descriptors` and, with a judge, `judged` are I×V×D: the mean of the unit
-    descriptors of each item's clips.
-    """
-
-    clip_ids: list[str]
-    identities: list[str]
-    values: NDArray[np.float64]
-    descriptors: NDArray[np.float32]
-    judged: NDArray[np.float32] | None
 
 
 class Scorer:
     """One actor: restores clips with every method and measures them."""
 
-    def __init__(self, settings: Settings, run: Run) -> None:
+    def __init__(self, methods: Methods, options: EvaluateSettings) -> None:
         torch.set_num_threads(1)
-        options = settings.evaluate
         self.device = "cuda" if options.gpus_per_worker else "cpu"
-        self.clip = settings.clip
-        self.rows = restorers(settings, run, options.batch_size, self.device)
-        self.recogniser = artifacts.load_recogniser(run).to(self.device)
+        self.clip = methods.clip
+        self.rows = methods.restorers(options.batch_size, self.device)
+        self.recogniser = artifacts.load_recogniser(methods.run).to(self.device)
         self.judge = load_judge(options)
 
     def __call__(self, batch: Arrays) -> Arrays:
@@ -141,17 +122,20 @@ class NextFrames:
 
 
 def measure(
-    settings: Settings, run: Run, shards: list[str], wanted: set[str], pairing: Pairing
+    methods: Methods,
+    options: EvaluateSettings,
+    shards: list[str],
+    wanted: set[str],
+    pairing: Pairing,
+    here: bool,
 ) -> Measured:
-    """Measure the clips of the ids `wanted`, by the engine of the settings."""
-    options = settings.evaluate
+    """Measure the clips of the ids `wanted`: in this process if `here`, else on Ray."""
     clip_ids: list[str] = []
     identities: list[str] = []
     values: list[NDArray[Any]] = []
     means = {"descriptors": _Means(pairing), "judged": _Means(pairing)}
     count = Count("evaluate", len(wanted), "clips")
-    scored = _in_threads if settings.engine == "torch" else _on_actors
-    for part in scored(settings, run, shards, wanted):
+    for part in (_in_threads if here else _on_actors)(methods, options, shards, wanted):
         clip_ids += map(str, part["clip_id"])
         count.done(len(clip_ids))
         identities += map(str, part["identity"])
@@ -159,22 +143,21 @@ def measure(
         for name, mean in means.items():
             if name in part:
                 mean.add(part["clip_id"], part[name])
-    order = np.argsort(clip_ids)
+    order, rows = np.argsort(clip_ids), len(methods.names)
     return Measured(
         [clip_ids[index] for index in order],
         [identities[index] for index in order],
         np.concatenate(values)[order],
-        means["descriptors"].result(len(row_names(settings, run))),
-        means["judged"].result(len(row_names(settings, run))) if options.judge else None,
+        means["descriptors"].result(rows),
+        means["judged"].result(rows) if options.judge else None,
     )
 
 
 def _in_threads(
-    settings: Settings, run: Run, shards: list[str], wanted: set[str]
+    methods: Methods, options: EvaluateSettings, shards: list[str], wanted: set[str]
 ) -> Iterator[Arrays]:
     """What `Scorer` gives of each batch, in this process: SSIM and flow let other threads on."""
-    options = settings.evaluate
-    scorer = Scorer(settings, run)
+    scorer = Scorer(methods, options)
     batches = (
         some
         for batch in ShardReader(shards, options.batch_size, None, COLUMNS, prefetch=0).once()
@@ -187,28 +170,29 @@ def _in_threads(
 
 
 def _on_actors(
-    settings: Settings, run: Run, shards: list[str], wanted: set[str]
+    methods: Methods, options: EvaluateSettings, shards: list[str], wanted: set[str]
 ) -> Iterator[Arrays]:
     """The same on a pool of Ray Data actors."""
     import ray.data
 
-    options = settings.evaluate
     places = [cluster.place(shard) for shard in shards]
-    data = ray.data.read_parquet(
-        [path for path, _ in places], filesystem=places[0][1], columns=COLUMNS
-    )
-    data = data.map_batches(partial(wanted_clips, frozenset(wanted)), batch_size=options.batch_size)
     gpus = options.gpus_per_worker
     workers = options.workers or (cluster.gpu_count() if gpus else cluster.cpu_count())
-    rows = data.map_batches(
-        Scorer,
-        fn_constructor_args=(settings, run),
-        batch_size=options.batch_size,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
-        num_cpus=1,
-        num_gpus=gpus or None,
+    yield from (
+        ray.data.read_parquet(
+            [path for path, _ in places], filesystem=places[0][1], columns=COLUMNS
+        )
+        .map_batches(partial(wanted_clips, frozenset(wanted)), batch_size=options.batch_size)
+        .map_batches(
+            Scorer,
+            fn_constructor_args=(methods, options),
+            batch_size=options.batch_size,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+            num_cpus=1,
+            num_gpus=gpus or None,
+        )
+        .iter_batches(batch_size=64, batch_format="numpy")
     )
-    yield from rows.iter_batches(batch_size=64, batch_format="numpy")
 
 
 class _Means:

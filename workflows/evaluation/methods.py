@@ -1,6 +1,7 @@
 """The rows of every table: truth, low frame, bicubic, linear, trained variants, other methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from infra.errors import RunError
 from infra.runs import Run
-from infra.settings.settings import Settings
+from infra.settings.data import ClipSettings
 from model.network import Bicubic
 from model.pixels import to_pixels
 from workflows.evaluation.exchange import FrameError, read_restored
@@ -27,18 +28,55 @@ Restore = Callable[[Arrays, NDArray[np.int_]], Tensor]
 BASELINES = ("ground_truth", "low", "bicubic", "linear")
 
 
-def row_names(settings: Settings, run: Run) -> list[str]:
-    """All rows in their order: baselines, the run's variants, other methods."""
-    return [*BASELINES, *artifacts.trained_variants(run), *settings.evaluate.external]
+@dataclass(frozen=True)
+class Methods:
+    """The rows of a run's tables: baselines, trained variants, and other methods by name, each a
+    folder of frames or a file of weights, for clips of these settings."""
+
+    run: Run
+    clip: ClipSettings
+    external: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """All rows in their order."""
+        return [*BASELINES, *artifacts.trained_variants(self.run), *self.external]
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Bicubic, linear, the run's variants, and the weights among the other methods; raises
+        RunError for weights that are made for other sizes than the clips."""
+        variants = ["bicubic", "linear", *artifacts.trained_variants(self.run)]
+        found = networks(self.run, variants, self.clip)
+        for name, uri in self.external.items():
+            if is_weights(uri):
+                found[name] = artifacts.load_frozen(uri)
+                given = (found[name].scale, found[name].size)
+                if given != (self.clip.scale, self.clip.size):
+                    raise RunError(
+                        f"evaluate.external {name}: {uri} is for scale {given[0]} and size "
+                        f"{given[1]}, the clips have {self.clip.scale} and {self.clip.size}"
+                    )
+        return found
+
+    def restorers(self, batch_size: int, device: str) -> dict[str, Restore]:
+        """How each row gets its faces; the networks are on `device`."""
+        size, loaded = self.clip.size, self.networks()
+        found: dict[str, Restore] = {"ground_truth": _truth, "low": partial(_enlarged, size)}
+        for name in self.names[len(found) :]:
+            if name in loaded:
+                found[name] = partial(_restored, loaded[name].to(device), batch_size)
+            else:
+                found[name] = partial(_external, self.external[name], size)
+        return found
 
 
-def networks(run: Run, settings: Settings, variants: list[str]) -> dict[str, nn.Module]:
-    """The trained networks of a run by name, bicubic, and the linear restoration of the longest
-    window; for inference."""
+def networks(run: Run, variants: Iterable[str], clip: ClipSettings) -> dict[str, nn.Module]:
+    """Trained networks of a run by name, for inference; `bicubic` and `linear` too, the latter the
+    linear restoration of the longest window."""
     found: dict[str, nn.Module] = {}
     for variant in variants:
         if variant == "bicubic":
-            found[variant] = Bicubic(settings.clip.scale, settings.clip.size)
+            found[variant] = Bicubic(clip.scale, clip.size)
         elif variant == "linear":
             widest = linear_start.widest(artifacts.trained_variants(run))
             found[variant] = linear_start.load(run.path("train", widest, linear_start.FILE))
@@ -47,38 +85,9 @@ def networks(run: Run, settings: Settings, variants: list[str]) -> dict[str, nn.
     return found
 
 
-def all_networks(run: Run, settings: Settings) -> dict[str, nn.Module]:
-    """Bicubic, linear, the run's variants, and the weights among `evaluate.external`; raises
-    RunError for weights that are made for other sizes than the clips."""
-    found = networks(run, settings, ["bicubic", "linear", *artifacts.trained_variants(run)])
-    for name, uri in settings.evaluate.external.items():
-        if is_weights(uri):
-            found[name] = artifacts.load_frozen(uri)
-            given = (found[name].scale, found[name].size)
-            if given != (settings.clip.scale, settings.clip.size):
-                raise RunError(
-                    f"evaluate.external {name}: {uri} is for scale {given[0]} and size {given[1]}, "
-                    f"the clips have {settings.clip.scale} and {settings.clip.size}"
-                )
-    return found
-
-
 def is_weights(uri: str) -> bool:
     """Whether an external method is a network of ours, which is run, and no folder of frames."""
     return uri.endswith(".safetensors")
-
-
-def restorers(settings: Settings, run: Run, batch_size: int, device: str) -> dict[str, Restore]:
-    """How each row of `row_names` gets its faces; the networks are on `device`."""
-    size = settings.clip.size
-    loaded = all_networks(run, settings)
-    found: dict[str, Restore] = {"ground_truth": _truth, "low": partial(_enlarged, size)}
-    for name in row_names(settings, run)[len(found) :]:
-        if name in loaded:
-            found[name] = partial(_restored, loaded[name].to(device), batch_size)
-        else:
-            found[name] = partial(_external, settings.evaluate.external[name], size)
-    return found
 
 
 def _truth(clips: Arrays, offsets: NDArray[np.int_]) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workflows.evaluation.measure import MEASURES, Measured
+from workflows.evaluation.measured import MEASURES, Measured
 from workflows.evaluation.methods import BASELINES
 from workflows.shared.tables import Cell, Table
 

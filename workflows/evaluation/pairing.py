@@ -17,7 +17,6 @@ from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.progress import say
 from infra.settings.results import EvaluateSettings
-from infra.settings.settings import Settings
 
 
 class NoPairError(RunError):
@@ -55,23 +54,27 @@ def keys_of(shards: list[str]) -> list[Key]:
 
 
 def choose(
-    settings: Settings, split: str, shards: list[str], limit: int | None
+    options: EvaluateSettings,
+    split: str,
+    shards: list[str],
+    limit: int | None,
+    num_frames: int,
+    seed: int,
 ) -> tuple[list[Key], Pairing]:
     """The clips of a split that are measured, `limit` at most, and the pairs among them.
 
     With a published protocol these are the clips that it names. Raises NoPairError where none is.
     """
-    options = settings.evaluate
     keys = keys_of(shards)
     if options.protocol == "drawn":
         chosen = keys[:limit]  # shards are shuffled: a fair sample
-        return chosen, drawn_pairing(chosen, options.pairs, settings.seed)
+        return chosen, drawn_pairing(chosen, options.pairs, seed)
     if options.protocol == "lfw":
         items = lfw_items(keys)
     else:
-        items = ytf_items(keys, options.track_frames, settings.clip.num_frames // 2)
+        items = ytf_items(keys, options.track_frames, num_frames // 2)
     named = read_protocol(options)[split == "train"]
-    pairing = named_pairing(named, items, options.pairs, settings.seed)
+    pairing = named_pairing(named, items, options.pairs, seed)
     if not pairing.pairs:
         raise NoPairError(
             f"evaluate: not one pair of {options.protocol_file} has both sides among the "

@@ -12,8 +12,9 @@ from infra.settings.settings import Settings
 from workflows.evaluation.aggregate import figures_of
 from workflows.evaluation.exchange import check_restored, export_clips, frame_name
 from workflows.evaluation.judges import load_judge
-from workflows.evaluation.measure import Measured, measure
-from workflows.evaluation.methods import BASELINES, all_networks, is_weights, row_names
+from workflows.evaluation.measure import measure
+from workflows.evaluation.measured import Measured
+from workflows.evaluation.methods import BASELINES, Methods, is_weights
 from workflows.evaluation.paired_differences import differences
 from workflows.evaluation.pairing import NoPairError, choose, read_protocol
 from workflows.evaluation.report.page import write_report
@@ -35,10 +36,11 @@ def evaluate(settings: Settings, run: Run) -> None:
     with run.stage("evaluate", "report", used, inputs) as stage:
         if stage is None:
             return
-        all_networks(run, settings)  # refuses weights that do not fit before the work begins
+        methods = Methods(run, settings.clip, settings.evaluate.external)
+        methods.networks()  # refuses weights that do not fit before the work begins
         if settings.engine == "deepspeed":
             cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        test = _Split(settings, run, "test", settings.evaluate.max_clips)
+        test = _Split(settings, methods, "test", settings.evaluate.max_clips)
         metrics: dict[str, Any] = {
             "variants": test.figures,
             "pairs": test.about,
@@ -49,7 +51,7 @@ def evaluate(settings: Settings, run: Run) -> None:
         if "train" in settings.evaluate.splits:
             limit = None if settings.evaluate.protocol != "drawn" else len(test.measured.clip_ids)
             try:
-                train = _Split(settings, run, "train", limit)
+                train = _Split(settings, methods, "train", limit)
                 metrics |= {"train": train.figures, "train_pairs": train.about}
             except NoPairError as error:
                 say(stage.name, f"no row of training people: {error}")
@@ -57,7 +59,7 @@ def evaluate(settings: Settings, run: Run) -> None:
         if test.pairing.missing:
             names = "\n".join(test.pairing.missing) + "\n"
             storage.write_bytes(stage.path("tables", "missing.txt"), names.encode())
-        write_report(settings, run, stage, metrics, test.measured, test.curves)
+        write_report(settings, methods, stage, metrics, test.measured, test.curves)
         _say(stage, test.figures)
         stage.counts |= {"clips": len(test.measured.clip_ids), "identities": len(test.people),
                          "variants": len(test.figures)}  # fmt: skip
@@ -97,20 +99,22 @@ def check(settings: Settings) -> None:
 class _Split:
     """The measures of a split's clips by every method, and their means."""
 
-    def __init__(self, settings: Settings, run: Run, split: str, limit: int | None) -> None:
-        shards = artifacts.shards(run, split)
+    def __init__(self, settings: Settings, methods: Methods, split: str, limit: int | None) -> None:
+        shards = artifacts.shards(methods.run, split)
         if not shards:
             raise RunError(
                 f"evaluate: no clip in the {split} split; add videos of more people, "
                 "change seed, or make preprocess.train_share smaller"
             )
-        keys, self.pairing = choose(settings, split, shards, limit)
+        options, frames = settings.evaluate, settings.clip.num_frames
+        keys, self.pairing = choose(options, split, shards, limit, frames, settings.seed)
         chosen = {key.clip_id for key in keys}
         self.people = {key.identity for key in keys}
         self.external = _check_external(settings, split, sorted(chosen))
-        self.measured: Measured = measure(settings, run, shards, chosen, self.pairing)
+        here = settings.engine == "torch"
+        self.measured: Measured = measure(methods, options, shards, chosen, self.pairing, here)
         self.figures, self.curves = figures_of(
-            self.measured, self.pairing, row_names(settings, run), settings.seed
+            self.measured, self.pairing, methods.names, settings.seed
         )
         self.about = _about(settings, self.pairing)
         for name, found in self.external.items():
@@ -154,7 +158,8 @@ def _check_external(settings: Settings, split: str, clip_ids: list[str]) -> dict
 def _export(settings: Settings, run: Run, uri: str) -> None:
     """Write the test clips that are measured as PNG; done each time that it is asked for."""
     shards = artifacts.shards(run, "test")
-    keys, _ = choose(settings, "test", shards, settings.evaluate.max_clips)
+    options, frames = settings.evaluate, settings.clip.num_frames
+    keys, _ = choose(options, "test", shards, options.max_clips, frames, settings.seed)
     wanted = [key.clip_id for key in keys]
     stored = stored_clips(shards, wanted, ("clip_id", "identity", "video", "frame", "low"))
     say("evaluate", f"{export_clips(uri, stored, settings.clip)} test clips exported to {uri}")

@@ -1,5 +1,7 @@
 """Pictures as files: one way to a PNG and to a JPEG, and back; and one to enlarge pixels."""
 
+import base64
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,11 @@ def png(image: Picture) -> bytes:
 def jpeg(image: Picture, quality: int = JPEG_QUALITY) -> bytes:
     """An RGB picture as the bytes of a JPEG file, for pages: a sheet is megabytes as PNG."""
     return _encoded(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def data_url(content: bytes, kind: str) -> str:
+    """A file of a picture, `kind` "png" or "jpeg", as a URL that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def read_picture(content: bytes) -> Picture | None:

@@ -98,9 +98,8 @@ def prepare(
     count = len(found["clip_id"])
     questions, pictures = [], {}
     restored: dict[str, NDArray[np.uint8]] = {}
-    for method, network in networks(
-        run, settings, sorted({m for pair in pairs for m in pair})
-    ).items():
+    methods = sorted({method for pair in pairs for method in pair})
+    for method, network in networks(run, methods, settings.clip).items():
         restored[method] = to_bytes(restore_clips(network, found["low"]))
     for number, (first, second) in enumerate(pairs):
         for place in range(settings.study.questions):

@@ -6,7 +6,7 @@ import pytest
 from datasets.protocols.pairing import Pairing
 from datasets.verification import bootstrap_interval, verification_percent
 from workflows.evaluation.aggregate import figures_of, verify
-from workflows.evaluation.measure import MEASURES, Measured
+from workflows.evaluation.measured import MEASURES, Measured
 
 PAIRS = [(0, 1), (2, 3), (4, 5), (0, 2), (1, 4), (3, 5)]
 SAME = [True, True, True, False, False, False]

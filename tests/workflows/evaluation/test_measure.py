@@ -12,14 +12,15 @@ from datasets.image_metrics import consistency, motion, ssim_luma, temporal_diff
 from infra import storage
 from infra.runs import Run, StageRecord
 from infra.settings.data import ClipSettings
-from infra.settings.settings import Settings
+from infra.settings.results import EvaluateSettings
 from model.metrics import psnr_luma
 from model.network import build
 from model.perceptual import FaceRecogniser, save_recogniser
 from model.weights import save_weights
 from workflows.evaluation.exchange import folder_name, frame_name
-from workflows.evaluation.measure import MEASURES, Arrays, Scorer, wanted_clips
-from workflows.evaluation.methods import row_names
+from workflows.evaluation.measure import Arrays, Scorer, wanted_clips
+from workflows.evaluation.measured import MEASURES
+from workflows.evaluation.methods import Methods
 from workflows.shared.restoring import shifted
 from workflows.training import linear_start
 
@@ -56,7 +57,7 @@ def test_a_batch_without_a_wanted_clip_is_none(batch: Arrays) -> None:
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory, batch: Arrays) -> tuple[Settings, Run, Scorer]:
+def scorer(tmp_path_factory: pytest.TempPathFactory, batch: Arrays) -> tuple[Methods, Scorer]:
     folder = tmp_path_factory.mktemp("run")
     run = Run(str(folder / "run"))
     torch.manual_seed(0)
@@ -77,17 +78,17 @@ def scorer(tmp_path_factory: pytest.TempPathFactory, batch: Arrays) -> tuple[Set
         for key, index in (("high", 2), ("neighbour", 3))[: row + 1]:
             file = frames / folder_name(batch["clip_id"][row]) / frame_name(index, T)
             cv2.imwrite(str(file), batch[key][row][..., ::-1])
-    settings = Settings(clip=ClipSettings(size=SIZE, scale=4, num_frames=T, blur_sigma=1.2))
-    settings.evaluate.external = {SAME_AS_TRUTH: str(frames)}
-    return settings, run, Scorer(settings, run)
+    clip = ClipSettings(size=SIZE, scale=4, num_frames=T, blur_sigma=1.2)
+    methods = Methods(run, clip, {SAME_AS_TRUTH: str(frames)})
+    return methods, Scorer(methods, EvaluateSettings())
 
 
 def test_every_measure_is_that_of_the_single_pictures(
-    scorer: tuple[Settings, Run, Scorer], batch: Arrays
+    scorer: tuple[Methods, Scorer], batch: Arrays
 ) -> None:
-    settings, run, actor = scorer
+    methods, actor = scorer
     found = actor(batch)
-    rows = row_names(settings, run)
+    rows = methods.names
     assert rows == ["ground_truth", "low", "bicubic", "linear", "f3", SAME_AS_TRUTH]
     assert found["values"].shape == (3, 6, len(MEASURES))
     network = actor.rows["f3"].args[0]  # type: ignore[attr-defined]
@@ -113,10 +114,10 @@ def test_every_measure_is_that_of_the_single_pictures(
         assert [given["l2_pool3"], given["l2_fc7"]] == pytest.approx(apart, abs=1e-4)
 
 
-def test_truth_and_what_equals_it(scorer: tuple[Settings, Run, Scorer], batch: Arrays) -> None:
-    settings, run, actor = scorer
+def test_truth_and_what_equals_it(scorer: tuple[Methods, Scorer], batch: Arrays) -> None:
+    methods, actor = scorer
     found = actor(batch)
-    values = {row: found["values"][:, place] for place, row in enumerate(row_names(settings, run))}
+    values = {row: found["values"][:, place] for place, row in enumerate(methods.names)}
     truth, mine = values["ground_truth"], values[SAME_AS_TRUTH]
     assert truth[:, MEASURES.index("consistency")].tolist() == [100, 100, 100]
     assert np.allclose(truth[:, 2:5], 0, atol=1e-6)

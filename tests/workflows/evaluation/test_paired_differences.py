@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workflows.evaluation.measure import MEASURES, Measured
+from workflows.evaluation.measured import MEASURES, Measured
 from workflows.evaluation.paired_differences import (
     RESAMPLES,
     difference,

@@ -48,7 +48,7 @@ def settings(tmp_path: Path, **more: Any) -> Settings:
 
 
 def test_clips_of_the_held_out_split_are_measured(tmp_path: Path, shard: str) -> None:
-    keys, pairing = choose(settings(tmp_path), "test", [shard], None)
+    keys, pairing = choose(settings(tmp_path).evaluate, "test", [shard], None, 25, 0)
     assert [key.video for key in keys] == [
         "Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0003.jpg"
     ]  # fmt: skip
@@ -60,13 +60,13 @@ def test_clips_without_the_people_of_a_split_are_refused_with_a_name(
     tmp_path: Path, shard: str
 ) -> None:
     with pytest.raises(NoPairError, match=r"not one pair.*missing are 3 names, the first Cat_0001"):
-        choose(settings(tmp_path, protocol_split=2), "test", [shard], None)
+        choose(settings(tmp_path, protocol_split=2).evaluate, "test", [shard], None, 25, 0)
     with pytest.raises(NoPairError, match="among the 4 train clips"):
-        choose(settings(tmp_path), "train", [shard], None)
+        choose(settings(tmp_path).evaluate, "train", [shard], None, 25, 0)
 
 
 def test_without_a_protocol_the_first_clips_are_measured(tmp_path: Path, shard: str) -> None:
-    keys, pairing = choose(Settings(), "test", [shard], 3)
+    keys, pairing = choose(Settings().evaluate, "test", [shard], 3, 25, 0)
     assert [key.video for key in keys] == [
         "Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg"
     ]  # fmt: skip

@@ -108,7 +108,7 @@ def test_the_row_linear_is_that_of_the_widest_variant(run: Run) -> None:
     for name in ("f1", "f3warp"):
         linear_start.fitted(settings(), run, name, run.path("train", name))
     run.summarise("train", "train", {"variants": ["f1", "f3warp"]}, [], {})
-    row = methods.networks(run, settings(), ["linear"])["linear"]
+    row = methods.networks(run, ["linear"], settings().clip)["linear"]
     assert row.variant == "linear3warp"
     assert row(torch.rand(1, 3, 3, 8, 8)).shape == (1, 3, 32, 32)
 
@@ -116,7 +116,7 @@ def test_the_row_linear_is_that_of_the_widest_variant(run: Run) -> None:
 def test_a_variant_without_one_is_named(run: Run) -> None:
     run.summarise("train", "train", {"variants": ["f1"]}, [], {})
     with pytest.raises(RunError, match=r"f1/linear\.safetensors: no linear restoration"):
-        methods.networks(run, settings(), ["linear"])
+        methods.networks(run, ["linear"], settings().clip)
 
 
 def test_a_run_without_training_clips_is_refused(tmp_path: Path) -> None:

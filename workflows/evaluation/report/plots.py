@@ -58,3 +58,16 @@ def psnr_against_frames(figures: dict[str, dict[str, Any]]) -> Figure | None:
     axes.legend()
     axes.grid(alpha=0.3)
     return figure
+
+
+def training(lines: dict[str, list[tuple[float, float]]]) -> Figure | None:
+    """Validation PSNR against training steps, a line a variant; none without a validation."""
+    if not lines:
+        return None
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for variant, points in lines.items():
+        axes.plot(*zip(*points, strict=True), marker="o", label=variant)
+    axes.set(xlabel="optimiser steps", ylabel="PSNR on validation people [dB]")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure

@@ -1,6 +1,6 @@
 """Which test clips the report shows, and their pictures by every method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.shards.reader import ShardReader
-from infra.runs import Run
-from infra.settings.settings import Settings
-from workflows.evaluation.measure import MEASURES, Measured
-from workflows.evaluation.methods import Arrays, restorers
+from workflows.evaluation.measured import MEASURES, Measured
+from workflows.evaluation.methods import Arrays, Restore
 from workflows.shared.restoring import to_bytes
 
 FALLING = ("l2_pool3", "l2_pool4", "l2_fc7", "temporal")  # less is better; of all others, more
@@ -81,20 +79,17 @@ def _one_each(order: Sequence[int], identities: Sequence[str]) -> list[int]:
 
 
 def make_samples(
-    settings: Settings, run: Run, shards: list[str], measured: Measured, clips: Sequence[int]
+    restorers: Mapping[str, Restore],
+    shards: list[str],
+    measured: Measured,
+    clips: Sequence[int],
 ) -> dict[int, Sample]:
-    """The pictures of the clips of these indices in `measured`."""
+    """The pictures, by each of the `restorers`, of the clips of these indices in `measured`."""
     unique = sorted(set(clips))
     ids = [measured.clip_ids[index] for index in unique]
     stored = stored_clips(shards, ids, ("clip_id", "low", "high", "neighbour"))
     still = np.zeros(len(ids), int)
-    # On Ray the actors have the GPU, and this process may be on a machine without one.
-    here = settings.engine == "torch" and settings.evaluate.gpus_per_worker > 0
-    device, batch_size = "cuda" if here else "cpu", settings.evaluate.batch_size
-    images = {
-        name: restore(stored, still)
-        for name, restore in restorers(settings, run, batch_size, device).items()
-    }
+    images = {name: restore(stored, still) for name, restore in restorers.items()}
     there = {name: ~given.flatten(1).isnan().any(dim=1) for name, given in images.items()}
     pixels = {name: to_bytes(given.nan_to_num()) for name, given in images.items()}
     return {
