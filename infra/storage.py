@@ -22,16 +22,11 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError
 from fsspec.core import url_to_fs
 
+from infra import process
 from infra.errors import FaultError, RunError
 
 PATIENCE = float(os.environ.get("FACESTACK_PATIENCE", "120"))  # seconds
-# For every client in this process.
-os.environ.setdefault("AWS_RETRY_MODE", "standard")
-os.environ.setdefault("AWS_MAX_ATTEMPTS", "8")
-# As these clients did until 2025. Several servers beside AWS (rclone, older Ceph) answer a read of
-# a part with the checksum of the whole object, which then seems damaged.
-os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
+process.set_defaults(process.STORAGE)
 # Files being written, here and by datasets.shards.files; a killed process leaves them behind.
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp|\.tmp-[0-9a-f]{32}-.*", re.DOTALL)
 Answer = TypeVar("Answer")

@@ -19,7 +19,7 @@ from torch import Tensor
 from datasets.image_metrics import consistency, motion, ssim_luma, temporal_difference
 from datasets.protocols.pairing import Pairing
 from datasets.shards.reader import ShardReader
-from infra import cluster
+from infra import cluster, process
 from infra.progress import Count
 from infra.settings.results import EvaluateSettings
 from model.metrics import feature_distances, psnr_luma, unit_layers
@@ -36,7 +36,7 @@ class Scorer:
     """One actor: restores clips with every method and measures them."""
 
     def __init__(self, methods: Methods, options: EvaluateSettings) -> None:
-        torch.set_num_threads(1)
+        process.limit_threads(1)
         self.device = "cuda" if options.gpus_per_worker else "cpu"
         self.clip = methods.clip
         self.rows = methods.restorers(options.batch_size, self.device)

@@ -1,6 +1,5 @@
 """Stage tune: a search over frame counts and perceptual weights, scored on validation people."""
 
-import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,12 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from infra import cluster, storage
+from infra import cluster, process, storage
 from infra.errors import RunError, SettingsError
 from infra.progress import say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
+from infra.settings.training import Layer, TuneSettings
 from workflows.search import pareto, plots
 from workflows.search.trial import Config, resources, trial, variant_of, weights_of
 from workflows.shared import artifacts
@@ -89,13 +89,7 @@ def _check_validation(settings: Settings, run: Run) -> None:
 def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict[str, str]]:
     """The trials that were validated, and of the others why they failed, by name."""
     options = settings.tune
-    # Finished trials outlive a killed driver if Tune has written them down: every ten seconds else.
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2")
-    # Each trial's events are the Watch's; Tune's own copy would double every chart.
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # Ctrl-C ends the stage like any error: Tune's handler would return as if all trials had ended.
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its boxes say less than one line a trial
+    process.set_defaults(process.TUNE)
     trainable = ray.tune.with_resources(
         partial(trial, settings=settings, run=run), resources(settings)
     )
@@ -103,14 +97,14 @@ def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict
     experiment, progress = f"{path}/search", Progress(options.trials)
     if ray.tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
         tuner = ray.tune.Tuner.restore(
-            experiment, trainable=trainable, resume_errored=True, param_space=_space(settings),
-            storage_filesystem=filesystem,
+            experiment, trainable=trainable, resume_errored=True,
+            param_space=search_space(options), storage_filesystem=filesystem,
         )  # fmt: skip
     else:
         tuner = ray.tune.Tuner(
             trainable,
-            param_space=_space(settings),
-            tune_config=_tune_config(settings),
+            param_space=search_space(options),
+            tune_config=tune_config(options, settings.seed),
             run_config=ray.tune.RunConfig(
                 name="search",
                 storage_path=path,
@@ -130,7 +124,7 @@ def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict
         raise RunError(f"tune: every trial failed; the first said: {next(iter(failed.values()))}")
     for name, reason in failed.items():
         say("tune", f"trial {name} failed, and is left out: {reason}")
-    rows = [row_of(result.config, result.metrics, settings) for result in results
+    rows = [row_of(result.config, result.metrics, options.layers) for result in results
             if not result.error and "validation_psnr" in (result.metrics or {})]  # fmt: skip
     return rows, failed
 
@@ -141,8 +135,8 @@ def failures(results: Iterable[Any]) -> dict[str, str]:
     return {name: str(error).strip().splitlines()[-1] for name, error in said.items()}
 
 
-def _space(settings: Settings) -> Config:
-    options = settings.tune
+def search_space(options: TuneSettings) -> Config:
+    """What is drawn for each trial, and from where."""
     space: Config = {
         "num_frames": ray.tune.choice(options.num_frames),
         "warp": ray.tune.choice(options.warp),
@@ -158,19 +152,18 @@ def _space(settings: Settings) -> Config:
     return space
 
 
-def _tune_config(settings: Settings) -> ray.tune.TuneConfig:
+def tune_config(options: TuneSettings, seed: int) -> ray.tune.TuneConfig:
     """Optuna proposes; ASHA stops the worse half at each validation, where one metric decides.
 
     With two objectives nothing is stopped: by either of them alone ASHA would cut off the trials
     that make the other end of the front.
     """
-    options = settings.tune
     names = [f"validation_{name}" for name in pareto.objectives(options.metric)]
     if len(names) > 1:
-        search = OptunaSearch(metric=names, mode=["max"] * len(names), seed=settings.seed)
+        search = OptunaSearch(metric=names, mode=["max"] * len(names), seed=seed)
         metric = scheduler = None
     else:
-        search = OptunaSearch(seed=settings.seed)
+        search = OptunaSearch(seed=seed)
         metric = names[0]
         scheduler = ASHAScheduler(max_t=options.reports, grace_period=1, reduction_factor=2)
     return ray.tune.TuneConfig(
@@ -201,14 +194,14 @@ class Progress(ray.tune.Callback):
             + f" after {result['step']:.0f} steps")  # fmt: skip
 
 
-def row_of(config: Config, metrics: dict[str, Any], settings: Settings) -> Row:
+def row_of(config: Config, metrics: dict[str, Any], layers: list[Layer]) -> Row:
     """A trial as `trials.json` keeps it; learning_rate and frame_step are None where they
     were not searched."""
     return {
         "variant": variant_of(config["num_frames"], config["warp"]),
         "num_frames": config["num_frames"],
         "warp": bool(config["warp"] and config["num_frames"] > 1),
-        "perceptual": weights_of(config, list(settings.tune.layers)),
+        "perceptual": weights_of(config, list(layers)),
         "learning_rate": config.get("learning_rate"),
         # One frame has none beside it: what was drawn for it says nothing.
         "frame_step": config.get("frame_step") if config["num_frames"] > 1 else None,

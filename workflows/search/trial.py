@@ -7,7 +7,7 @@ import ray.tune
 import torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from infra import cluster, storage
+from infra import process, storage
 from infra.runs import Run
 from infra.settings.settings import Settings
 from workflows.training.alone import fit_alone
@@ -24,7 +24,7 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
     With `tune.workers` the trial waits for a group of Ray Train workers; without, TorchTrainer's
     local mode trains in the trial's own process, which spares seven process starts.
     """
-    cluster.set_train_defaults()
+    process.set_defaults(process.TRAIN)
     options = settings.tune
     name = ray.tune.get_context().get_trial_id()
     every = max(1, options.steps // options.reports)

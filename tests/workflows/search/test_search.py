@@ -100,12 +100,12 @@ def test_a_search_of_frames_alone_has_no_figure_of_weights() -> None:
 
 def test_space_follows_the_settings() -> None:
     settings = Settings()
-    assert set(tune._space(settings)) == {"num_frames", "warp", "pool3", "pool4"}
+    assert set(tune.search_space(settings.tune)) == {"num_frames", "warp", "pool3", "pool4"}
     settings.tune = TuneSettings(
         num_frames=[1, 9], warp=[True, False], layers=["fc7"], perceptual_min=100,
         perceptual_max=1e6, learning_rate_min=1e-5, learning_rate_max=1e-3,
     )  # fmt: skip
-    space = tune._space(settings)
+    space = tune.search_space(settings.tune)
     assert set(space) == {"num_frames", "warp", "fc7", "learning_rate"}
     assert space["num_frames"].categories == [1, 9]
     assert space["warp"].categories == [True, False]
@@ -124,9 +124,9 @@ def test_lists_on_the_command_line() -> None:
 
 def test_two_objectives_stop_no_trial() -> None:
     settings = Settings()
-    assert tune._tune_config(settings).scheduler is not None
+    assert tune.tune_config(settings.tune, 0).scheduler is not None
     settings.tune.metric = "both"
-    config = tune._tune_config(settings)
+    config = tune.tune_config(settings.tune, 0)
     assert (config.metric, config.scheduler) == (None, None)
 
 
@@ -205,8 +205,8 @@ def test_one_frame_has_no_frame_step() -> None:
     """Whatever was drawn for it: else the other variants would be trained with that."""
     config = {"num_frames": 1, "warp": True, "frame_step": 3, "pool3": 1.0, "pool4": 1.0}
     metrics = {"validation_psnr": 20.0, "step": 3, "trial_id": "a"}
-    rows = [tune.row_of(config, metrics, Settings()),
-            tune.row_of(config | {"num_frames": 5}, metrics, Settings())]  # fmt: skip
+    rows = [tune.row_of(config, metrics, TuneSettings().layers),
+            tune.row_of(config | {"num_frames": 5}, metrics, TuneSettings().layers)]  # fmt: skip
     assert [made["frame_step"] for made in rows] == [None, 3]
     titles, *lines = pareto.table(rows)
     assert sorted(line[titles.index("frame step")] for line in lines) == ["3", "–"]

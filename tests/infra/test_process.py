@@ -1,0 +1,28 @@
+"""What is set for a process: the user's environment goes first."""
+
+import os
+
+import cv2
+import pytest
+import torch
+
+from infra import process
+
+
+def test_defaults_leave_alone_what_is_said_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACESTACK_SAID", "mine")
+    monkeypatch.delenv("FACESTACK_UNSAID", raising=False)
+    process.set_defaults({"FACESTACK_SAID": "other", "FACESTACK_UNSAID": "default"})
+    assert (os.environ["FACESTACK_SAID"], os.environ["FACESTACK_UNSAID"]) == ("mine", "default")
+    monkeypatch.delenv("FACESTACK_UNSAID")
+
+
+def test_threads_of_all_that_is_loaded() -> None:
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    try:
+        process.limit_threads(2)
+        assert torch.get_num_threads() == 2
+        assert cv2.getNumThreads() in (1, 2)  # OpenCV counts no more than there are cores
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
