@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Clip:
-    """One training example, a row of a shard; `shards.COLUMNS` says what each field is."""
+    """One training example, a row of a shard; `shards.files.COLUMNS` says what each field is."""
 
     clip_id: str
     identity: str

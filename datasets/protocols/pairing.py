@@ -140,7 +140,7 @@ def named_pairing(
 
 
 def drawn_pairing(keys: Sequence[Key], count: int, seed: int) -> Pairing:
-    """Pairs of single clips by `pairs.draw_pairs`, `count` of each kind at most; none where not one
+    """Pairs of single clips by `drawn_pairs.draw_pairs`, `count` of each kind at most; none where not one
     pair of each kind can be made."""
     try:
         drawn = draw_pairs(
