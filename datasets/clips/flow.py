@@ -13,8 +13,8 @@ the control shifts s minimise
 
 E is 0 for all that is affine, so that where nothing is believed the shifts go on smoothly.
 
-On photographs moved by `stills_to_films.make_burst` (JPEG of quality 75 on each frame; 0.40 low pixels of
-motion in the mean) the end-point error is 0.033 low pixels at 128×128 and 0.07 at 64×64.
+On photographs moved by `stills_to_films.make_burst` (JPEG of quality 75 on each frame; 0.40 low
+pixels of motion in the mean) the end-point error is 0.033 low pixels at 128×128 and 0.07 at 64×64.
 
 Shapes: T frames, S high pixels a side, N = CELLS² cells, K = 64 control points.
 """

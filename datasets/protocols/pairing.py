@@ -140,8 +140,8 @@ def named_pairing(
 
 
 def drawn_pairing(keys: Sequence[Key], count: int, seed: int) -> Pairing:
-    """Pairs of single clips by `drawn_pairs.draw_pairs`, `count` of each kind at most; none where not one
-    pair of each kind can be made."""
+    """Pairs of single clips by `drawn_pairs.draw_pairs`, `count` of each kind at most; none where
+    not one pair of each kind can be made."""
     try:
         drawn = draw_pairs(
             [key.identity for key in keys], [key.video for key in keys],
