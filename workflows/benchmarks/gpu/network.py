@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.network import Network, build
@@ -25,13 +25,12 @@ from workflows.benchmarks.gpu.timing import (
     peak,
     reset_peak,
     said,
-    searching,
     synchronise,
     times,
 )
+from workflows.benchmarks.gpu.ways import SEARCHED, WAYS
 
 MAIN = "f25warp"
-SEARCHED = "cuDNN searched"
 LEAST_SHARE = 0.40  # of the measured bf16 matrix rate, in R's convolutions
 Figures = dict[str, Any]
 Save = Callable[[Figures], None]
@@ -181,55 +180,6 @@ def _way(way: str, network: Network, where: torch.device, sizes: Sizes) -> Figur
     except Exception as error:  # a way that a machine has not must not cost the others
         return {"way": way, "error": said(error)}
     return {"way": way, "frames_per_second": batch / seconds, "first_seconds": first}
-
-
-def _eager(network: Network, window: Tensor) -> Callable[[], Tensor]:
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return lambda: network(window)
-
-
-def _channels_last(network: Network, window: Tensor) -> Callable[[], Tensor]:
-    return lambda: network(window)
-
-
-def _searched(network: Network, window: Tensor) -> Callable[[], Tensor]:
-    """cuDNN tries its algorithms on these very sizes and keeps the fastest."""
-
-    def run() -> Tensor:
-        with searching(True):
-            return network(window)
-
-    return run
-
-
-def _compiled(network: Network, window: Tensor) -> Callable[[], Tensor]:
-    # A figure of the eager network under this name would mislead.
-    torch._dynamo.config.suppress_errors = False
-    network.compile()
-    return lambda: network(window)
-
-
-def _graph(network: Network, window: Tensor) -> Callable[[], object]:
-    """The launches recorded once, without compiling anything."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            network(window)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        network(window)
-    return graph.replay
-
-
-WAYS: dict[str, Callable[[Network, Tensor], Callable[[], object]]] = {
-    "eager": _eager,
-    "channels_last": _channels_last,
-    SEARCHED: _searched,
-    "CUDA graph": _graph,
-    "compiled": _compiled,
-}
 
 
 def table(figures: Figures) -> str:
