@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,103 +12,84 @@ from datasets.clips.clip import Clip
 from datasets.clips.flow import measure_motion
 from datasets.clips.realistic import degrade_clip
 from datasets.clips.stills_to_films import make_burst
-from datasets.clips.windows import NUM_FRAMES, Account, Window, counted, windows
+from datasets.clips.windows import Account, Window, counted, windows
 from datasets.degrade import degrade
 from datasets.sources.discovery import Source
-from datasets.sources.footage import Limits
 from datasets.sources.video import open_source
-from datasets.tracking.camera import Camera, Grid, moves
-from datasets.tracking.crops import CONTEXT, TrackCrop, face_tracks, track_crops
+from datasets.tracking.camera import moves
+from datasets.tracking.crops import TrackCrop, face_tracks, track_crops
 from datasets.tracking.detectors import Detector, Frame
 from infra.conventions import CONTROL_POINTS
+from infra.extraction import Cutting, Detection, Limits
+from infra.geometry import Degradation, Geometry
 from infra.text import hashed
-
-Degradation = Literal["paper", "realistic"]
 
 
 def clips_of(
     source: Source,
     detect: Detector | None,
+    geometry: Geometry,
+    detection: Detection,
+    degradation: Degradation,
+    cutting: Cutting,
     *,
     seed: int,
-    size: int = 128,
-    scale: int = 8,
-    blur_sigma: float | None = 2.4,
-    degradation: Degradation = "paper",
-    num_frames: int = NUM_FRAMES,
-    clip_stride: int = 12,
-    min_sharpness: float = 0.0,
-    context: float = CONTEXT,
-    stride: int = 5,
-    min_face: int = 40,
-    smoothing: int = 2,
-    max_missed: int = 1,
-    centre: float = 1.0,
-    grid: Grid = "camera",
-    shake: float = 0.0,
-    bursts: bool = False,
-    flow: bool = False,
     limits: Limits | None = None,
     account: Account | None = None,
 ) -> Iterator[Clip]:
     """Yields the clips of `source`, with memory bounded for any length of it.
 
-    `detect` finds faces (None: the frames are crops already); `clip_stride` is the distance in
-    frames between the centres of two clips of a track; the arguments from `context` to `centre`
-    are those of `crops.face_tracks`, `grid` and `shake` those of `camera.Camera`, `scale` and
-    `blur_sigma` those of `degrade.degrade`, `limits` that of `video.open_source`; `degradation`
-    "realistic" draws one a clip in its place (`realistic.degrade_clip`); clips under
-    `min_sharpness` are left out. With `bursts` each face of a still becomes a clip of its own by
-    `bursts.make_burst`; with `flow` the motion of all other clips is measured
-    (`flow.measure_motion`). Everything random comes from (`seed`, clip id), a shake from (`seed`,
-    source, track). `account` is filled on the way. Raises `footage.DecodeError` for a source that
-    cannot be read whole, possibly after some clips: these must then be thrown away.
+    `detect` finds faces (None: the frames are crops already). Bursts are made by
+    `stills_to_films.make_burst`, motion is measured by `flow.measure_motion`, and the degradation
+    `realistic` is `realistic.degrade_clip`. Everything random comes from (`seed`, clip id), a shake
+    from (`seed`, source, track). `account` is filled on the way. Raises `footage.DecodeError` for a
+    source that cannot be read whole, possibly after some clips: these must then be thrown away.
     """
     account = Account() if account is None else account
     with open_source(source, limits) as footage:
         fps = float(footage.rate)
         footage = counted(footage, account)
         still = None
-        if bursts and source.kind == "image":
+        if cutting.bursts and source.kind == "image":
             (still,) = footage.frames()
             footage = replace(footage, frames=partial(iter, [still]))
-        camera = Camera(grid, size // scale, shake, seed)
         faces = face_tracks(
-            footage, detect, camera, context=context, stride=stride, min_face=min_face,
-            smoothing=smoothing, max_missed=max_missed, centre=centre, rejected=account.rejected,
-        )  # fmt: skip
-        crops = track_crops(faces, size)
-        if still is not None:
-            crops = _moved(crops, still, source.name, seed, scale, num_frames)
-
-        paper = json.dumps(
-            {"kind": "paper", "blur_sigma": blur_sigma} if blur_sigma else {"kind": "bicubic"}
+            footage, detect, detection, geometry.low_size, seed=seed, rejected=account.rejected
         )
+        crops = track_crops(faces, geometry.size)
+        if still is not None:
+            crops = _moved(crops, still, source.name, seed, geometry)
+
+        realistic = degradation.kind == "realistic"
+        record = json.dumps(degradation.record())
 
         def shrink(high: Frame) -> Frame:
             # A realistic camera sees a whole clip, so it has to wait for the window.
-            return degrade(high, scale, blur_sigma) if degradation == "paper" else high
+            return high if realistic else degrade(high, geometry.scale, degradation.blur_sigma)
 
-        for window in windows(crops, shrink, num_frames, clip_stride, account, min_sharpness):
+        for window in windows(
+            crops, shrink, geometry.num_frames, cutting.clip_stride, account, cutting.min_sharpness
+        ):
             account.clips += 1
             account.moves += moves([crop.offset for crop in window.crops])
-            clip = _clip(source, fps, window, seed, paper, flow)
-            yield clip if degradation == "paper" else _realistic(clip, scale, seed)
+            clip = _clip(source, fps, window, seed, record, cutting.flow)
+            yield _realistic(clip, geometry.scale, seed) if realistic else clip
 
 
 def _moved(
-    crops: Iterable[TrackCrop], still: Frame, name: str, seed: int, scale: int, num_frames: int
+    crops: Iterable[TrackCrop], still: Frame, name: str, seed: int, geometry: Geometry
 ) -> Iterator[TrackCrop]:
     """Makes a track of each face of a still, whose central frame is that of the still, index 0."""
     for crop in crops:
         chance = np.random.default_rng(hashed(seed, _clip_id(name, crop), "burst"))
-        size = crop.image.shape[0]
-        frames, motion = make_burst(still, crop.box, size, scale, num_frames, chance)
-        moved = motion.mean(1) * (size / scale / 2)  # of the face as a whole, in low pixels
+        frames, motion = make_burst(
+            still, crop.box, geometry.size, geometry.scale, geometry.num_frames, chance
+        )
+        moved = motion.mean(1) * (geometry.low_size / 2)  # of the whole face, in low pixels
         for place, (image, shifts, offset) in enumerate(zip(frames, motion, moved, strict=True)):
             yield replace(
-                crop, index=place - num_frames // 2, image=image, motion=shifts,
-                offset=(float(offset[0]), float(offset[1])), last=place == num_frames - 1,
+                crop, index=place - geometry.radius, image=image, motion=shifts,
+                offset=(float(offset[0]), float(offset[1])), last=place == geometry.num_frames - 1,
             )  # fmt: skip
 
 

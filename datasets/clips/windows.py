@@ -13,8 +13,6 @@ from datasets.tracking.camera import DISTANCES
 from datasets.tracking.crops import TrackCrop
 from datasets.tracking.detectors import Frame
 
-NUM_FRAMES = 25
-
 NO_FACE = "no face"
 
 
@@ -65,8 +63,8 @@ class Account:
 def windows(
     crops: Iterable[TrackCrop],
     shrink: Callable[[Frame], Frame],
-    num_frames: int = NUM_FRAMES,
-    stride: int = 1,
+    num_frames: int,
+    stride: int,
     account: Account | None = None,
     min_sharpness: float = 0.0,
 ) -> Iterator[Window]:

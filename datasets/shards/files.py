@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from datasets.clips.clip import Clip
-from datasets.clips.windows import NUM_FRAMES
 from datasets.shards.tensors import pack, unpack
 from infra.conventions import CONTROL_POINTS
 from infra.text import one_line
@@ -51,7 +50,7 @@ class ShardError(ValueError):
     """A file or folder of clips that is missing, damaged, empty or of another version."""
 
 
-def schema(size: int, low_size: int, num_frames: int = NUM_FRAMES) -> pa.Schema:
+def schema(size: int, low_size: int, num_frames: int) -> pa.Schema:
     """Gives the Arrow schema of clips with `size`² high and `num_frames` `low_size`² low pixels.
 
     Parts hold tensors packed (`tensors.pack`): they are read a row at a time, and by nobody else.

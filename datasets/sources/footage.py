@@ -10,26 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.tracking.detectors import Boxes
-
-MAX_PIXELS = 4096 * 4096
-MAX_SECONDS = 4 * 3600.0
-TIME_LIMIT = 2 * 3600.0
+from infra.extraction import Limits
 
 Frame = NDArray[np.uint8]
 
 
 class DecodeError(ValueError):
     """A source that cannot be read whole; the message names the file and what is wrong."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds on one source: `max_pixels` width·height of a frame, `max_seconds` its length when
-    played, `time_limit` seconds by the clock from its opening to its last frame."""
-
-    max_pixels: int = MAX_PIXELS
-    max_seconds: float = MAX_SECONDS
-    time_limit: float = TIME_LIMIT
 
 
 @dataclass(frozen=True)

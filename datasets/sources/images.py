@@ -14,10 +14,11 @@ import simplejpeg
 from PIL import Image
 
 from datasets.sources.discovery import locate
-from datasets.sources.footage import Bounds, DecodeError, Footage, Frame, Limits
+from datasets.sources.footage import Bounds, DecodeError, Footage, Frame
 from datasets.sources.frame_labels import LabelError, faces_of, missing_before
 from datasets.sources.layouts import Source, is_image
 from datasets.sources.memory import giving_back
+from infra.extraction import Limits
 from infra.text import one_line
 
 # The limit is max_pixels, not Pillow's own.

@@ -19,11 +19,12 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from datasets.sources.discovery import locate
-from datasets.sources.footage import Bounds, DecodeError, Footage, Frame, Limits
+from datasets.sources.footage import Bounds, DecodeError, Footage, Frame
 from datasets.sources.images import open_images, short
 from datasets.sources.layouts import Source
 from datasets.sources.memory import giving_back
 from datasets.sources.truncation import Tally, check_whole, promised_seconds
+from infra.extraction import Limits
 
 IMAGE_RATE = Fraction(25)
 # Playlists and scripts are formats to FFmpeg too, and would have it open other files and addresses;

@@ -17,7 +17,6 @@ so the crop, are moved by s_t·p in the film. The corner of `camera` for a box t
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +24,12 @@ from numpy.typing import NDArray
 from datasets.hand import hand
 from datasets.tracking.boxes import Square, widen
 from datasets.tracking.tracks import TrackFrame
+from infra.extraction import Grid
 from infra.text import hashed
 
 DRIFT = 1.25  # a face that has grown or shrunk by more is another track
 CLOSE = 1.125  # a native crop this near to the low size is that block of source pixels itself
 DISTANCES = (1, 2, 4, 8, 12)  # frames from the centre at which the motion of the face is measured
-
-Grid = Literal["camera", "frame", "face"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ class Camera:
     axis) and the `seed` that this is drawn from. Crops up to `native` times as many source pixels
     wide as low ones are cut at whole source pixels, whatever the grid."""
 
-    grid: Grid = "camera"
-    low_size: int = 16
+    grid: Grid
+    low_size: int
     shake: float = 0.0
     seed: int = 0
     native: float = 0.0

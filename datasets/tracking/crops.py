@@ -14,9 +14,7 @@ from datasets.tracking.boxes import Square
 from datasets.tracking.camera import Camera, Placed, place
 from datasets.tracking.detectors import Detector, Frame
 from datasets.tracking.tracks import follow, follow_whole
-
-# Side of the crop over that of the detector's box: whole head from hair line to chin.
-CONTEXT = 1.3
+from infra.extraction import Detection
 
 
 @dataclass(frozen=True)
@@ -41,37 +39,31 @@ class TrackCrop:
 def face_tracks(
     footage: Footage,
     detect: Detector | None,
-    camera: Camera,
+    detection: Detection,
+    low_size: int,
     *,
-    context: float = CONTEXT,
-    stride: int = 5,
-    min_face: int = 40,
-    smoothing: int = 2,
-    max_missed: int = 1,
-    centre: float = 1.0,
+    seed: int = 0,
+    native: float = 0.0,
     rejected: Counter[str] | None = None,
 ) -> Iterator[Placed]:
-    """Yields the faces of open `footage`, in order of frame, with the boxes that `camera` cuts.
+    """Yields the faces of open `footage`, in order of frame, with the boxes that a camera of
+    `low_size` pixels on the grid of `detection` cuts (`seed` and `native`: `camera.Camera`).
 
-    `context` is the side of the crop over that of the face box. Faces that the footage tells are
-    taken instead of detected ones. Without either the footage counts as aligned: the centred
-    square of every frame, `centre` times as wide as its shorter side, is the box, which stands
-    still already and so is only shaken. The other arguments are those of `tracks.follow`; the grid
-    `frame` looks into every frame and leaves each box as it is. Raises `video.DecodeError` where
-    the footage breaks.
+    Faces that the footage tells are taken instead of detected ones. Without either the footage
+    counts as aligned: the centred square of every frame is the box, which stands still already and
+    so is only shaken. The grid `frame` looks into every frame and leaves each box as it is.
+    `rejected` is that of `tracks.follow`. Raises `footage.DecodeError` where the footage breaks.
     """
+    camera = Camera(detection.grid, low_size, detection.shake, seed, native)
     rate, known = float(footage.rate), detect if footage.faces is None else footage.faces
     if known is None:
-        whole = follow_whole(footage.frames(), centre, footage.breaks)
+        whole = follow_whole(footage.frames(), detection.centre, footage.breaks)
         yield from place(whole, replace(camera, grid="face"), 1.0, rate, footage.name)
         return
-    if camera.grid == "frame":
-        stride, smoothing, max_missed = 1, 0, 0
-    faces = follow(
-        footage.frames(), known, stride=stride, min_face=min_face, smoothing=smoothing,
-        max_missed=max_missed, rejected=rejected, breaks=footage.breaks,
-    )  # fmt: skip
-    yield from place(faces, camera, context, rate, footage.name)
+    if detection.grid == "frame":
+        detection = replace(detection, stride=1, smoothing=0, max_missed=0)
+    faces = follow(footage.frames(), known, detection, rejected, footage.breaks)
+    yield from place(faces, camera, detection.context, rate, footage.name)
 
 
 def track_crops(faces: Iterable[Placed], size: int) -> Iterator[TrackCrop]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from datasets.tracking.boxes import Square, continues, overlap, separate
 from datasets.tracking.cuts import mark_cuts
 from datasets.tracking.detectors import Boxes, Detector, Frame
+from infra.extraction import Detection
 
 TOO_SMALL = "face under"  # begins the reason of rejection of tracks that are never given a number
 
@@ -82,27 +83,23 @@ class _Shot:
 def follow(
     frames: Iterable[Frame],
     detect: Detector | Sequence[Boxes],
-    *,
-    stride: int = 5,
-    min_face: int = 40,
-    smoothing: int = 2,
-    max_missed: int = 1,
+    detection: Detection,
     rejected: Counter[str] | None = None,
     breaks: frozenset[int] = frozenset(),
 ) -> Iterator[TrackFrame]:
     """Yields the faces of `frames` (H×W×3 uint8 RGB of one size), in order of frame and track.
 
     `detect` finds boxes N×4 (x, y, width, height), or is the boxes of every frame where these are
-    known. `breaks` are the indices of frames before which others are missing. The frames of a
-    track are consecutive. A track ends at a cut, at a jump (what `boxes.continues` denies), and
-    when the face is missing in more than `max_missed` keys in a row, then in the last key in which
-    it was seen. Faces under `min_face` pixels are tracked apart and each such track adds one to
+    known; of `detection` its `stride`, `min_face`, `smoothing` and `max_missed` count. `breaks` are
+    the indices of frames before which others are missing. The frames of a track are consecutive. A
+    track ends at a cut, at a jump (what `boxes.continues` denies), and when the face is missing in
+    more than `max_missed` keys in a row, then in the last key in which it was seen. Faces under
+    `min_face` pixels are tracked apart and each such track adds one to
     `rejected["face under N px"]`. Raises `ValueError` for a `stride` under 1.
     """
-    if stride < 1:
-        raise ValueError(f"stride {stride}: must be at least 1")
-    counts: Counter[str] = Counter() if rejected is None else rejected
-    follower = _Follower(detect, stride, min_face, smoothing, max_missed, counts)
+    if detection.stride < 1:
+        raise ValueError(f"stride {detection.stride}: must be at least 1")
+    follower = _Follower(detect, detection, Counter() if rejected is None else rejected)
     for index, (frame, last) in enumerate(mark_cuts(frames, breaks)):
         yield from follower.add(index, frame, last)
 
@@ -129,10 +126,7 @@ class _Follower:
     """The state of `follow`: takes frames one by one and gives those whose boxes are settled."""
 
     detect: Detector | Sequence[Boxes]
-    stride: int
-    min_face: int
-    smoothing: int
-    max_missed: int
+    detection: Detection
     rejected: Counter[str]
     shot: _Shot = field(default_factory=_Shot)
     numbered: int = 0
@@ -142,11 +136,11 @@ class _Follower:
         shot = self.shot
         shot.waiting.append((index, frame))
         start = shot.keys[0] if shot.keys else index
-        if last or (index - start) % self.stride == 0:
+        if last or (index - start) % self.detection.stride == 0:
             shot.keys.append(index)
             boxes = self.detect(frame) if callable(self.detect) else self.detect[index]
             self._match(len(shot.keys) - 1, separate(boxes))
-            delay = 0 if last else max(self.smoothing, 1) + self.max_missed
+            delay = 0 if last else max(self.detection.smoothing, 1) + self.detection.max_missed
             settled = len(shot.keys) - delay
             while shot.emitted < settled:
                 yield from self._emit(last)
@@ -180,7 +174,7 @@ class _Follower:
     def _begin(self, key: int, box: Square) -> None:
         track = _Track(key, [box], self._small(box))
         if track.small:
-            self.rejected[f"{TOO_SMALL} {self.min_face} px"] += 1
+            self.rejected[f"{TOO_SMALL} {self.detection.min_face} px"] += 1
         else:
             track.number, self.numbered = self.numbered, self.numbered + 1
         self.shot.tracks.append(track)
@@ -190,8 +184,10 @@ class _Follower:
         shot, key = self.shot, self.shot.emitted
         begin, end = shot.keys[max(key - 1, 0)], shot.keys[key]
         here = [t for t in shot.tracks if not t.small and t.first <= key <= t.end]
-        ends = {t.number: t.smooth(key, self.smoothing) for t in here}
-        begins = {t.number: t.smooth(key - 1, self.smoothing) for t in here if t.first < key}
+        ends = {t.number: t.smooth(key, self.detection.smoothing) for t in here}
+        begins = {
+            t.number: t.smooth(key - 1, self.detection.smoothing) for t in here if t.first < key
+        }
         while shot.waiting and shot.waiting[0][0] <= end:
             index, frame = shot.waiting.popleft()
             part = 1.0 if index == end else (index - begin) / (end - begin)
@@ -207,7 +203,7 @@ class _Follower:
                 yield TrackFrame(track.number, index, (x, y, side), frame, final, lost)
 
     def _over(self, track: _Track) -> bool:
-        return track.missed > self.max_missed
+        return track.missed > self.detection.max_missed
 
     def _small(self, box: Square) -> bool:
-        return box[2] < self.min_face
+        return box[2] < self.detection.min_face

@@ -4,6 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from infra.extraction import Cutting, Detection, Grid, Limits
+from infra.geometry import Degradation, Geometry
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -39,7 +42,15 @@ class ClipSettings(Section):
     @property
     def low_size(self) -> int:
         """Side of a low-resolution frame in pixels."""
-        return self.size // self.scale
+        return self.geometry().low_size
+
+    def geometry(self) -> Geometry:
+        """The sizes of a clip."""
+        return Geometry(self.size, self.scale, self.num_frames)
+
+    def how_degraded(self) -> Degradation:
+        """How its low frames are made."""
+        return Degradation(self.degradation, self.blur_sigma)
 
     @model_validator(mode="after")
     def _consistent(self) -> "ClipSettings":
@@ -73,10 +84,11 @@ class PreprocessSettings(Section):
         "image is a still; auto: what is seen",
     )
     bursts: bool = Field(
-        False, description="make a clip of each still, by random smooth motion that is stored"
+        Cutting.bursts,
+        description="make a clip of each still, by random smooth motion that is stored",
     )
     flow: bool = Field(
-        True,
+        Cutting.flow,
         description="measure real motion between sharp frames and store it with the clip, for "
         "pretraining",
     )
@@ -87,39 +99,74 @@ class PreprocessSettings(Section):
     )
     protocol_split: Positive = Field(1, description="split of the protocol that is tested, from 1")
     faces: Literal["aligned", "detect"] = Field(
-        "aligned", description="aligned: each frame is a face crop already; detect: find and track"
+        Detection.faces,
+        description="aligned: each frame is a face crop already; detect: find and track",
     )
     centre: float = Field(
-        1.0, gt=0, le=1, description="aligned: side of the crop per shorter side of the frame"
+        Detection.centre,
+        gt=0,
+        le=1,
+        description="aligned: side of the crop per shorter side of the frame",
     )
     detector_model: str | None = Field(
-        None, description="YuNet .onnx file; none = OpenCV's own Haar cascade"
+        Detection.model, description="YuNet .onnx file; none = OpenCV's own Haar cascade"
     )
-    min_face: Positive = Field(32, description="smaller faces are left out and counted [source px]")
+    min_face: Positive = Field(
+        Detection.min_face, description="smaller faces are left out and counted [source px]"
+    )
     min_sharpness: float = Field(
-        0.0, ge=0, description="clips whose high frame scores less are left out and counted"
+        Cutting.min_sharpness,
+        ge=0,
+        description="clips whose high frame scores less are left out and counted",
     )
-    detection_stride: Positive = Field(5, description="frames from one detection to the next")
-    grid: Literal["camera", "frame", "face"] = Field(
-        "camera",
+    detection_stride: Positive = Field(
+        Detection.stride, description="frames from one detection to the next"
+    )
+    grid: Grid = Field(
+        Detection.grid,
         description="where low pixels lie: camera: still in the film, so that the face moves over "
         "them; frame: each frame's own detection, unsmoothed; face: riding on the smoothed face",
     )
     shake: float = Field(
-        0.0, ge=0, description="movement of the hand that holds the camera [low px RMS an axis]"
+        Detection.shake,
+        ge=0,
+        description="movement of the hand that holds the camera [low px RMS an axis]",
     )
-    context: float = Field(1.3, ge=1, description="side of the crop per side of the detected box")
-    clip_stride: Positive = Field(4, description="frames from one clip's centre to the next")
+    context: float = Field(
+        Detection.context, ge=1, description="side of the crop per side of the detected box"
+    )
+    clip_stride: Positive = Field(
+        Cutting.clip_stride, description="frames from one clip's centre to the next"
+    )
     train_share: Fraction = Field(0.7, description="share of identities for training")
     validation_share: Fraction = Field(0.15, description="share of identities for validation")
-    max_pixels: Positive = Field(3840 * 2160, description="larger frames are refused [px]")
-    max_seconds: float = Field(14400, gt=0, description="longer videos are refused [s of play]")
-    time_limit: float = Field(7200, gt=0, description="longest work on one video [s by the clock]")
+    max_pixels: Positive = Field(Limits.max_pixels, description="larger frames are refused [px]")
+    max_seconds: float = Field(
+        Limits.max_seconds, gt=0, description="longer videos are refused [s of play]"
+    )
+    time_limit: float = Field(
+        Limits.time_limit, gt=0, description="longest work on one video [s by the clock]"
+    )
     shard_megabytes: Positive = Field(128, description="size a shard is filled to [MB]")
     workers: int | None = Field(None, gt=0, description="videos at once; none = one a CPU")
     max_error_share: Fraction = Field(
         0.1, description="share of inputs that may end as error rows before the exit status is 1"
     )
+
+    def detection(self) -> Detection:
+        """How faces are found."""
+        return Detection(
+            self.faces, self.detector_model, self.context, self.detection_stride, self.min_face,
+            centre=self.centre, grid=self.grid, shake=self.shake,
+        )  # fmt: skip
+
+    def cutting(self) -> Cutting:
+        """Which clips a track gives."""
+        return Cutting(self.clip_stride, self.min_sharpness, self.bursts, self.flow)
+
+    def limits(self) -> Limits:
+        """The bounds on one source."""
+        return Limits(self.max_pixels, self.max_seconds, self.time_limit)
 
     @model_validator(mode="after")
     def _shares(self) -> "PreprocessSettings":

@@ -28,6 +28,8 @@ from datasets.shards.files import write_clips
 from datasets.shards.reader import ShardReader, list_shards
 from datasets.shards.row_groups import Batch
 from datasets.sources.discovery import find_sources
+from infra.extraction import Cutting, Detection
+from infra.geometry import Degradation, Geometry
 from infra.training.engines import TorchEngine
 from model.complexity import count
 from model.network import build
@@ -72,7 +74,13 @@ def _write(folder: Path, count: int) -> None:
             clip
             for source in find_sources(videos)
             for clip in clips_of(
-                source, None, seed=0, size=SIZE, scale=SCALE, num_frames=STORED, clip_stride=1
+                source,
+                None,
+                Geometry(SIZE, SCALE, STORED),
+                Detection(),
+                Degradation("paper", 2.4),
+                Cutting(clip_stride=1, flow=False),
+                seed=0,
             )
         ]
     write_clips(str(folder / "0.parquet"), islice(_repeated(clips), count), ROW_GROUP)

@@ -16,6 +16,7 @@ from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
 from datasets.sources.footage import Footage
 from datasets.tracking import crops
 from datasets.tracking.detectors import Detector
+from infra.extraction import Detection
 from infra.settings.settings import Settings
 from workflows.preprocessing import parts as sources
 from workflows.preprocessing import stage
@@ -27,12 +28,13 @@ Spent = dict[str, float]
 
 def in_process(root: Path, settings: Settings) -> dict[str, int]:
     """Makes the parts and then the shards of all sources below `root`; gives frames and clips."""
+    how = sources.extraction(settings)
     with tempfile.TemporaryDirectory() as folder:
         outcomes = [
             outcome
             for bundle in sources.bundles(stage.find(str(root)).sources)
             for outcome in json.loads(
-                sources.make_part(settings, folder, sources.item(bundle))["outcomes"]
+                sources.make_part(how, folder, sources.item(bundle))["outcomes"]
             )
         ]
         parts = sorted({outcome["part"] for outcome in outcomes if outcome["part"]})
@@ -66,8 +68,9 @@ def watched() -> Iterator[Spent]:
     """Gives the processor time [s] that the parts of preprocessing take while it lasts."""
     spent: Spent = defaultdict(float)
 
-    def detector(*given: Any) -> Detector:
-        return _call(spent, "detection", find_detector(*given))
+    def detector(detection: Detection) -> Detector | None:
+        found = find_detector(detection)
+        return found and _call(spent, "detection", found)
 
     @contextmanager
     def opened(*given: Any) -> Iterator[Footage]:

@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from datasets.degrade import degrade
 from datasets.sources.footage import DecodeError, Footage
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
-from datasets.tracking.camera import Camera
 from datasets.tracking.crops import crop, face_tracks
 from datasets.video_writer import write_video
 from infra import outages, storage
@@ -27,7 +26,7 @@ from infra.settings.settings import Settings
 from infra.text import as_utf8, digest, one_line
 from model.streaming import restore
 from workflows.evaluation.methods import networks
-from workflows.preprocessing.parts import face_detector, limits, sources_of
+from workflows.preprocessing.parts import face_detector, sources_of
 from workflows.shared.ray_rows import Row, faults_as_rows
 from workflows.shared.restoring import to_bytes
 
@@ -92,7 +91,7 @@ class Enhancer:
         return outcome
 
     def _restore(self, source: Source) -> list[Row]:
-        with open_source(source, limits(self.settings)) as footage:
+        with open_source(source, self.settings.preprocess.limits()) as footage:
             rate = footage.rate
             tracks = self._low_tracks(footage)
         return [
@@ -101,16 +100,12 @@ class Enhancer:
 
     def _low_tracks(self, footage: Footage) -> dict[int, Track]:
         """The source is read once, whole; only what the network sees is kept."""
-        options, clip = self.settings.preprocess, self.settings.clip
-        detect = None
-        if options.faces == "detect":
-            detect = face_detector(options.detector_model, options.min_face)
+        clip = self.settings.clip
         # As preprocess places them, but for the shake: a film is restored as it was filmed.
-        camera = Camera(options.grid, clip.low_size, native=NATIVE)
+        detection = replace(self.settings.preprocess.detection(), shake=0.0)
         faces = face_tracks(
-            footage, detect, camera, context=options.context, stride=options.detection_stride,
-            min_face=options.min_face, centre=options.centre,
-        )  # fmt: skip
+            footage, face_detector(detection), detection, clip.low_size, native=NATIVE
+        )
         tracks: dict[int, Track] = {}
         for placed in faces:
             face = placed.face

@@ -162,12 +162,8 @@ def _sources(outcomes: Iterable[Row], clips: Counter[str]) -> Row:
 
 
 def _degradation(settings: Settings) -> Row:
-    clip = settings.clip
-    if clip.degradation == "realistic":
-        return {"kind": "realistic", **realistic.RANGES}
-    if clip.blur_sigma is None:
-        return {"kind": "bicubic"}
-    return {"kind": "paper", "blur_sigma": clip.blur_sigma}
+    record = settings.clip.how_degraded().record()
+    return record | realistic.RANGES if record["kind"] == "realistic" else record
 
 
 def _face_motion(whole: Iterable[Row]) -> Row:

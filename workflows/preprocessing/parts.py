@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import cv2
@@ -12,18 +12,41 @@ from datasets.clips.clip import Clip
 from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.shards.files import write_clips
-from datasets.sources.footage import DecodeError, Limits
+from datasets.sources.footage import DecodeError
 from datasets.sources.layouts import Source
 from datasets.tracking.detectors import Detector, build_detector
 from infra import outages, storage
 from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
 from infra.errors import FacestackError
+from infra.extraction import Cutting, Detection, Limits
+from infra.geometry import Degradation, Geometry
 from infra.settings.settings import Settings
 from infra.text import as_utf8, digest, one_line
 from workflows.shared.ray_rows import Row
 
 Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
 STILLS = 64  # in one part: two files for each would drown an object store in requests
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """All that the clips of a source are made by."""
+
+    geometry: Geometry
+    detection: Detection
+    degradation: Degradation
+    cutting: Cutting
+    limits: Limits
+    seed: int
+
+
+def extraction(settings: Settings) -> Extraction:
+    """What the settings say of it."""
+    clip, options = settings.clip, settings.preprocess
+    return Extraction(
+        clip.geometry(), options.detection(), clip.how_degraded(), options.cutting(),
+        options.limits(), settings.seed,
+    )  # fmt: skip
 
 
 def bundles(sources: list[Source]) -> list[list[Source]]:
@@ -43,7 +66,7 @@ def sources_of(row: Row) -> list[Source]:
     return [Source(**each) for each in json.loads(row["sources"])]
 
 
-def make_part(settings: Settings, folder: str, row: Row) -> Row:
+def make_part(how: Extraction, folder: str, row: Row) -> Row:
     """Extract a bundle to a part; its outcomes are written last and say that the part is whole.
 
     They are given as text: rows of a table would have to agree on the reasons of rejections.
@@ -57,7 +80,7 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
         accounts = [Account() for _ in sources]
         record, many = outcomes_uri + SUFFIX, len(sources) > 1
         # A source that is slow but not stuck ends itself within half of it, and says so.
-        seconds = 2 * settings.preprocess.time_limit
+        seconds = 2 * how.limits.time_limit
         # Where one still of a bundle has killed the process, each of them is counted by itself.
         guarded = many and storage.exists(record)
         most = 1 + ATTEMPTS * len(sources) if many else ATTEMPTS
@@ -68,7 +91,7 @@ def make_part(settings: Settings, folder: str, row: Row) -> Row:
 
         try:
             with outages.reporting(), attempt(record, None if guarded else seconds, most):
-                write_clips(part, _clips(settings, sources, accounts, guard), packed=True)
+                write_clips(part, _clips(how, sources, accounts, guard), packed=True)
         except FacestackError:  # the run folder's fault, not the input's
             raise
         except Exception as error:  # whatever one input does to us, the others go on
@@ -107,16 +130,16 @@ def outcome_of(source: Source, account: Account, part: str) -> Row:
 
 
 def _clips(
-    settings: Settings, sources: list[Source], accounts: list[Account], guard: Guard
+    how: Extraction, sources: list[Source], accounts: list[Account], guard: Guard
 ) -> Iterator[Clip]:
     """The clips of all sources; a still that fails says so in its account, and the next follows."""
     for number, (source, account) in enumerate(zip(sources, accounts, strict=True)):
         if source.kind != "image":
-            yield from clips_by(settings, source, account)
+            yield from clips_by(how, source, account)
             continue
         try:
             with outages.reporting(), guard(number):
-                made = list(clips_by(settings, source, account))
+                made = list(clips_by(how, source, account))
         except FacestackError:
             raise
         except Exception as error:  # as in make_part
@@ -125,30 +148,21 @@ def _clips(
             yield from made
 
 
-def clips_by(settings: Settings, source: Source, account: Account) -> Iterator[Clip]:
-    """The clips of a source by the settings; `account` is filled on the way."""
-    options, clip = settings.preprocess, settings.clip
-    detect = None
-    if options.faces == "detect":
-        detect = face_detector(options.detector_model, options.min_face)
+def clips_by(how: Extraction, source: Source, account: Account) -> Iterator[Clip]:
+    """The clips of a source; `account` is filled on the way."""
     return clips_of(
-        source, detect, seed=settings.seed, size=clip.size, scale=clip.scale,
-        blur_sigma=clip.blur_sigma, degradation=clip.degradation, num_frames=clip.num_frames,
-        clip_stride=options.clip_stride, min_sharpness=options.min_sharpness,
-        context=options.context, stride=options.detection_stride, min_face=options.min_face,
-        centre=options.centre, grid=options.grid, shake=options.shake, bursts=options.bursts,
-        flow=options.flow, limits=limits(settings), account=account,
+        source, face_detector(how.detection), how.geometry, how.detection, how.degradation,
+        how.cutting, seed=how.seed, limits=how.limits, account=account,
     )  # fmt: skip
 
 
-def limits(settings: Settings) -> Limits:
-    """The bounds on one source."""
-    options = settings.preprocess
-    return Limits(options.max_pixels, options.max_seconds, options.time_limit)
+def face_detector(detection: Detection) -> Detector | None:
+    """What finds faces, None where each frame is a crop already."""
+    return None if detection.faces == "aligned" else _built(detection.model, detection.min_face)
 
 
 @lru_cache(maxsize=4)
-def face_detector(model: str | None, min_face: int) -> Detector:
+def _built(model: str | None, min_face: int) -> Detector:
     """A detector a process and setting; a model in object storage is fetched once."""
     if model is None:
         return build_detector(None, min_face)

@@ -21,7 +21,7 @@ from infra.settings.settings import Settings
 from workflows.preprocessing import packing, splits
 from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced
 from workflows.preprocessing.packing import errors_of
-from workflows.preprocessing.parts import bundles, item, make_part, outcomes_in
+from workflows.preprocessing.parts import bundles, extraction, item, make_part, outcomes_in
 from workflows.shared.ray_rows import Row, faults_as_rows, rows
 from workflows.shared.result_files import write_errors
 
@@ -131,7 +131,7 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
     workers = min(_workers(settings), len(items))
     say(stage.name, f"{len(sources)} sources, {workers} at once")
     data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
-        partial(faults_as_rows, make_part, settings, stage.uri),
+        partial(faults_as_rows, make_part, extraction(settings), stage.uri),
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=workers),
     )

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from datasets.clips.clip import Clip
-from datasets.clips.cutting import clips_of
 from datasets.clips.realistic import Recipe
 from datasets.clips.windows import Account
 from datasets.degrade import degrade
@@ -14,6 +13,7 @@ from datasets.sources.footage import DecodeError
 from datasets.sources.video import open_source
 from datasets.tracking.crops import crop
 from datasets.tracking.detectors import haar_detector
+from tests.support.cutting import cut
 from tests.support.media import (
     bright_detector,
     moving_square,
@@ -27,11 +27,13 @@ def source(path: Path, kind: str = "video") -> Source:
     return Source(f"file://{path}", f"anna/{path.name}", "anna", kind)  # type: ignore[arg-type]
 
 
-def read(path: Path, account: Account, kind: str = "video", **options: object) -> list[Clip]:
-    clips = clips_of(
-        source(path, kind), bright_detector, size=32, scale=4, min_face=20, account=account,
-        **{"seed": 0, **options},  # type: ignore[arg-type]
-    )  # fmt: skip
+def read(path: Path, account: Account, form: str = "video", **options: object) -> list[Clip]:
+    clips = cut(
+        source(path, form),
+        bright_detector,
+        account=account,
+        **options,  # type: ignore[arg-type]
+    )
     return list(clips)
 
 
@@ -123,14 +125,14 @@ def test_images_and_an_awkward_name_go_the_same_way(tmp_path: Path) -> None:
     folder = tmp_path / "Žofia Ünal" / "burst 1"
     write_images(folder, [f"{i}.png" for i in range(30)], moving_square(30))
     (found,) = find_sources(str(tmp_path))
-    (clip,) = clips_of(found, bright_detector, seed=0, size=32, scale=4, min_face=20)
+    (clip,) = cut(found, bright_detector)
     assert (clip.clip_id, clip.identity) == ("Žofia Ünal/burst 1#0@12", "Žofia Ünal")
 
 
 def test_aligned_footage_needs_no_detector(tmp_path: Path) -> None:
     write_video(tmp_path / "v.mp4", [frame[:64, :64] for frame in moving_square(30)])
     account = Account()
-    (clip,) = clips_of(source(tmp_path / "v.mp4"), None, seed=0, size=64, scale=4, account=account)
+    (clip,) = cut(source(tmp_path / "v.mp4"), None, size=64, account=account)
     assert clip.boxes[0].tolist() == [0, 0, 64, 64]
     assert clip.low.shape == (25, 16, 16, 3)
 
@@ -145,9 +147,7 @@ def test_youtube_faces_by_its_boxes(tmp_path: Path) -> None:
     (tmp_path / "frame_images_DB" / "Ann.labeled_faces.txt").write_text("\n".join(rows))
     (found,) = find_sources(str(tmp_path))
     account = Account()
-    clips = list(
-        clips_of(found, None, seed=0, size=32, scale=4, min_face=20, grid="frame", account=account)
-    )
+    clips = list(cut(found, None, grid="frame", account=account))
     assert [clip.frame for clip in clips] == [12, 24]
     assert clips[0].boxes[12] == pytest.approx([10 + 6 - 4.8, 20 - 4.8, 41.6, 41.6], abs=0.6)
     assert (account.tracks, account.rejected) == (2, {"track shorter than 25 frames": 1})
@@ -164,8 +164,8 @@ def test_the_account_says_how_far_faces_move_over_the_low_pixels(tmp_path: Path)
     for grid, shake in (("camera", 0.0), ("camera", 0.5), ("frame", 0.0), ("face", 0.5)):
         account = Account()
         clips = list(
-            clips_of(
-                found, None, seed=0, size=32, scale=4, min_face=20, account=account,
+            cut(
+                found, None, account=account,
                 grid=grid, shake=shake,
             )
         )  # fmt: skip
@@ -189,7 +189,7 @@ def test_youtube_faces_aligned_differ_in_size(tmp_path: Path) -> None:
     frames = [square_frame((side - 32) / 2, (side - 32) / 2, 32, side, side) for side in sides]
     write_images(folder, [f"aligned_detect_0.{n}.png" for n in range(26)], frames)
     (found,) = find_sources(str(tmp_path))
-    (clip, _) = clips_of(found, None, seed=0, size=32, scale=4, centre=0.5, clip_stride=1)
+    (clip, _) = cut(found, None, centre=0.5, clip_stride=1)
     assert set(clip.boxes[:, 2]) == {32}
     assert clip.boxes[:4, 0].tolist() == [16, 17, 18, 19]
     assert np.ptp(clip.low[:, 2:-2, 2:-2].astype(int), axis=0).max() == 0  # the square fills it
@@ -217,8 +217,8 @@ def test_realistic_clips_differ_in_their_low_frames_alone(tmp_path: Path) -> Non
     paper, first, again, other = (
         read(tmp_path / "v.mp4", Account(), **options)
         for options in (
-            {}, {"degradation": "realistic"}, {"degradation": "realistic"},
-            {"degradation": "realistic", "seed": 1},
+            {}, {"kind": "realistic"}, {"kind": "realistic"},
+            {"kind": "realistic", "seed": 1},
         )
     )  # fmt: skip
     for a, b, c, d in zip(paper, first, again, other, strict=True):
@@ -284,7 +284,7 @@ def test_boxes_lie_on_the_faces_of_a_real_video(faces: Path) -> None:
     large as the box without its context, in the frames between the keys as well."""
     path = faces / "videos/id000/clip_01.mp4"
     detect = haar_detector(48)
-    (clip, *_) = clips_of(source(path), detect, seed=0, min_face=48)
+    (clip, *_) = cut(source(path), detect, size=128, scale=8, min_face=48)
     with open_source(source(path)) as footage:
         frames = list(footage.frames())
     seen = 0

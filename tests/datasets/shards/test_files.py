@@ -72,7 +72,7 @@ def test_every_column_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_documented_and_versioned() -> None:
-    described = schema(128, 16)
+    described = schema(128, 16, 25)
     assert described.metadata == {b"facestack.schema": b"3"}
     assert described.field("low").type.shape == [25, 16, 16, 3]
     assert described.field("high").type.shape == [128, 128, 3]

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.sources import footage
 from datasets.sources.discovery import find_sources
-from datasets.sources.footage import DecodeError, Limits
+from datasets.sources.footage import DecodeError
 from datasets.sources.video import open_source
+from infra.extraction import Limits
 from tests.datasets.sources.test_hostile import read, source
+from tests.support.cutting import cut
 from tests.support.media import Frame, bright_detector, moving_square, write_images, write_video
 
 
@@ -47,9 +48,7 @@ def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path: Path) -> None:
             packet.time_base, packet.is_keyframe = Fraction(2), True
             container.mux(packet)
     account, used = Account(), []
-    for _ in clips_of(
-        source(tmp_path / "v.mp4"), None, seed=0, size=32, scale=4, clip_stride=60, account=account
-    ):
+    for _ in cut(source(tmp_path / "v.mp4"), None, clip_stride=60, account=account):
         used.append(resident_megabytes())
     assert account.frames == 1800
     assert len(used) == 30
@@ -181,8 +180,8 @@ def test_work_that_takes_too_long_is_ended(
         return bright_detector(frame)
 
     account = Account()
-    clips = clips_of(
-        source(path), slow, seed=0, size=32, scale=4, min_face=20, stride=1,
+    clips = cut(
+        source(path), slow, stride=1,
         limits=Limits(time_limit=0.3), account=account,
     )  # fmt: skip
     with pytest.raises(DecodeError, match=r"took longer than 0\.3 s; .* raise time_limit"):

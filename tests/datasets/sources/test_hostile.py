@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.sources.discovery import Source, find_sources
-from datasets.sources.footage import DecodeError, Limits
+from datasets.sources.footage import DecodeError
 from datasets.sources.video import open_source
+from infra.extraction import Limits
+from tests.support.cutting import cut
 from tests.support.media import (
     Frame,
     bright_detector,
@@ -180,7 +181,7 @@ def test_interlaced_footage_is_deinterlaced_and_counted(
     assert combing(frames[8]) - smooth > 1.5
     assert max(combing(frame) for frame in found) - smooth < 0.5
     account = Account()
-    list(clips_of(source(tmp_path / name), None, seed=0, size=32, scale=4, account=account))
+    list(cut(source(tmp_path / name), None, account=account))
     assert account.treated == {"deinterlaced frames": 20}
 
 
@@ -236,5 +237,5 @@ def test_pipes_and_links_to_nowhere_do_not_hang(tmp_path: Path) -> None:
 def test_names_reach_the_clips_as_they_are(tmp_path: Path, name: str) -> None:
     write_video(tmp_path / name, moving_square(25))
     (found,) = find_sources(str(tmp_path))
-    (clip,) = clips_of(found, bright_detector, seed=0, size=32, scale=4, min_face=20)
+    (clip,) = cut(found, bright_detector)
     assert (clip.clip_id, clip.identity) == (f"{name}#0@12", name.split("/")[0])

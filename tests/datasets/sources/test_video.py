@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from datasets.sources.discovery import Source, find_sources
-from datasets.sources.footage import DecodeError, Limits
+from datasets.sources.footage import DecodeError
 from datasets.sources.video import open_source
+from infra.extraction import Limits
 from tests.support.media import moving_square, square_frame, write_images, write_video
 
 

@@ -15,6 +15,7 @@ from datasets.tracking.boxes import Square
 from datasets.tracking.camera import DISTANCES, Camera, Grid, Placed, moves, place
 from datasets.tracking.crops import TrackCrop, crop, face_tracks, track_crops
 from datasets.tracking.tracks import TrackFrame
+from infra.extraction import Detection
 from tests.support.media import Frame, bright_detector, square_frame
 
 SIGMA = 2.4
@@ -32,7 +33,8 @@ def drifting() -> list[Frame]:
 
 def low_crops(grid: Grid) -> Iterator[tuple[TrackCrop, NDArray[np.uint8]]]:
     """Crops twice as wide as the square, so 8 low pixels of 8, and their low frames."""
-    faces = face_tracks(film(drifting()), bright_detector, Camera(grid, 8), context=2, min_face=20)
+    how = Detection(grid=grid, context=2, min_face=20)
+    faces = face_tracks(film(drifting()), bright_detector, how, 8)
     for each in track_crops(faces, 64):
         yield each, degrade(each.image, 8, SIGMA)
 
@@ -69,9 +71,8 @@ def test_the_grid_of_frames_takes_every_box_as_it_is_found() -> None:
     places = 40 + chance.integers(-2, 3, (30, 2))
     frames = [square_frame(x, y, 32, 192, 144) for x, y in places]
     frames[17] = np.full_like(frames[0], 90)
-    faces = list(
-        face_tracks(film(frames), bright_detector, Camera("frame"), context=1.5, min_face=20)
-    )
+    how = Detection(grid="frame", context=1.5, min_face=20)
+    faces = list(face_tracks(film(frames), bright_detector, how, 16))
     assert [(f.face.track, f.face.index) for f in faces] == [
         (int(i > 17), i) for i in range(30) if i != 17
     ]
@@ -98,7 +99,7 @@ def test_a_track_has_one_pitch_and_ends_where_the_face_has_changed_by_a_quarter(
 ) -> None:
     """1.02^11 = 1.243 and 1.02^12 = 1.268: frame 12 is the last of 13, and 13 begins anew."""
     boxes = [(50 + 0.3 * t, 40 - 0.1 * t, 40 * rate**t) for t in range(200)]
-    tracks = by_track(list(place(faces_of(boxes), Camera(low_size=16), 1.3, 25, "v")))
+    tracks = by_track(list(place(faces_of(boxes), Camera("camera", 16), 1.3, 25, "v")))
     assert [len(track) for track in tracks[:-1]] == [length] * (199 // length)
     begins = 0
     for track in tracks:
@@ -117,10 +118,10 @@ def test_faces_beside_each_other_keep_their_own_numbers() -> None:
     growing = [(10.0, 10.0, 40 * 1.02**t) for t in range(30)]
     steady = [(200.0, 10.0, 40.0)] * 30
     stream = sorted(faces_of(growing, 3) + faces_of(steady, 7), key=lambda f: (f.index, f.track))
-    tracks = by_track(list(place(stream, Camera(), 1.0, 25, "v")))
+    tracks = by_track(list(place(stream, Camera("camera", 16), 1.0, 25, "v")))
     assert [len(track) for track in tracks] == [13, 30, 13, 4]
     assert [sum(each.face.last for each in track) for track in tracks] == [1] * 4
-    riding = by_track(list(place(stream, Camera("face"), 1.0, 25, "v")))
+    riding = by_track(list(place(stream, Camera("face", 16), 1.0, 25, "v")))
     assert [len(track) for track in riding] == [30, 30]
     assert [each.box for each in riding[0]] == growing
     assert np.abs([each.offset for each in riding[0]]).max() < 1e-9
@@ -134,7 +135,7 @@ def shakes(camera: Camera, name: str = "v", count: int = 50) -> NDArray[np.float
 
 
 def test_a_shake_comes_from_the_seed_the_film_and_the_track() -> None:
-    camera = Camera(shake=0.5, seed=3)
+    camera = Camera("camera", 16, shake=0.5, seed=3)
     first = shakes(camera)
     np.testing.assert_array_equal(first, shakes(camera))
     np.testing.assert_allclose(2 * first, shakes(replace(camera, shake=1.0)))
@@ -150,7 +151,7 @@ def test_a_shake_comes_from_the_seed_the_film_and_the_track() -> None:
 def test_a_shaken_grid_moves_as_a_whole() -> None:
     """Corner = (n + s_t)·p with whole n, nearest to the face; offset = (face − crop centre) / p."""
     boxes = [(50 + 0.7 * t, 40 - 0.4 * t, 48.0) for t in range(50)]
-    camera = Camera(shake=0.5, seed=3)
+    camera = Camera("camera", 16, shake=0.5, seed=3)
     shaken = shakes(camera)
     for t, each in enumerate(place(faces_of(boxes), camera, 1.0, 25, "v")):
         n = np.array(each.box[:2]) / 3 - shaken[t]
@@ -163,7 +164,7 @@ def test_a_shaken_grid_moves_as_a_whole() -> None:
 def test_aligned_footage_is_shaken_and_nothing_else() -> None:
     frames = [square_frame(20 + i, 20, 32) for i in range(30)]
     still, moved = (
-        list(face_tracks(film(frames), None, Camera(low_size=8, shake=s))) for s in (0.0, 0.4)
+        list(face_tracks(film(frames), None, Detection(shake=s), 8)) for s in (0.0, 0.4)
     )
     assert {each.box for each in still} == {(12.0, 0.0, 72.0)}
     assert {each.offset for each in still} == {(0.0, 0.0)}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from datasets.sources.footage import Footage
-from datasets.tracking.camera import Camera
 from datasets.tracking.crops import crop, face_tracks, track_crops
+from infra.extraction import Detection
 from tests.support.media import bright_detector, moving_square
 
 PICTURE = cv2.GaussianBlur(
@@ -69,8 +69,8 @@ def footage(frames: list[np.ndarray]) -> Footage:
 
 
 def test_crops_hold_the_face_still_while_it_moves() -> None:
-    film, riding = footage(moving_square(31, 1)), Camera("face", 8)
-    faces = face_tracks(film, bright_detector, riding, min_face=20, context=1)
+    film, riding = footage(moving_square(31, 1)), Detection(grid="face", min_face=20, context=1)
+    faces = face_tracks(film, bright_detector, riding, 8)
     crops = list(track_crops(faces, 32))
     assert [c.index for c in crops] == list(range(31))
     assert crops[-1].last
@@ -79,6 +79,6 @@ def test_crops_hold_the_face_still_while_it_moves() -> None:
 
 def test_aligned_footage_is_its_own_crop() -> None:
     frames = [PICTURE[:96, :96]] * 2
-    crops = list(track_crops(face_tracks(footage(frames), None, Camera()), 96))
+    crops = list(track_crops(face_tracks(footage(frames), None, Detection(), 16), 96))
     assert len(crops) == 2
     np.testing.assert_array_equal(crops[0].image, frames[0])

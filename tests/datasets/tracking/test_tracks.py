@@ -6,6 +6,7 @@ import pytest
 
 from datasets.tracking.detectors import Boxes
 from datasets.tracking.tracks import TrackFrame, follow, follow_whole
+from infra.extraction import Detection
 from tests.support.media import Frame, bright_detector, moving_square, square_frame
 
 BLANK = np.full((72, 96, 3), 90, np.uint8)
@@ -34,7 +35,7 @@ def spans(tracks: dict[int, list[TrackFrame]]) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("stride", [1, 5, 7])
 def test_a_face_that_stays_is_one_track_of_every_frame(count: int, stride: int) -> None:
     frames = moving_square(count)
-    tracks = tracks_of(follow(frames, bright_detector, stride=stride, min_face=20))
+    tracks = tracks_of(follow(frames, bright_detector, Detection(stride=stride, min_face=20)))
     assert spans(tracks) == [(0, count - 1)]
     assert all(face.image is frames[face.index] for face in tracks[0])
 
@@ -57,7 +58,7 @@ def exact(positions: dict[int, list[tuple[float, float, float]]]):
 def test_steady_motion_keeps_its_exact_sub_pixel_boxes() -> None:
     """Smoothing and interpolation must leave a line a line, ends included."""
     frames, detect = exact({i: [(10 + 0.37 * i, 5 + 0.21 * i, 40 + 0.1 * i)] for i in range(46)})
-    for face in follow(frames, detect, stride=5, min_face=20):
+    for face in follow(frames, detect, Detection(stride=5, min_face=20)):
         wanted = (10 + 0.37 * face.index, 5 + 0.21 * face.index, 40 + 0.1 * face.index)
         assert face.box == pytest.approx(wanted, abs=1e-4)
 
@@ -65,8 +66,10 @@ def test_steady_motion_keeps_its_exact_sub_pixel_boxes() -> None:
 def test_jitter_of_the_detector_is_smoothed() -> None:
     noise = np.random.default_rng(0).normal(0, 1.5, 101)
     frames, detect = exact({i: [(20 + noise[i], 20, 40)] for i in range(101)})
-    x = np.array([face.box[0] for face in follow(frames, detect, stride=5)])
-    raw = np.array([face.box[0] for face in follow(frames, detect, stride=5, smoothing=0)])
+    x = np.array([face.box[0] for face in follow(frames, detect, Detection(stride=5))])
+    raw = np.array(
+        [face.box[0] for face in follow(frames, detect, Detection(stride=5, smoothing=0))]
+    )
     assert np.abs(np.diff(x)).max() < 0.6 * np.abs(np.diff(raw)).max()
     assert raw[::5] == pytest.approx(20 + noise[::5], abs=1e-4)
 
@@ -76,7 +79,7 @@ def test_a_cut_ends_the_track_in_the_frame_before_it() -> None:
     after = [255 - frame // 4 for frame in moving_square(17)]
     for frame in after:
         frame[30:60, 20:50] = (255, 90, 90)  # a face at nearly the same place
-    tracks = tracks_of(follow(before + after, bright_detector, stride=5, min_face=20))
+    tracks = tracks_of(follow(before + after, bright_detector, Detection(stride=5, min_face=20)))
     assert spans(tracks)[0] == (0, 17)
     assert spans(tracks)[1] == (18, 34)
 
@@ -84,28 +87,31 @@ def test_a_cut_ends_the_track_in_the_frame_before_it() -> None:
 def test_a_jump_ends_the_track() -> None:
     boxes = {i: [(10.0, 10.0, 40.0)] if i < 20 else [(50.0, 10.0, 40.0)] for i in range(40)}
     frames, detect = exact(boxes)
-    assert spans(tracks_of(follow(frames, detect, stride=5))) == [(0, 15), (20, 39)]
+    assert spans(tracks_of(follow(frames, detect, Detection(stride=5)))) == [(0, 15), (20, 39)]
 
 
 def test_a_jump_in_size_ends_the_track() -> None:
     boxes = {i: [(20.0, 20.0, 40.0)] if i < 20 else [(10.0, 10.0, 60.0)] for i in range(40)}
     frames, detect = exact(boxes)
-    assert spans(tracks_of(follow(frames, detect, stride=5))) == [(0, 15), (20, 39)]
+    assert spans(tracks_of(follow(frames, detect, Detection(stride=5)))) == [(0, 15), (20, 39)]
 
 
 def test_one_missed_detection_is_bridged_on_a_line_and_two_are_not() -> None:
     face = {i: [(10.0 + i, 10.0, 40.0)] for i in range(41)}
     frames, detect = exact({**face, 20: []})
-    tracks = tracks_of(follow(frames, detect, stride=5, max_missed=1))
+    tracks = tracks_of(follow(frames, detect, Detection(stride=5, max_missed=1)))
     assert spans(tracks) == [(0, 40)]
     assert tracks[0][22].box == pytest.approx((32, 10, 40), abs=1e-4)
     frames, detect = exact({**face, 20: [], 25: []})
-    assert spans(tracks_of(follow(frames, detect, stride=5, max_missed=1))) == [(0, 15), (30, 40)]
+    assert spans(tracks_of(follow(frames, detect, Detection(stride=5, max_missed=1)))) == [
+        (0, 15),
+        (30, 40),
+    ]
 
 
 def test_a_lost_face_ends_where_it_was_last_seen() -> None:
     frames, detect = exact({i: [(10.0, 10.0, 40.0)] if i < 23 else [] for i in range(60)})
-    assert spans(tracks_of(follow(frames, detect, stride=5))) == [(0, 20)]
+    assert spans(tracks_of(follow(frames, detect, Detection(stride=5)))) == [(0, 20)]
 
 
 def test_two_faces_are_two_tracks_and_keep_their_numbers() -> None:
@@ -114,7 +120,7 @@ def test_two_faces_are_two_tracks_and_keep_their_numbers() -> None:
         for i in range(60)
     }
     frames, detect = exact(boxes)
-    tracks = tracks_of(follow(frames, detect, stride=5))
+    tracks = tracks_of(follow(frames, detect, Detection(stride=5)))
     assert sorted(spans(tracks)) == [(0, 59), (0, 59)]
     assert {round(members[0].box[2]) for members in tracks.values()} == {40, 44}
     assert all(np.ptp([face.box[2] for face in members]) < 1 for members in tracks.values())
@@ -122,7 +128,7 @@ def test_two_faces_are_two_tracks_and_keep_their_numbers() -> None:
 
 def test_a_box_within_another_is_the_same_face() -> None:
     frames, detect = exact({i: [(10.0, 10.0, 60.0), (25.0, 35.0, 40.0)] for i in range(30)})
-    tracks = tracks_of(follow(frames, detect, stride=5))
+    tracks = tracks_of(follow(frames, detect, Detection(stride=5)))
     assert [members[0].box[2] for members in tracks.values()] == [60]
 
 
@@ -130,14 +136,14 @@ def test_small_faces_are_left_out_and_counted_once_a_track() -> None:
     boxes = {i: [(10.0, 10.0, 50.0), (100.0, 10.0, 30.0)] for i in range(50)}
     frames, detect = exact(boxes)
     rejected: Counter[str] = Counter()
-    tracks = tracks_of(follow(frames, detect, min_face=40, rejected=rejected))
+    tracks = tracks_of(follow(frames, detect, Detection(min_face=40), rejected=rejected))
     assert spans(tracks) == [(0, 49)]
     assert rejected == {"face under 40 px": 1}
 
 
 def test_no_frame_and_no_face_give_no_track() -> None:
-    assert list(follow([], bright_detector)) == []
-    assert list(follow([BLANK] * 30, bright_detector)) == []
+    assert list(follow([], bright_detector, Detection())) == []
+    assert list(follow([BLANK] * 30, bright_detector, Detection())) == []
 
 
 def test_a_face_waits_for_a_bounded_number_of_frames() -> None:
@@ -150,7 +156,7 @@ def test_a_face_waits_for_a_bounded_number_of_frames() -> None:
             read += 1
             yield square_frame(20, 20, 32)
 
-    for face in follow(frames(), bright_detector, stride=5, min_face=20):
+    for face in follow(frames(), bright_detector, Detection(stride=5, min_face=20)):
         assert read - face.index <= 4 * 5 + 1
 
 
@@ -162,13 +168,13 @@ def test_detection_runs_on_every_stride_th_frame_and_the_last_only() -> None:
         calls += 1
         return bright_detector(frame)
 
-    list(follow(moving_square(44), detect, stride=5, min_face=20))
+    list(follow(moving_square(44), detect, Detection(stride=5, min_face=20)))
     assert calls == 10  # 0, 5, … 40 and 43
 
 
 def test_a_stride_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="stride 0"):
-        list(follow([BLANK], bright_detector, stride=0))
+        list(follow([BLANK], bright_detector, Detection(stride=0)))
 
 
 def test_aligned_footage_is_one_track_of_centred_squares() -> None:
@@ -186,15 +192,18 @@ def test_boxes_that_are_known_need_no_detector() -> None:
     positions = {i: [(10 + 0.5 * i, 5.0, 40.0)] for i in range(31)}
     frames, detect = exact(positions)
     known = [detect(frame) for frame in frames]
-    looked = tracks_of(follow(frames, detect, stride=5))
-    told = tracks_of(follow(frames, known, stride=5))
+    looked = tracks_of(follow(frames, detect, Detection(stride=5)))
+    told = tracks_of(follow(frames, known, Detection(stride=5)))
     assert [face.box for face in told[0]] == [face.box for face in looked[0]]
 
 
 def test_tracks_end_where_frames_are_missing() -> None:
     frames, breaks = moving_square(40), frozenset([12, 30])
     wanted = [(0, 11), (12, 29), (30, 39)]
-    assert spans(tracks_of(follow(frames, bright_detector, min_face=20, breaks=breaks))) == wanted
+    assert (
+        spans(tracks_of(follow(frames, bright_detector, Detection(min_face=20), breaks=breaks)))
+        == wanted
+    )
     assert spans(tracks_of(follow_whole(frames, breaks=breaks))) == wanted
 
 

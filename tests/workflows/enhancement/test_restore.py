@@ -51,7 +51,9 @@ def test_shards_and_enhance_have_the_same_low_frames(
     found = low_tracks(chosen, growing())
     assert len(found) == tracks and not any(track.native for track in found.values())
     assert sum(len(track.low) for track in found.values()) == 90
-    clips = list(parts.clips_by(chosen, source(tmp_path / "v", "images"), Account()))
+    clips = list(
+        parts.clips_by(parts.extraction(chosen), source(tmp_path / "v", "images"), Account())
+    )
     assert {clip.track for clip in clips} == {n for n, t in found.items() if len(t.low) >= 25}
     for clip in clips:
         track = found[clip.track]

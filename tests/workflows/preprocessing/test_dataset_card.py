@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
 from datasets.shards.files import write_clips
@@ -17,6 +16,7 @@ from datasets.sources.footage import DecodeError
 from infra import storage
 from infra.provenance import commit
 from infra.settings.settings import Settings
+from tests.support.cutting import cut
 from tests.support.media import bright_detector, moving_square, square_frame, write_video
 from workflows.preprocessing.dataset_card import kind, make_card, unbalanced
 
@@ -50,8 +50,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Row],
         part = str(root / f"{number}.parquet")
         limit = 1000.0 if "flat" in source.name else 0.0
         try:
-            clips = clips_of(
-                source, bright_detector, seed=4, size=32, scale=4, min_face=20, account=account,
+            clips = cut(
+                source, bright_detector, seed=4, account=account,
                 min_sharpness=limit,
             )  # fmt: skip
             write_clips(part, clips)

@@ -19,7 +19,15 @@ from infra.settings.settings import Settings
 from tests.support.media import moving_square, write_images
 from tests.support.root import ROOT
 from workflows.preprocessing import stage as preprocess
-from workflows.preprocessing.parts import Row, bundles, clips_by, item, make_part, outcomes_in
+from workflows.preprocessing.parts import (
+    Row,
+    bundles,
+    clips_by,
+    extraction,
+    item,
+    make_part,
+    outcomes_in,
+)
 from workflows.preprocessing.stage import find
 
 
@@ -49,7 +57,7 @@ def test_youtube_faces(tmp_path: Path, lay, side: float) -> None:
     lay(tmp_path)
     settings, (source,) = settings_of("ytf.yaml", tmp_path)
     account = Account()
-    (clip,) = clips_by(settings, source, account)
+    (clip,) = clips_by(extraction(settings), source, account)
     assert clip.identity == "Ann"
     assert clip.low.shape == (25, 16, 16, 3) and clip.high.shape == (128, 128, 3)
     assert clip.boxes[12, 2] == pytest.approx(side, abs=0.1)
@@ -63,7 +71,7 @@ def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
     (tmp_path / "Ann/Ann_0002.jpg").write_bytes(b"")
     settings, sources = settings_of("lfw.yaml", tmp_path)
     (bundle,) = bundles(sources)
-    outcomes = outcomes_in(make_part(settings, str(tmp_path / "run"), item(bundle)))
+    outcomes = outcomes_in(make_part(extraction(settings), str(tmp_path / "run"), item(bundle)))
     part = outcomes[0]["part"]
     clips = read_rows(part)
     assert [outcome["clips"] for outcome in outcomes] == [1, 0, 1, 1, 1, 1]
@@ -78,18 +86,18 @@ DEADLY = """
 import os, pickle, signal, sys
 from workflows.preprocessing import parts
 
-settings, folder, row = pickle.loads(sys.stdin.buffer.read())
+how, folder, row = pickle.loads(sys.stdin.buffer.read())
 read = parts.clips_by
 
-def deadly(settings, source, account):
+def deadly(how, source, account):
     if source.name.endswith("Ann_0002.png"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return read(settings, source, account)
+    return read(how, source, account)
 
 parts.clips_by = deadly
 while not (child := os.fork()) or (status := os.waitpid(child, 0)[1]):
     if not child:  # what Ray does with a task whose worker died
-        parts.make_part(settings, folder, row)
+        parts.make_part(how, folder, row)
         os._exit(0)
     print(status)
 """
@@ -101,7 +109,7 @@ def test_a_still_that_kills_its_process_takes_no_other_along(tmp_path: Path) -> 
     write_images(tmp_path / "Ann", names, [np.full((250, 250, 3), 80, np.uint8)] * 3)
     settings, sources = settings_of("lfw.yaml", tmp_path)
     (bundle,) = bundles(sources)
-    arguments = (settings, str(tmp_path / "run"), item(bundle))
+    arguments = (extraction(settings), str(tmp_path / "run"), item(bundle))
     run = subprocess.run(
         [sys.executable, "-c", DEADLY], input=pickle.dumps(arguments), cwd=ROOT,
         capture_output=True, check=True,

@@ -1,0 +1,55 @@
+"""How films become clips: how faces are found, which clips are cut, and what is refused.
+
+The defaults here are those of the settings, which take them from here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Grid = Literal["camera", "frame", "face"]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How the faces of a film are found, and where the pixels of a small camera lie on them.
+
+    `faces` are looked for (`detect`, by the YuNet file `model` or, where None, OpenCV's cascade) or
+    each frame is a crop already (`aligned`), of which the centred square is taken, `centre` times
+    as wide as the shorter side. `context` is the side of the crop over that of the face's box,
+    `stride` the frames from one detection to the next, `min_face` the smallest face [source px].
+    Boxes are smoothed over 2·`smoothing` + 1 detections, and a face that is missed more than
+    `max_missed` times in a row is lost. `grid` and `shake` are explained in `tracking.camera`.
+    """
+
+    faces: Literal["aligned", "detect"] = "aligned"
+    model: str | None = None
+    context: float = 1.3
+    stride: int = 5
+    min_face: int = 32
+    smoothing: int = 2
+    max_missed: int = 1
+    centre: float = 1.0
+    grid: Grid = "camera"
+    shake: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """Which clips a track gives: `clip_stride` frames from one centre to the next, none whose high
+    frame is less sharp than `min_sharpness`; with `bursts` each face of a still gives one, by
+    motion that is made; with `flow` the motion of all others is measured."""
+
+    clip_stride: int = 4
+    min_sharpness: float = 0.0
+    bursts: bool = False
+    flow: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on one source: `max_pixels` width·height of a frame, `max_seconds` its length when
+    played, `time_limit` seconds by the clock from its opening to its last frame."""
+
+    max_pixels: int = 3840 * 2160
+    max_seconds: float = 4 * 3600.0
+    time_limit: float = 2 * 3600.0
