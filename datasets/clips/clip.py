@@ -1,9 +1,31 @@
 """A clip: one training example, a row of a shard."""
 
+import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class ClipId(NamedTuple):
+    """What tells a clip from all others, written `video#track@frame`: the path of the video under
+    the source root, the number of the track in it and the index of the central frame, from 0."""
+
+    video: str
+    track: int
+    frame: int
+
+    def __str__(self) -> str:
+        return f"{self.video}#{self.track}@{self.frame}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ClipId":
+        """The id that `text` is; the name of the video may hold # and @. Raises ValueError."""
+        found = re.fullmatch(r"(.*)#(\d+)@(\d+)", text, re.DOTALL)
+        if found is None:
+            raise ValueError(f"clip id {text!r}: expected video#track@frame")
+        return cls(found[1], int(found[2]), int(found[3]))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.clips.clip import Clip
+from datasets.clips.clip import Clip, ClipId
 from datasets.clips.flow import measure_motion
 from datasets.clips.realistic import degrade_clip
 from datasets.clips.stills_to_films import make_burst
@@ -81,7 +81,9 @@ def _moved(
 ) -> Iterator[TrackCrop]:
     """Makes a track of each face of a still, whose central frame is that of the still, index 0."""
     for crop in crops:
-        chance = np.random.default_rng(hashed(seed, _clip_id(name, crop), "burst"))
+        chance = np.random.default_rng(
+            hashed(seed, str(ClipId(name, crop.track, crop.index)), "burst")
+        )
         frames, motion = make_burst(
             still, crop.box, geometry.size, geometry.scale, geometry.num_frames, chance
         )
@@ -98,7 +100,7 @@ def _clip(
 ) -> Clip:
     radius = len(window.crops) // 2
     centre = window.crops[radius]
-    clip_id = _clip_id(source.name, centre)
+    clip_id = str(ClipId(source.name, centre.track, centre.index))
     offset = _neighbour_offset(seed, clip_id, radius)
     return Clip(
         clip_id=clip_id,
@@ -127,10 +129,6 @@ def _motion(window: Window, flow: bool) -> NDArray[np.float32]:
     if flow:
         return measure_motion([crop.image for crop in window.crops])
     return np.full((len(window.crops), CONTROL_POINTS, 2), np.nan, np.float32)
-
-
-def _clip_id(name: str, centre: TrackCrop) -> str:
-    return f"{name}#{centre.track}@{centre.index}"
 
 
 def _realistic(clip: Clip, scale: int, seed: int) -> Clip:

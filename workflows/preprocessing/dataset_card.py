@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from datasets.clips import realistic
+from datasets.clips.clip import ClipId
 from datasets.clips.windows import NO_FACE
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import ShardPlan
@@ -47,7 +48,8 @@ def make_card(
     was found, in the accounts of the inputs, so that `unbalanced` compares two things. `sizes` are
     bytes by path below the folder of clips.
     """
-    clips = [row.clip_id for plan in plans for row in plan.rows]
+    clips = [ClipId.parse(row.clip_id) for plan in plans for row in plan.rows]
+    by_video = Counter(clip.video for clip in clips)
     whole = [outcome for outcome in outcomes if not outcome["failed"]]
     people = _identities(outcomes, plans)
     splits = {split: _split(split, plans, people, sizes) for split in SPLITS}
@@ -62,14 +64,14 @@ def make_card(
         "degradation": _degradation(settings),
         "face_motion": _face_motion(whole),
         "frames": sum(outcome["frames"] for outcome in outcomes),
-        "inputs": _inputs(outcomes, Counter(map(_video, clips))).row(),
+        "inputs": _inputs(outcomes, by_video).row(),
         "tracks": _tracks(whole, clips).row(),
         "clips": _clips(settings, whole, clips).row(),
         "splits": splits,
         "shards": sum(split["shards"] for split in splits.values()),
         "bytes": sum(split["bytes"] for split in splits.values()),
         "identities": people,
-        "sources": _sources(outcomes, Counter(map(_video, clips))),
+        "sources": _sources(outcomes, by_video),
     }
 
 
@@ -110,8 +112,8 @@ def _inputs(outcomes: Iterable[Row], clips: Counter[str]) -> _Balance:
     return balance
 
 
-def _tracks(whole: Iterable[Row], clips: list[str]) -> _Balance:
-    balance = _Balance(accepted=len({clip_id.rsplit("@", 1)[0] for clip_id in clips}))
+def _tracks(whole: Iterable[Row], clips: list[ClipId]) -> _Balance:
+    balance = _Balance(accepted=len({(clip.video, clip.track) for clip in clips}))
     for outcome in whole:
         rejected: Counter[str] = Counter(outcome["rejected"])
         small = sum(n for reason, n in rejected.items() if reason.startswith(TOO_SMALL))
@@ -120,7 +122,7 @@ def _tracks(whole: Iterable[Row], clips: list[str]) -> _Balance:
     return balance
 
 
-def _clips(settings: Settings, whole: Iterable[Row], clips: list[str]) -> _Balance:
+def _clips(settings: Settings, whole: Iterable[Row], clips: list[ClipId]) -> _Balance:
     balance = _Balance(accepted=len(clips))
     for outcome in whole:
         balance.found += outcome["clips"] + outcome["blurred"]
@@ -146,7 +148,7 @@ def _identities(outcomes: Iterable[Row], plans: list[ShardPlan]) -> Row:
     found: dict[str, Counter[str]] = {}
     for plan in plans:
         for row in plan.rows:
-            found.setdefault(identity[_video(row.clip_id)], Counter())[plan.split] += 1
+            found.setdefault(identity[ClipId.parse(row.clip_id).video], Counter())[plan.split] += 1
     return {name: dict(found[name]) for name in sorted(found)}
 
 
@@ -175,8 +177,3 @@ def _face_motion(whole: Iterable[Row]) -> Row:
         for distance, (squares, many) in zip(DISTANCES, total, strict=True)
         if many
     }
-
-
-def _video(clip_id: str) -> str:
-    """The video of "video#track@frame"."""
-    return clip_id.rsplit("#", 1)[0]
