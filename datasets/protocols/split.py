@@ -19,9 +19,7 @@ class LeakError(ValueError):
     """A person is in two splits, or one whom a protocol tests is not only in the test split."""
 
 
-def split_of(
-    identity: str, seed: int, shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
-) -> Split:
+def split_of(identity: str, seed: int, shares: tuple[float, float, float]) -> Split:
     """Gives the split of `identity`: the same on every machine and in any order of the videos.
 
     `shares` are the expected parts of train, validation and test. Raises `ValueError` where they

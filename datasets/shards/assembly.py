@@ -17,7 +17,6 @@ from datasets.shards.files import OpenShards, ShardError, open_shard, write_tabl
 from datasets.shards.tensors import byte_width, unpack
 
 SHARD_ROWS = 16  # rows of a row group: what one read of the loader gives
-SHARD_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def part_rows(part: str, split_of: Callable[[str], str]) -> list[PlannedRow]:
     ]
 
 
-def plan_shards(rows: Iterable[PlannedRow], shard_bytes: int = SHARD_BYTES) -> list[ShardPlan]:
+def plan_shards(rows: Iterable[PlannedRow], shard_bytes: int) -> list[ShardPlan]:
     """Deals rows to shards of at most `shard_bytes` of pixels, evenly, by split and order.
 
     The same rows in any order give the same plan. Raises `ShardError` where a clip id comes twice.

@@ -38,7 +38,8 @@ def in_process(root: Path, settings: Settings) -> dict[str, int]:
             )
         ]
         parts = sorted({outcome["part"] for outcome in outcomes if outcome["part"]})
-        plans = plan_shards(row for part in parts for row in part_rows(part, lambda _: "train"))
+        rows = (row for part in parts for row in part_rows(part, lambda _: "train"))
+        plans = plan_shards(rows, settings.preprocess.shard_megabytes * 2**20)
         clips = sum(assemble_shard(plan, f"{folder}/{plan.name}") for plan in plans)
     return {"frames": sum(outcome["frames"] for outcome in outcomes), "clips": clips}
 

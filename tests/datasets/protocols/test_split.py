@@ -4,10 +4,12 @@ import pytest
 
 from datasets.protocols.split import LeakError, Split, check_leaks, split_of
 
+SHARES = (0.7, 0.15, 0.15)
+
 
 def test_known_values_do_not_change_between_machines_and_versions() -> None:
     """SHA-256 of "seed NUL identity", first 8 bytes big-endian over 2⁶⁴, against 0.7 and 0.85."""
-    assert [split_of(name, 0) for name in ("id000", "id001", "id002", "Žofia Ünal")] == [
+    assert [split_of(name, 0, SHARES) for name in ("id000", "id001", "id002", "Žofia Ünal")] == [
         "train",
         "validation",
         "train",
@@ -16,7 +18,7 @@ def test_known_values_do_not_change_between_machines_and_versions() -> None:
 
 
 def test_shares_hold_for_many_identities() -> None:
-    counts = Counter(split_of(f"person {i}", 3) for i in range(4000))
+    counts = Counter(split_of(f"person {i}", 3, SHARES) for i in range(4000))
     assert counts["train"] / 4000 == pytest.approx(0.7, abs=0.03)
     assert counts["validation"] / 4000 == pytest.approx(0.15, abs=0.02)
     assert counts["test"] / 4000 == pytest.approx(0.15, abs=0.02)
@@ -24,7 +26,9 @@ def test_shares_hold_for_many_identities() -> None:
 
 def test_another_seed_deals_again() -> None:
     names = [f"person {i}" for i in range(100)]
-    assert [split_of(name, 1) for name in names] != [split_of(name, 2) for name in names]
+    assert [split_of(name, 1, SHARES) for name in names] != [
+        split_of(name, 2, SHARES) for name in names
+    ]
 
 
 def test_shares_may_leave_a_split_empty_and_must_sum_to_one() -> None:

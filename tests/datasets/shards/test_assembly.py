@@ -8,6 +8,8 @@ from datasets.shards.assembly import PlannedRow, assemble_shard, part_rows, plan
 from datasets.shards.files import ShardError, read_rows, write_clips
 from tests.datasets.shards.test_files import clip, same
 
+MANY = 2**27  # bytes: one shard
+
 
 def parts(folder: Path, counts: dict[str, int]) -> list[str]:
     for name, count in counts.items():
@@ -51,7 +53,7 @@ def test_a_shard_is_assembled_with_few_row_groups_in_memory(
 ) -> None:
     clips = [clip(i, "a/v", size=64) for i in range(96)]
     write_clips(str(tmp_path / "a.parquet"), clips)
-    (plan,) = plan_shards(part_rows(str(tmp_path / "a.parquet"), split))
+    (plan,) = plan_shards(part_rows(str(tmp_path / "a.parquet"), split), MANY)
     del clips
     held: list[int] = []
     before, write = pa.total_allocated_bytes(), pq.ParquetWriter.write_table
@@ -70,8 +72,8 @@ def test_a_shard_is_assembled_with_few_row_groups_in_memory(
 def test_a_plan_and_its_shards_are_the_same_each_time(tmp_path: Path) -> None:
     paths = parts(tmp_path, {"a": 9, "b": 4})
     rows = [row for path in paths for row in part_rows(path, split)]
-    plan = plan_shards(rows)
-    assert plan == plan_shards(reversed(rows))
+    plan = plan_shards(rows, MANY)
+    assert plan == plan_shards(reversed(rows), MANY)
     contents = []
     for name in ("one", "two"):
         assemble_shard(plan[0], str(tmp_path / name))
@@ -82,12 +84,12 @@ def test_a_plan_and_its_shards_are_the_same_each_time(tmp_path: Path) -> None:
 def test_a_clip_in_two_parts_is_refused() -> None:
     rows = [PlannedRow(5, "v#0@12", part, 0, "train", 10) for part in ("p", "q")]
     with pytest.raises(ShardError, match=r"v#0@12 is both in p and in q"):
-        plan_shards(rows)
+        plan_shards(rows, MANY)
 
 
 def test_a_part_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     (path,) = parts(tmp_path, {"a": 5})
-    (plan,) = plan_shards(part_rows(path, split))
+    (plan,) = plan_shards(part_rows(path, split), MANY)
     write_clips(path, [clip(i, "z/v") for i in range(5)])
     with pytest.raises(ShardError, match=r"a\.parquet: .* has changed since"):
         assemble_shard(plan, str(tmp_path / "out.parquet"))
@@ -98,4 +100,4 @@ def test_a_part_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_rows_make_no_shard() -> None:
-    assert plan_shards([]) == []
+    assert plan_shards([], MANY) == []
