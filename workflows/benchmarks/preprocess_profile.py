@@ -1,6 +1,5 @@
 """The stage's work in this process, without Ray, and the shares of its parts."""
 
-import json
 import tempfile
 import time
 from collections import defaultdict
@@ -20,6 +19,7 @@ from infra.extraction import Detection
 from infra.settings.settings import Settings
 from workflows.preprocessing import parts as sources
 from workflows.preprocessing import stage
+from workflows.preprocessing.outcomes import Outcome
 
 Item = TypeVar("Item")
 Call = Callable[..., Any]
@@ -30,18 +30,15 @@ def in_process(root: Path, settings: Settings) -> dict[str, int]:
     """Makes the parts and then the shards of all sources below `root`; gives frames and clips."""
     how = sources.extraction(settings)
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = [
-            outcome
-            for bundle in sources.bundles(stage.find(str(root)).sources)
-            for outcome in json.loads(
-                sources.make_part(how, folder, sources.item(bundle))["outcomes"]
-            )
-        ]
-        parts = sorted({outcome["part"] for outcome in outcomes if outcome["part"]})
+        outcomes: list[Outcome] = []
+        for bundle in sources.bundles(stage.find(str(root)).sources):
+            row = sources.make_part(how, folder, sources.item(bundle))
+            outcomes += sources.outcomes_in(row)
+        parts = sorted({outcome.part for outcome in outcomes} - {""})
         rows = (row for part in parts for row in part_rows(part, lambda _: "train"))
         plans = plan_shards(rows, settings.preprocess.shard_megabytes * 2**20)
         clips = sum(assemble_shard(plan, f"{folder}/{plan.name}") for plan in plans)
-    return {"frames": sum(outcome["frames"] for outcome in outcomes), "clips": clips}
+    return {"frames": sum(outcome.frames for outcome in outcomes), "clips": clips}
 
 
 def shares(spent: Spent, total: float, decode: float) -> dict[str, float]:

@@ -19,6 +19,7 @@ from datasets.tracking.camera import DISTANCES
 from datasets.tracking.tracks import TOO_SMALL
 from infra.provenance import commit, versions
 from infra.settings.settings import Settings
+from workflows.preprocessing.outcomes import Outcome
 
 CARD = "dataset.json"
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ class _Balance:
 
 
 def make_card(
-    settings: Settings, outcomes: list[Row], plans: list[ShardPlan], sizes: dict[str, int]
+    settings: Settings, outcomes: list[Outcome], plans: list[ShardPlan], sizes: dict[str, int]
 ) -> Row:
     """Describe the data set that `plans` make of the parts in `outcomes` (one row an input).
 
@@ -50,7 +51,7 @@ def make_card(
     """
     clips = [ClipId.parse(row.clip_id) for plan in plans for row in plan.rows]
     by_video = Counter(clip.video for clip in clips)
-    whole = [outcome for outcome in outcomes if not outcome["failed"]]
+    whole = [outcome for outcome in outcomes if not outcome.failed]
     people = _identities(outcomes, plans)
     splits = {split: _split(split, plans, people, sizes) for split in SPLITS}
     return {
@@ -63,7 +64,7 @@ def make_card(
         "preprocess": settings.preprocess.model_dump(exclude={"workers"}),
         "degradation": _degradation(settings),
         "face_motion": _face_motion(whole),
-        "frames": sum(outcome["frames"] for outcome in outcomes),
+        "frames": sum(outcome.frames for outcome in outcomes),
         "inputs": _inputs(outcomes, by_video).row(),
         "tracks": _tracks(whole, clips).row(),
         "clips": _clips(settings, whole, clips).row(),
@@ -97,38 +98,38 @@ def kind(name: str, reason: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "N", text)
 
 
-def _inputs(outcomes: Iterable[Row], clips: Counter[str]) -> _Balance:
+def _inputs(outcomes: Iterable[Outcome], clips: Counter[str]) -> _Balance:
     balance = _Balance()
     for outcome in outcomes:
         balance.found += 1
-        if outcome["failed"]:
-            balance.errors[kind(outcome["name"], outcome["reason"])] += 1
-        elif clips[outcome["name"]]:
+        if outcome.failed:
+            balance.errors[kind(outcome.name, outcome.reason)] += 1
+        elif clips[outcome.name]:
             balance.accepted += 1
-        elif not outcome["clips"]:
+        elif not outcome.clips:
             # The commonest reason of its tracks stands for the input; of equals the first by name.
-            reasons = sorted(outcome["rejected"].items(), key=lambda pair: (-pair[1], pair[0]))
+            reasons = sorted(outcome.rejected.items(), key=lambda pair: (-pair[1], pair[0]))
             balance.rejected[reasons[0][0] if reasons else NO_FACE] += 1
     return balance
 
 
-def _tracks(whole: Iterable[Row], clips: list[ClipId]) -> _Balance:
+def _tracks(whole: Iterable[Outcome], clips: list[ClipId]) -> _Balance:
     balance = _Balance(accepted=len({(clip.video, clip.track) for clip in clips}))
     for outcome in whole:
-        rejected: Counter[str] = Counter(outcome["rejected"])
+        rejected: Counter[str] = Counter(outcome.rejected)
         small = sum(n for reason, n in rejected.items() if reason.startswith(TOO_SMALL))
-        balance.found += outcome["tracks"] + small
+        balance.found += outcome.tracks + small
         balance.rejected += rejected
     return balance
 
 
-def _clips(settings: Settings, whole: Iterable[Row], clips: list[ClipId]) -> _Balance:
+def _clips(settings: Settings, whole: Iterable[Outcome], clips: list[ClipId]) -> _Balance:
     balance = _Balance(accepted=len(clips))
     for outcome in whole:
-        balance.found += outcome["clips"] + outcome["blurred"]
-        if outcome["blurred"]:
+        balance.found += outcome.clips + outcome.blurred
+        if outcome.blurred:
             limit = f"sharpness under {settings.preprocess.min_sharpness:g}"
-            balance.rejected[limit] += outcome["blurred"]
+            balance.rejected[limit] += outcome.blurred
     return balance
 
 
@@ -142,9 +143,9 @@ def _split(split: str, plans: list[ShardPlan], people: Row, sizes: dict[str, int
     }
 
 
-def _identities(outcomes: Iterable[Row], plans: list[ShardPlan]) -> Row:
+def _identities(outcomes: Iterable[Outcome], plans: list[ShardPlan]) -> Row:
     """Clips of every person in each split; a person of two splits would show here."""
-    identity = {outcome["name"]: outcome["identity"] for outcome in outcomes}
+    identity = {outcome.name: outcome.identity for outcome in outcomes}
     found: dict[str, Counter[str]] = {}
     for plan in plans:
         for row in plan.rows:
@@ -152,13 +153,13 @@ def _identities(outcomes: Iterable[Row], plans: list[ShardPlan]) -> Row:
     return {name: dict(found[name]) for name in sorted(found)}
 
 
-def _sources(outcomes: Iterable[Row], clips: Counter[str]) -> Row:
+def _sources(outcomes: Iterable[Outcome], clips: Counter[str]) -> Row:
     """The account of every folder or file directly under the source root."""
-    by_top: dict[str, list[Row]] = {}
+    by_top: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        by_top.setdefault(outcome["name"].split("/")[0], []).append(outcome)
+        by_top.setdefault(outcome.name.split("/")[0], []).append(outcome)
     return {
-        top: _inputs(mine, clips).row(clips=sum(clips[outcome["name"]] for outcome in mine))
+        top: _inputs(mine, clips).row(clips=sum(clips[outcome.name] for outcome in mine))
         for top, mine in sorted(by_top.items())
     }
 
@@ -168,10 +169,10 @@ def _degradation(settings: Settings) -> Row:
     return record | realistic.RANGES if record["kind"] == "realistic" else record
 
 
-def _face_motion(whole: Iterable[Row]) -> Row:
+def _face_motion(whole: Iterable[Outcome]) -> Row:
     """How far faces move over the low grid, by frames from the centre: low pixels, RMS an axis, to
     a thousandth. Distances that no clip reaches are left out."""
-    total = sum((np.array(outcome["moves"]) for outcome in whole), np.zeros((len(DISTANCES), 2)))
+    total = sum((np.array(outcome.moves) for outcome in whole), np.zeros((len(DISTANCES), 2)))
     return {
         str(distance): round(float(np.sqrt(squares / many)), 3)
         for distance, (squares, many) in zip(DISTANCES, total, strict=True)

@@ -17,22 +17,23 @@ from infra.progress import say
 from infra.runs import Stage, digest_of
 from infra.settings.settings import Settings
 from workflows.preprocessing import splits
+from workflows.preprocessing.outcomes import Outcome, errors_of
 from workflows.shared import artifacts
 from workflows.shared.ray_rows import Row, faults_as_rows, rows
 from workflows.shared.result_files import write_errors
 
 
 def deal(
-    settings: Settings, stage: Stage, outcomes: list[Row], protocol: Protocol | None
+    settings: Settings, stage: Stage, outcomes: list[Outcome], protocol: Protocol | None
 ) -> list[ShardPlan]:
     """Deal the clips of all parts to shards; raises RunError without a clip."""
     split_of = splits.dealer(settings, protocol)
     planned: list[PlannedRow] = []
-    for part in sorted({outcome["part"] for outcome in outcomes} - {""}):
+    for part in sorted({outcome.part for outcome in outcomes} - {""}):
         planned += part_rows(part, split_of)
     if not planned:
         write_errors(stage.path("errors.parquet"), errors_of(outcomes))
-        reasons = Counter(str(outcome["reason"]) for outcome in outcomes).most_common(1)
+        reasons = Counter(outcome.reason for outcome in outcomes).most_common(1)
         raise RunError(
             f"no clip in {len(outcomes)} sources; the reasons are in "
             f"{stage.path('errors.parquet')}, such as: {reasons[0][0]}"
@@ -80,8 +81,3 @@ def _shard(folder: str, row: Row) -> Row:
             f"{uri}: holds {found} clips, {len(plan.rows)} were planned; remove it and run again"
         )
     return {"rows": found}
-
-
-def errors_of(outcomes: list[Row]) -> list[tuple[str, str, str]]:
-    """The rows of the errors table: what failed, and what gave no clip."""
-    return [(o["uri"], "preprocess", o["reason"]) for o in outcomes if o["reason"]]

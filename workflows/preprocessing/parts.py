@@ -21,7 +21,8 @@ from infra.errors import FacestackError
 from infra.extraction import Cutting, Detection, Limits
 from infra.geometry import Degradation, Geometry
 from infra.settings.settings import Settings
-from infra.text import as_utf8, digest, one_line
+from infra.text import digest
+from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 from workflows.shared.ray_rows import Row
 
 Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
@@ -101,32 +102,13 @@ def make_part(how: Extraction, folder: str, row: Row) -> Row:
             outcome_of(source, account, part)
             for source, account in zip(sources, accounts, strict=True)
         ]
-        storage.write_json(outcomes_uri, outcomes)
+        storage.write_json(outcomes_uri, to_json(outcomes))
     return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
 
 
-def outcomes_in(row: Row) -> list[Row]:
+def outcomes_in(row: Row) -> list[Outcome]:
     """The outcomes in the row that `make_part` gave."""
-    return list(json.loads(row["outcomes"]))
-
-
-def outcome_of(source: Source, account: Account, part: str) -> Row:
-    """What became of a source whose clips, if any, are in the file `part`."""
-    return {
-        "name": as_utf8(source.name),
-        "uri": as_utf8(source.uri),
-        "identity": as_utf8(source.identity),
-        "part": part if account.clips else "",
-        "clips": account.clips,
-        "frames": account.frames,
-        "tracks": account.tracks,
-        "rejected": dict(account.rejected),
-        "treated": dict(account.treated),
-        "blurred": account.blurred,
-        "moves": account.moves.tolist(),
-        "failed": bool(account.error),
-        "reason": as_utf8(one_line(account.reason())),
-    }
+    return from_json(json.loads(row["outcomes"]))
 
 
 def _clips(

@@ -20,9 +20,9 @@ from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.preprocessing import packing, splits
 from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced
-from workflows.preprocessing.packing import errors_of
+from workflows.preprocessing.outcomes import Outcome, errors_of
 from workflows.preprocessing.parts import bundles, extraction, item, make_part, outcomes_in
-from workflows.shared.ray_rows import Row, faults_as_rows, rows
+from workflows.shared.ray_rows import faults_as_rows, rows
 from workflows.shared.result_files import write_errors
 
 
@@ -124,7 +124,7 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Row]:
+def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Outcome]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
     items = [item(bundle) for bundle in bundles(sources)]
     forget(stage.path("parts"))
@@ -135,19 +135,21 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ro
         num_cpus=1,
         compute=ray.data.TaskPoolStrategy(size=workers),
     )
-    outcomes: list[Row] = []
+    outcomes: list[Outcome] = []
     count = Count(stage.name, len(sources), "sources")
     for row in rows(data):
         outcomes += outcomes_in(row)
         count.done(len(outcomes))
-    return sorted(outcomes, key=lambda outcome: str(outcome["name"]))
+    return sorted(outcomes, key=lambda outcome: outcome.name)
 
 
 def _workers(settings: Settings) -> int:
     return settings.preprocess.workers or cluster.cpu_count()
 
 
-def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[ShardPlan]) -> None:
+def _account(
+    settings: Settings, stage: Stage, outcomes: list[Outcome], plans: list[ShardPlan]
+) -> None:
     """Count what became of every source, and write the errors table and the card."""
     errors = errors_of(outcomes)
     write_errors(stage.path("errors.parquet"), errors)
@@ -158,14 +160,14 @@ def _account(settings: Settings, stage: Stage, outcomes: list[Row], plans: list[
     allowed = settings.preprocess.max_error_share * len(outcomes)
     stage.counts |= {
         "sources": len(outcomes),
-        "frames": sum(outcome["frames"] for outcome in outcomes),
+        "frames": sum(outcome.frames for outcome in outcomes),
         "clips": card["clips"]["accepted"],
         "errors": len(errors),
         "exit_status": int(len(errors) > allowed),
         "rejected_tracks": card["tracks"]["rejected"],
     }
     for outcome in outcomes:
-        for treatment, frames in outcome["treated"].items():
+        for treatment, frames in outcome.treated.items():
             stage.counts[treatment] = stage.counts.get(treatment, 0) + frames
     for split in SPLITS:
         stage.counts[split] = card["splits"][split]["clips"]

@@ -19,12 +19,11 @@ from infra.settings.settings import Settings
 from tests.support.cutting import cut
 from tests.support.media import bright_detector, moving_square, square_frame, write_video
 from workflows.preprocessing.dataset_card import kind, make_card, unbalanced
-
-Row = dict
+from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Row], list, dict]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Outcome], list, dict]:
     """A collection with something of everything, put through the room `datasets` without Ray."""
     root = tmp_path_factory.mktemp("card")
     write_video(root / "in/anna/a.mp4", moving_square(61), codec="h264")
@@ -46,28 +45,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Row],
     settings.preprocess.min_sharpness = 1000.0
     outcomes = []
     for number, source in enumerate(find_sources(str(root / "in"))):
-        account, reason, failed = Account(), "", False
+        account = Account()
         part = str(root / f"{number}.parquet")
         limit = 1000.0 if "flat" in source.name else 0.0
         try:
-            clips = cut(
-                source, bright_detector, seed=4, account=account,
-                min_sharpness=limit,
-            )  # fmt: skip
+            clips = cut(source, bright_detector, seed=4, account=account, min_sharpness=limit)
             write_clips(part, clips)
-            reason = account.reason()
         except DecodeError as error:
-            reason, failed = str(error), True
-        outcomes.append(
-            {
-                "name": source.name, "identity": source.identity, "failed": failed,
-                "reason": reason, "clips": account.clips, "frames": account.frames,
-                "tracks": account.tracks, "rejected": dict(account.rejected),
-                "blurred": account.blurred, "moves": account.moves.tolist(),
-                "part": part if account.clips else "",
-            }
-        )  # fmt: skip
-    rows = [row for o in outcomes if o["part"] for row in part_rows(o["part"], lambda _: "train")]
+            account.fail(str(error))
+        outcomes.append(outcome_of(source, account, part))
+    rows = [row for o in outcomes if o.part for row in part_rows(o.part, lambda _: "train")]
     plans = plan_shards(rows, 3 * rows[0].bytes)
     for plan in plans:
         assemble_shard(plan, str(root / "out" / plan.name))
@@ -100,11 +87,11 @@ def test_how_far_faces_move_is_the_root_of_the_mean_over_all_inputs_read_whole(m
     card = json.loads(json.dumps(make_card(*made)))
     assert set(card["face_motion"]) == {"1", "2", "4", "8", "12"}
     assert all(0 < value <= 1 for value in card["face_motion"].values())
-    wrong = {**outcomes[0], "failed": True, "moves": [[1e6, 1]] * 5, "reason": "damaged"}
+    wrong = replace(outcomes[0], failed=True, moves=[[1e6, 1]] * 5, reason="damaged")
     assert (
         make_card(settings, [*outcomes, wrong], plans, sizes)["face_motion"] == card["face_motion"]
     )
-    more = [{**outcome, "moves": [[9.0, 4]] * 2 + [[0.0, 0]] * 3} for outcome in outcomes]
+    more = [replace(outcome, moves=[[9.0, 4]] * 2 + [[0.0, 0]] * 3) for outcome in outcomes]
     assert make_card(settings, more, plans, sizes)["face_motion"] == {"1": 1.5, "2": 1.5}
 
 
@@ -148,7 +135,9 @@ def test_an_account_that_promises_more_than_the_shards_hold(
     made: tuple, field: str, value: int, said: str
 ) -> None:
     settings, (first, *others), plans, sizes = made
-    (wrong,) = unbalanced(make_card(settings, [{**first, field: value}, *others], plans, sizes))
+    (wrong,) = unbalanced(
+        make_card(settings, [replace(first, **{field: value}), *others], plans, sizes)
+    )
     assert wrong.startswith(said)
 
 
@@ -185,6 +174,11 @@ def test_an_input_whose_clips_are_lost_does_not_add_up(made: tuple) -> None:
 )  # fmt: skip
 def test_errors_of_one_kind_count_together(reason: str, found: str) -> None:
     assert kind("a/b.mp4", reason) == found
+
+
+def test_outcomes_come_back_from_json_as_they_were(made: tuple) -> None:
+    outcomes = made[1]
+    assert from_json(json.loads(json.dumps(to_json(outcomes)))) == outcomes
 
 
 def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:

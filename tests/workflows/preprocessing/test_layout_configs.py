@@ -72,11 +72,11 @@ def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
     settings, sources = settings_of("lfw.yaml", tmp_path)
     (bundle,) = bundles(sources)
     outcomes = outcomes_in(make_part(extraction(settings), str(tmp_path / "run"), item(bundle)))
-    part = outcomes[0]["part"]
+    part = outcomes[0].part
     clips = read_rows(part)
-    assert [outcome["clips"] for outcome in outcomes] == [1, 0, 1, 1, 1, 1]
-    assert [outcome["part"] for outcome in outcomes[:2]] == [part, ""]
-    assert outcomes[1]["reason"] == "Ann/Ann_0002.jpg: the file is empty"
+    assert [outcome.clips for outcome in outcomes] == [1, 0, 1, 1, 1, 1]
+    assert [outcome.part for outcome in outcomes[:2]] == [part, ""]
+    assert outcomes[1].reason == "Ann/Ann_0002.jpg: the file is empty"
     assert clips["video"].to_pylist()[:2] == ["Ann/Ann_0001.jpg", "Ann/Ann_0003.jpg"]
     boxes = clips["boxes"].combine_chunks().to_numpy_ndarray()
     assert boxes[0, 0] == pytest.approx([50, 50, 150, 150])
@@ -116,8 +116,8 @@ def test_a_still_that_kills_its_process_takes_no_other_along(tmp_path: Path) -> 
     )  # fmt: skip
     assert run.stdout.split() == [str(int(signal.SIGKILL)).encode()] * 4
     outcomes = outcomes_in(make_part(*arguments))
-    assert [outcome["clips"] for outcome in outcomes] == [1, 0, 1]
-    assert "Ann_0002.png: its process died 3 times" in outcomes[1]["reason"]
+    assert [outcome.clips for outcome in outcomes] == [1, 0, 1]
+    assert "Ann_0002.png: its process died 3 times" in outcomes[1].reason
 
 
 def test_the_stage_takes_every_outcome_out_of_the_rows(
@@ -147,7 +147,7 @@ def test_the_stage_takes_every_outcome_out_of_the_rows(
     stage = Stage("preprocess", str(tmp_path / "run"), "")
     outcomes = preprocess._extract(settings, stage, find(str(tmp_path)).sources)
     assert len(rows) == 2
-    assert [outcome["name"] for outcome in outcomes] == [
+    assert [outcome.name for outcome in outcomes] == [
         f"P{number:02d}/P{number:02d}_0001.png" for number in range(66)
     ]
-    assert {outcome["clips"] for outcome in outcomes} == {1}
+    assert {outcome.clips for outcome in outcomes} == {1}

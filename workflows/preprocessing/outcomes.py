@@ -1,0 +1,64 @@
+"""What became of every source: the record that a part leaves, and that the card is made of."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from datasets.clips.windows import Account
+from datasets.sources.layouts import Source
+from infra.text import as_utf8, one_line
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The account of one source whose clips, if any, are in the file `part`; the fields of its
+    account are explained there. `reason` says why it gave no clip, `failed` whether it could not
+    be read whole."""
+
+    name: str
+    uri: str
+    identity: str
+    part: str
+    clips: int
+    frames: int
+    tracks: int
+    rejected: dict[str, int]
+    treated: dict[str, int]
+    blurred: int
+    moves: list[list[float]]
+    failed: bool
+    reason: str
+
+
+def outcome_of(source: Source, account: Account, part: str) -> Outcome:
+    """What became of a source, when its `account` is complete."""
+    return Outcome(
+        name=as_utf8(source.name),
+        uri=as_utf8(source.uri),
+        identity=as_utf8(source.identity),
+        part=part if account.clips else "",
+        clips=account.clips,
+        frames=account.frames,
+        tracks=account.tracks,
+        rejected=dict(account.rejected),
+        treated=dict(account.treated),
+        blurred=account.blurred,
+        moves=account.moves.tolist(),
+        failed=bool(account.error),
+        reason=as_utf8(one_line(account.reason())),
+    )
+
+
+def to_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """The outcomes as they are written to JSON."""
+    return [asdict(outcome) for outcome in outcomes]
+
+
+def from_json(values: Iterable[dict[str, Any]]) -> list[Outcome]:
+    """The outcomes that `to_json` wrote."""
+    return [Outcome(**value) for value in values]
+
+
+def errors_of(outcomes: Iterable[Outcome]) -> list[tuple[str, str, str]]:
+    """The rows of the errors table: what failed, and what gave no clip."""
+    return [(outcome.uri, "preprocess", outcome.reason) for outcome in outcomes if outcome.reason]
