@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infra import storage
+from infra.errors import InputError
 
 ATTEMPTS = 3
 SUFFIX = ".attempts"
 
 
-class AttemptsError(Exception):
+class AttemptsError(InputError):
     """Work has killed its process, or had it killed, too often."""
 
 
@@ -32,7 +33,8 @@ def attempt(record: str, seconds: float | None = None, most: int = ATTEMPTS) -> 
         storage.remove(record)
         raise AttemptsError(
             f"its process died {made} times: a crash of the decoder, too little memory"
-            + (f", or work of more than {seconds:g} s" if seconds else "")
+            + (f", or work of more than {seconds:g} s" if seconds else ""),
+            "its process died",
         )
     storage.write_json(record, made + 1)
     if seconds:

@@ -44,10 +44,11 @@ class Account:
     treated: Counter[str] = field(default_factory=Counter)
     moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(DISTANCES), 2)))
     error: str = ""
+    error_kind: str = ""
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, kind: str) -> None:
         """Records that the source cannot be read whole: its clips do not count."""
-        self.error, self.clips = reason, 0
+        self.error, self.error_kind, self.clips = reason, kind, 0
 
     def reason(self) -> str:
         """Says in one line why the source gave no clip; empty where it gave one."""
@@ -58,6 +59,15 @@ class Account:
         rejected = self.rejected or Counter([NO_FACE])
         reasons = ", ".join(f"{reason} ({n})" for reason, n in rejected.most_common())
         return f"no clip from {self.frames} frame{'s' * (self.frames != 1)}: {reasons}"
+
+    def kind(self) -> str:
+        """The kind of its error, or the commonest reason of its tracks (of equals the first by
+        name), for counting; empty where the source gave a clip."""
+        if self.error or self.clips:
+            return self.error_kind
+        return min(
+            self.rejected, key=lambda reason: (-self.rejected[reason], reason), default=NO_FACE
+        )
 
 
 def windows(

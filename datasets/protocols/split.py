@@ -9,13 +9,14 @@ from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import Literal
 
+from infra.errors import InputError
 from infra.text import digest
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-class LeakError(ValueError):
+class LeakError(InputError):
     """A person is in two splits, or one whom a protocol tests is not only in the test split."""
 
 

@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from datasets.clips.clip import Clip
 from datasets.shards.tensors import pack, unpack
 from infra.conventions import CONTROL_POINTS
+from infra.errors import InputError
 from infra.text import one_line
 
 SCHEMA_VERSION = "3"
@@ -46,7 +47,7 @@ COLUMNS = {
 }
 
 
-class ShardError(ValueError):
+class ShardError(InputError):
     """A file or folder of clips that is missing, damaged, empty or of another version."""
 
 

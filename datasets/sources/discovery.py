@@ -18,6 +18,7 @@ from datasets.sources.layouts import (
     extension,
     recognise,
 )
+from infra.errors import InputError
 
 KINDS = {
     "video": "videos", "images": "folders of frames", "crops": "folders of crops",
@@ -25,7 +26,7 @@ KINDS = {
 }  # fmt: skip
 
 
-class SourceError(ValueError):
+class SourceError(InputError):
     """The root of the sources does not exist or holds nothing that can be read."""
 
 

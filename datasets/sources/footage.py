@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.tracking.detectors import Boxes
+from infra.errors import InputError
 from infra.extraction import Limits
 
 Frame = NDArray[np.uint8]
 
 
-class DecodeError(ValueError):
+TOO_LARGE = "a frame of too many pixels"  # kinds of error
+DIFFERING = "frames of differing size"
+
+
+class DecodeError(InputError):
     """A source that cannot be read whole; the message names the file and what is wrong."""
 
 
@@ -51,7 +56,8 @@ class Bounds:
         if width * height > self.limits.max_pixels:
             raise DecodeError(
                 f"{label or self.name}: a frame of {width}×{height} is more than "
-                f"{self.limits.max_pixels} pixels; scale it down or raise max_pixels"
+                f"{self.limits.max_pixels} pixels; scale it down or raise max_pixels",
+                TOO_LARGE,
             )
 
     def check_length(self, seconds: float) -> None:
@@ -59,7 +65,8 @@ class Bounds:
         if seconds > self.limits.max_seconds:
             raise DecodeError(
                 f"{self.name}: plays for {seconds:.0f} s or more, longer than "
-                f"{self.limits.max_seconds:.0f} s; cut it or raise max_seconds"
+                f"{self.limits.max_seconds:.0f} s; cut it or raise max_seconds",
+                "plays for too long",
             )
 
     def check_time(self) -> None:
@@ -67,5 +74,6 @@ class Bounds:
         if time.monotonic() > self.deadline:
             raise DecodeError(
                 f"{self.name}: took longer than {self.limits.time_limit:g} s; cut it, scale it "
-                "down or raise time_limit"
+                "down or raise time_limit",
+                "took too long",
             )

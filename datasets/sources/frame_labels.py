@@ -10,11 +10,12 @@ import numpy as np
 
 from datasets.sources.discovery import locate
 from datasets.tracking.detectors import Boxes
+from infra.errors import InputError
 
 GAP = 1.5  # a step of more than this many usual ones in the numbering: frames are missing
 
 
-class LabelError(ValueError):
+class LabelError(InputError):
     """A file of face boxes that is missing or has a row of another form."""
 
 
@@ -45,7 +46,9 @@ def faces_of(labels: str, video: str, names: Sequence[str]) -> tuple[Boxes, ...]
     try:
         text = filesystem.cat_file(path).decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise LabelError(f"{labels}: the boxes of its faces cannot be read ({error})") from error
+        raise LabelError.at(
+            labels, "the boxes of its faces cannot be read", f" ({error})"
+        ) from error
     boxes: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in names}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
@@ -53,7 +56,7 @@ def faces_of(labels: str, video: str, names: Sequence[str]) -> tuple[Boxes, ...]
             if name in boxes and folder in ("", video):
                 boxes[name].append(box)
     if not any(boxes.values()):
-        raise LabelError(f"{labels}: has no row for any frame, such as {video}/{names[0]}")
+        raise LabelError.at(labels, "has no row for any frame", f", such as {video}/{names[0]}")
     return tuple(np.array(boxes[name], np.float32).reshape(-1, 4) for name in names)
 
 
@@ -67,7 +70,8 @@ def _row(line: str, where: str) -> tuple[str, str, tuple[float, float, float, fl
     except ValueError:
         raise LabelError(
             f"{where}: expected `person\\video\\frame.jpg, -, x, y, width, height, -, -`, "
-            f"found {line!r}"
+            f"found {line!r}",
+            "labels of another form",
         ) from None
     folder, name = ["", *re.split(r"[\\/]", fields[0])][-2:]
     return folder, name, (x - width / 2, y - height / 2, width, height)

@@ -14,7 +14,7 @@ import simplejpeg
 from PIL import Image
 
 from datasets.sources.discovery import locate
-from datasets.sources.footage import Bounds, DecodeError, Footage, Frame
+from datasets.sources.footage import DIFFERING, Bounds, DecodeError, Footage, Frame
 from datasets.sources.frame_labels import LabelError, faces_of, missing_before
 from datasets.sources.layouts import Source, is_image
 from datasets.sources.memory import giving_back
@@ -42,7 +42,7 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
     try:
         faces = faces_of(source.labels, PurePosixPath(path).name, names) if source.labels else None
     except LabelError as error:
-        raise DecodeError(f"{source.name}: {error}") from error
+        raise DecodeError(f"{source.name}: {error}", error.kind) from error
     first = _read_image(filesystem, paths[0], bounds)
 
     def frames() -> Iterator[Frame]:
@@ -54,7 +54,8 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
                 raise DecodeError(
                     f"{source.name}: {PurePosixPath(path).name} is {size_of(image.shape)}, but "
                     f"{PurePosixPath(paths[0]).name} is {size_of(first.shape)}; the images of one "
-                    "folder must have one size"
+                    "folder must have one size",
+                    DIFFERING,
                 )
             yield image
 
@@ -69,9 +70,9 @@ def _images_in(filesystem: fsspec.AbstractFileSystem, folder: str, name: str) ->
     try:
         paths = sorted(filter(is_image, filesystem.ls(folder, detail=False)), key=_natural)
     except OSError as error:
-        raise DecodeError(f"{name}: not a readable folder ({short(error)})") from error
+        raise DecodeError.at(name, "not a readable folder", f" ({short(error)})") from error
     if not paths:
-        raise DecodeError(f"{name}: the folder holds no image")
+        raise DecodeError.at(name, "the folder holds no image")
     return paths
 
 
@@ -81,24 +82,24 @@ def _read_image(filesystem: fsspec.AbstractFileSystem, path: str, bounds: Bounds
     try:
         data = filesystem.cat_file(path)
     except OSError as error:
-        raise DecodeError(f"{label}: cannot be read ({short(error)})") from error
+        raise DecodeError.at(label, "cannot be read", f" ({short(error)})") from error
     if not data:
-        raise DecodeError(f"{label}: the file is empty")
+        raise DecodeError.at(label, "the file is empty")
     try:
         # The header alone: a few kilobytes may declare gigabytes of pixels.
         with Image.open(io.BytesIO(data)) as header:
             bounds.check_size(*header.size, label)
             if header.format in ("JPEG", "MPO") and (damage := _jpeg_damage(data)):
-                raise DecodeError(f"{label}: damaged ({damage}); get a sound copy")
+                raise DecodeError.at(label, "damaged", f" ({damage}); get a sound copy")
             if header.format == "PPM":
                 return _netpbm_pixels(header)
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except DecodeError:
         raise
     except (OSError, SyntaxError, ValueError, cv2.error) as error:
-        raise DecodeError(f"{label}: not a readable image") from error
+        raise DecodeError.at(label, "not a readable image") from error
     if image is None:
-        raise DecodeError(f"{label}: not a readable image")
+        raise DecodeError.at(label, "not a readable image")
     return image
 
 

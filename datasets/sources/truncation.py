@@ -9,6 +9,7 @@ from av.video.stream import VideoStream
 
 from datasets.sources.footage import DecodeError
 
+TRUNCATED = "truncated or damaged"
 # More than this is missing data. MP4's count may include frames that an edit list hides, and AVI's
 # those that were dropped in recording; a length may be that of other streams, or only estimated.
 MISSING_SHARE, MISSING_FRAMES, MISSING_SECONDS = 0.02, 2, 1.0
@@ -37,10 +38,10 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
     # The frames of AVI are numbered, dropped ones included: the last number tells its end.
     early = "avi" in container.format.name and tally.end < (expected - MISSING_FRAMES - 1) * base
     if expected - count > MISSING_FRAMES + (0 if early else MISSING_SHARE * expected):
-        raise DecodeError(
-            f"{name}: truncated or damaged: {count} of the {expected} frames that its header "
-            "promises could be decoded"
-        )
+        raise DecodeError.at(
+            name, TRUNCATED,
+            f": {count} of the {expected} frames that its header promises could be decoded",
+        )  # fmt: skip
     if count == 0 or expected:
         return
     if (promised := _tagged_seconds(container, stream)) is not None:
@@ -53,10 +54,10 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
     else:
         return
     if length < promised - slack:
-        raise DecodeError(
-            f"{name}: truncated or damaged: the video ends at {length:.1f} s of the "
-            f"{promised:.1f} s that its header promises"
-        )
+        raise DecodeError.at(
+            name, TRUNCATED,
+            f": the video ends at {length:.1f} s of the {promised:.1f} s that its header promises",
+        )  # fmt: skip
 
 
 def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:

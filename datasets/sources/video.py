@@ -19,7 +19,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from datasets.sources.discovery import locate
-from datasets.sources.footage import Bounds, DecodeError, Footage, Frame
+from datasets.sources.footage import DIFFERING, TOO_LARGE, Bounds, DecodeError, Footage, Frame
 from datasets.sources.images import open_images, short
 from datasets.sources.layouts import Source
 from datasets.sources.memory import giving_back
@@ -45,9 +45,9 @@ def open_source(
     """
     limits = limits or Limits()
     if not _is_text(source.name):
-        raise DecodeError(f"{source.name!a}: the name is not UTF-8; rename the file")
+        raise DecodeError.at(f"{source.name!a}", "the name is not UTF-8", "; rename the file")
     if ".." in source.name.split("/"):
-        raise DecodeError(f"{source.name}: the name leads out of its folder; rename the object")
+        raise DecodeError.at(source.name, "the name leads out of its folder", "; rename the object")
     if source.kind == "video":
         return _open_video(source, limits)
     return open_images(source, limits, image_rate)
@@ -60,7 +60,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
     with ExitStack() as stack:
         try:
             if filesystem.size(path) == 0:
-                raise DecodeError(f"{source.name}: the file is empty")
+                raise DecodeError.at(source.name, "the file is empty")
             file = stack.enter_context(filesystem.open(path, "rb"))
             # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
             options = {"format_whitelist": FORMATS, "max_pixels": str(limits.max_pixels)}
@@ -68,16 +68,19 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
                 av.open(file, "r", options=options, metadata_errors="replace")
             )
         except (av.FFmpegError, OSError) as error:
-            raise DecodeError(f"{source.name}: not a readable video ({short(error)})") from error
+            raise DecodeError.at(
+                source.name, "not a readable video", f" ({short(error)})"
+            ) from error
         if not container.streams.video:
-            raise DecodeError(f"{source.name}: has no video stream")
+            raise DecodeError.at(source.name, "has no video stream")
         stream = container.streams.video[0]
         if stream.codec_context is None:
-            raise DecodeError(f"{source.name}: its codec is not known here")
+            raise DecodeError.at(source.name, "its codec is not known here")
         if not stream.width:
             raise DecodeError(
                 f"{source.name}: its frames are of more than {limits.max_pixels} pixels, or "
-                "damaged; scale it down or raise max_pixels"
+                "damaged; scale it down or raise max_pixels",
+                TOO_LARGE,
             )
         # One thread: Ray gives a task one core, and runs as many tasks as there are cores.
         stream.thread_type = "NONE"
@@ -90,7 +93,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
         decoder = _decoded(container, stream, bounds, counts)
         first = next(decoder, None)
         if first is None:
-            raise DecodeError(f"{source.name}: no frame could be decoded")
+            raise DecodeError.at(source.name, "no frame could be decoded")
         height, width = first.shape[:2]
         frames = giving_back(chain([first], decoder))
         rate = stream.average_rate or stream.guessed_rate or IMAGE_RATE
@@ -111,10 +114,10 @@ def _decoded(
             image = image.astype(np.uint8, copy=False)
             yield np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
     except (av.FFmpegError, OSError) as error:
-        what = "damaged" if isinstance(error, av.FFmpegError) else "not readable to its end,"
-        raise DecodeError(
-            f"{bounds.name}: {what} after frame {tally.frames} ({short(error)})"
-        ) from error
+        after = f" after frame {tally.frames} ({short(error)})"
+        if isinstance(error, av.FFmpegError):
+            raise DecodeError.at(bounds.name, "damaged", after) from error
+        raise DecodeError.at(bounds.name, "not readable to its end", f",{after}") from error
     check_whole(container, stream, bounds.name, tally)
 
 
@@ -147,15 +150,17 @@ def _sound(
             if shape != first:
                 raise DecodeError(
                     f"{bounds.name}: frame {tally.frames} is {_shown(*shape)}, not "
-                    f"{_shown(*first)} as those before it"
+                    f"{_shown(*first)} as those before it",
+                    DIFFERING,
                 )
             tally.frames += 1
             yield frame
     if tally.broken:
-        raise DecodeError(
-            f"{bounds.name}: damaged after frame {tally.frames}: broken or "
-            f"concealed by the decoder: {tally.broken}; get a sound copy"
-        )
+        raise DecodeError.at(
+            bounds.name, "damaged",
+            f" after frame {tally.frames}: broken or concealed by the decoder: {tally.broken}; "
+            "get a sound copy",
+        )  # fmt: skip
 
 
 def _progressive(frames: Iterator[av.VideoFrame], counts: Counter[str]) -> Iterator[av.VideoFrame]:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.errors import InputError
 from infra.text import one_line
 
 Frame = NDArray[np.uint8]
@@ -28,7 +29,7 @@ YUNET_SCORE, YUNET_OVERLAP = 0.7, 0.3
 YUNET_FACE = 20  # pixels; the smallest face that it finds reliably
 
 
-class DetectorError(ValueError):
+class DetectorError(InputError):
     """A detector's model that cannot be used."""
 
 

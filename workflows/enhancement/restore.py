@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from datasets.clips.windows import NO_FACE
 from datasets.degrade import degrade
-from datasets.sources.footage import DecodeError, Footage
+from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from datasets.tracking.crops import crop, face_tracks
 from datasets.video_writer import write_video
 from infra import outages, storage
 from infra.attempts import SUFFIX, attempt
-from infra.errors import FacestackError
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.text import as_utf8, digest, one_line
@@ -29,6 +29,7 @@ from workflows.evaluation.methods import networks
 from workflows.preprocessing.parts import face_detector, sources_of
 from workflows.shared.ray_rows import Row, faults_as_rows
 from workflows.shared.restoring import to_bytes
+from workflows.shared.source_rows import why
 
 # A crop of at most this many times the network's input side is taken as it is.
 NATIVE = 1.5
@@ -70,21 +71,19 @@ class Enhancer:
         if storage.exists(record):
             return dict(storage.read_json(record))
         tracks: list[Row] = []
-        reason = ""
+        reason = kind = ""
         try:
             with outages.reporting(), attempt(record + SUFFIX):
                 tracks = self._restore(source)
-            reason = "" if tracks else f"{source.name}: no face was found"
-        except FacestackError:  # the run folder's fault, not the input's
-            raise
-        except DecodeError as error:
-            reason = str(error)
+            if not tracks:
+                reason, kind = f"{source.name}: no face was found", NO_FACE
         except Exception as error:  # whatever one input does to us, the others go on
-            reason = f"{source.name}: {type(error).__name__}: {error}"
+            reason, kind = why(source, error)
         outcome = {
             "name": as_utf8(source.name),
             "uri": as_utf8(source.uri),
             "tracks": tracks,
+            "kind": kind,
             "reason": as_utf8(one_line(reason)),
         }
         storage.write_json(record, outcome)

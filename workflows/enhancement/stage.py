@@ -16,7 +16,7 @@ from workflows.enhancement.restore import Enhancer
 from workflows.preprocessing.parts import item
 from workflows.preprocessing.stage import find
 from workflows.shared.ray_rows import Row, rows
-from workflows.shared.result_files import write_errors, write_rows
+from workflows.shared.result_files import InputProblem, write_errors, write_rows
 
 MANIFEST = pa.schema(
     [
@@ -60,7 +60,11 @@ def enhance(settings: Settings, run: Run) -> None:
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
         outcomes = _restore_all(settings, run, stage, sources)
         rows = [row for outcome in outcomes for row in outcome["tracks"]]
-        errors = [(o["uri"], "enhance", o["reason"]) for o in outcomes if o["reason"]]
+        errors = [
+            InputProblem(o["uri"], "enhance", o["kind"], o["reason"])
+            for o in outcomes
+            if o["reason"]
+        ]
         write_rows(stage.path("manifest.parquet"), rows, MANIFEST)
         write_errors(stage.path("errors.parquet"), errors)
         allowed = settings.preprocess.max_error_share * len(sources)

@@ -1,7 +1,6 @@
 """The card of a data set, `clips/dataset.json`: what the clips were made from, by what, and what
 became of every input. `docs/data.md` describes its fields."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ import numpy as np
 
 from datasets.clips import realistic
 from datasets.clips.clip import ClipId
-from datasets.clips.windows import NO_FACE
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import ShardPlan
 from datasets.shards.files import SCHEMA_VERSION
@@ -88,28 +86,16 @@ def unbalanced(card: Row) -> list[str]:
     return wrong
 
 
-def kind(name: str, reason: str) -> str:
-    """What an error's text says of any file: without the file's name, numbers, detail or remedy."""
-    text = reason.removeprefix(name)
-    if text.startswith("/"):  # an image in the folder of that name
-        text = text.partition(": ")[2]
-    text = re.split(r" \(|[:;] ", text.lstrip(": "), maxsplit=1)[0]
-    text = re.sub(r"\S+\.[a-zA-Z]\w{2,3}\b", "FILE", text)
-    return re.sub(r"\d+(\.\d+)?", "N", text)
-
-
 def _inputs(outcomes: Iterable[Outcome], clips: Counter[str]) -> _Balance:
     balance = _Balance()
     for outcome in outcomes:
         balance.found += 1
         if outcome.failed:
-            balance.errors[kind(outcome.name, outcome.reason)] += 1
+            balance.errors[outcome.kind] += 1
         elif clips[outcome.name]:
             balance.accepted += 1
         elif not outcome.clips:
-            # The commonest reason of its tracks stands for the input; of equals the first by name.
-            reasons = sorted(outcome.rejected.items(), key=lambda pair: (-pair[1], pair[0]))
-            balance.rejected[reasons[0][0] if reasons else NO_FACE] += 1
+            balance.rejected[outcome.kind] += 1
     return balance
 
 

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from datasets.protocols.split import SPLITS
-from datasets.shards.files import ShardError
 from datasets.shards.reader import ShardReader
 from datasets.shards.row_groups import Batch
 from infra import storage
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> int:
         print(describe(read_card(run)))
         clips = random_clips(run, chosen.clips, chosen.seed)
         storage.write_bytes(out, figure_png(contact_sheet(clips), 100))
-    except (FacestackError, ShardError, OSError) as error:
+    except (FacestackError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(f"contact sheet of {len(clips)} clips: {out}")

@@ -7,13 +7,14 @@ from typing import Any
 from datasets.clips.windows import Account
 from datasets.sources.layouts import Source
 from infra.text import as_utf8, one_line
+from workflows.shared.result_files import InputProblem
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The account of one source whose clips, if any, are in the file `part`; the fields of its
-    account are explained there. `reason` says why it gave no clip, `failed` whether it could not
-    be read whole."""
+    account are explained there. `reason` says why it gave no clip, `kind` the same in words that
+    are the same for every source, and `failed` whether it could not be read whole."""
 
     name: str
     uri: str
@@ -27,6 +28,7 @@ class Outcome:
     blurred: int
     moves: list[list[float]]
     failed: bool
+    kind: str
     reason: str
 
 
@@ -45,6 +47,7 @@ def outcome_of(source: Source, account: Account, part: str) -> Outcome:
         blurred=account.blurred,
         moves=account.moves.tolist(),
         failed=bool(account.error),
+        kind=account.kind(),
         reason=as_utf8(one_line(account.reason())),
     )
 
@@ -59,6 +62,10 @@ def from_json(values: Iterable[dict[str, Any]]) -> list[Outcome]:
     return [Outcome(**value) for value in values]
 
 
-def errors_of(outcomes: Iterable[Outcome]) -> list[tuple[str, str, str]]:
+def errors_of(outcomes: Iterable[Outcome]) -> list[InputProblem]:
     """The rows of the errors table: what failed, and what gave no clip."""
-    return [(outcome.uri, "preprocess", outcome.reason) for outcome in outcomes if outcome.reason]
+    return [
+        InputProblem(outcome.uri, "preprocess", outcome.kind, outcome.reason)
+        for outcome in outcomes
+        if outcome.reason
+    ]

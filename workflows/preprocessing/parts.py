@@ -12,18 +12,17 @@ from datasets.clips.clip import Clip
 from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.shards.files import write_clips
-from datasets.sources.footage import DecodeError
 from datasets.sources.layouts import Source
 from datasets.tracking.detectors import Detector, build_detector
 from infra import outages, storage
-from infra.attempts import ATTEMPTS, SUFFIX, AttemptsError, attempt
-from infra.errors import FacestackError
+from infra.attempts import ATTEMPTS, SUFFIX, attempt
 from infra.extraction import Cutting, Detection, Limits
 from infra.geometry import Degradation, Geometry
 from infra.settings.settings import Settings
 from infra.text import digest
 from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 from workflows.shared.ray_rows import Row
+from workflows.shared.source_rows import why
 
 Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
 STILLS = 64  # in one part: two files for each would drown an object store in requests
@@ -93,11 +92,9 @@ def make_part(how: Extraction, folder: str, row: Row) -> Row:
         try:
             with outages.reporting(), attempt(record, None if guarded else seconds, most):
                 write_clips(part, _clips(how, sources, accounts, guard), packed=True)
-        except FacestackError:  # the run folder's fault, not the input's
-            raise
         except Exception as error:  # whatever one input does to us, the others go on
             for source, account in zip(sources, accounts, strict=True):
-                account.fail(_reason(source, error))
+                account.fail(*why(source, error))
         outcomes = [
             outcome_of(source, account, part)
             for source, account in zip(sources, accounts, strict=True)
@@ -122,10 +119,8 @@ def _clips(
         try:
             with outages.reporting(), guard(number):
                 made = list(clips_by(how, source, account))
-        except FacestackError:
-            raise
         except Exception as error:  # as in make_part
-            account.fail(_reason(source, error))
+            account.fail(*why(source, error))
         else:
             yield from made
 
@@ -150,11 +145,3 @@ def _built(model: str | None, min_face: int) -> Detector:
         return build_detector(None, min_face)
     with storage.local_file(model) as path:
         return build_detector(str(path), min_face)
-
-
-def _reason(source: Source, error: Exception) -> str:
-    if isinstance(error, DecodeError):
-        return str(error)
-    if isinstance(error, AttemptsError):
-        return f"{source.name}: {error}"
-    return f"{source.name}: {type(error).__name__}: {error}"

@@ -171,5 +171,5 @@ def _account(
             stage.counts[treatment] = stage.counts.get(treatment, 0) + frames
     for split in SPLITS:
         stage.counts[split] = card["splits"][split]["clips"]
-    for uri, _, reason in errors[:20]:
-        say(stage.name, f"error row: {uri}: {reason}")
+    for error in errors[:20]:
+        say(stage.name, f"error row: {error.uri}: {error.reason}")

@@ -8,7 +8,6 @@ the program itself, and the same command goes on from there. 2 and 3 end in one 
 import sys
 import traceback
 
-from datasets.shards.files import ShardError
 from infra import cluster, outages
 from infra.errors import FacestackError, SettingsError
 from infra.runs import Run
@@ -38,9 +37,6 @@ def main(names: list[str], about: str) -> int:
     except FacestackError as error:
         print(printable(f"error: {error}"), file=sys.stderr)
         return error.status
-    except ShardError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except Exception as error:
         traceback.print_exc()
         said = one_line(error, 200)

@@ -1,21 +1,30 @@
 """The Parquet tables that a stage leaves beside its results: errors and manifests."""
 
 import io
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra import storage
 
-ERRORS = pa.schema([("uri", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
+
+class InputProblem(NamedTuple):
+    """A row of the errors table: why an input gave no result, in words that are the same for all
+    inputs (`kind`) and in a sentence about this one (`reason`)."""
+
+    uri: str
+    stage: str
+    kind: str
+    reason: str
 
 
-def write_errors(uri: str, errors: list[tuple[str, str, str]]) -> None:
-    """Write the errors table (uri, stage, reason), with no row where nothing failed."""
-    names = ERRORS.names
-    rows = [dict(zip(names, error, strict=True)) for error in sorted(errors)]
-    write_rows(uri, rows, ERRORS)
+ERRORS = pa.schema([(name, pa.string()) for name in InputProblem._fields])
+
+
+def write_errors(uri: str, errors: list[InputProblem]) -> None:
+    """Write the errors table, with no row where nothing failed."""
+    write_rows(uri, [error._asdict() for error in sorted(errors)], ERRORS)
 
 
 def write_rows(uri: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -13,7 +13,6 @@ from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, Us
 from ray.train.collective import barrier, broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from datasets.shards.files import ShardError
 from infra import cluster, storage
 from infra.errors import FacestackError, FaultError
 from infra.training.checkpoints import Checkpoints
@@ -88,7 +87,7 @@ class Restarts(UserCallback):
         """Raise the first of our own errors, as one that Ray Train does not retry."""
         for rank, failure in worker_exceptions.items():
             cause = _raised_in_worker(failure)
-            if isinstance(cause, FacestackError | ShardError):
+            if isinstance(cause, FacestackError):
                 raise ray.train.ControllerError(cause)
             print(f"[{self.name}] worker {rank} was lost ({_said(cause or failure)})")
         # Ray Train writes a page about each worker that is no longer there to be closed.

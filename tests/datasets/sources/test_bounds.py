@@ -110,9 +110,10 @@ def test_a_video_of_100_megapixel_frames_is_refused(tmp_path: Path, side: int) -
     script = (
         "from pathlib import Path; from sys import argv\n"
         "from tests.datasets.sources.test_bounds import peak_megabytes, read\n"
+        "from infra.errors import InputError\n"
         "before = peak_megabytes()\n"
         "try: read(Path(argv[1]), max_pixels=3840 * 2160)\n"
-        "except ValueError: print(peak_megabytes() - before)"
+        "except InputError: print(peak_megabytes() - before)"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "v.mov")]
     grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout

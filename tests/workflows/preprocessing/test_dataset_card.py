@@ -18,7 +18,7 @@ from infra.provenance import commit
 from infra.settings.settings import Settings
 from tests.support.cutting import cut
 from tests.support.media import bright_detector, moving_square, square_frame, write_video
-from workflows.preprocessing.dataset_card import kind, make_card, unbalanced
+from workflows.preprocessing.dataset_card import make_card, unbalanced
 from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 
 
@@ -52,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Outco
             clips = cut(source, bright_detector, seed=4, account=account, min_sharpness=limit)
             write_clips(part, clips)
         except DecodeError as error:
-            account.fail(str(error))
+            account.fail(str(error), error.kind)
         outcomes.append(outcome_of(source, account, part))
     rows = [row for o in outcomes if o.part for row in part_rows(o.part, lambda _: "train")]
     plans = plan_shards(rows, 3 * rows[0].bytes)
@@ -151,29 +151,6 @@ def test_an_input_whose_clips_are_lost_does_not_add_up(made: tuple) -> None:
     assert [text.split(",")[0] for text in wrong] == [
         "9 inputs found", "5 tracks found", "8 clips found",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("reason", "found"),
-    [
-        ("a/b.mp4: the file is empty", "the file is empty"),
-        ("a/b.mp4: not a readable video (Invalid data found)", "not a readable video"),
-        (
-            "a/b.mp4: truncated or damaged: 40 of the 90 frames that its header promises",
-            "truncated or damaged",
-        ),
-        ("a/b.mp4: damaged after frame 17 (x)", "damaged after frame N"),
-        ("a/b.mp4: a frame of 90×90 is too large; scale it", "a frame of N×N is too large"),
-        ("a/b.mp4: RuntimeError: boom", "RuntimeError"),
-        ("a/b.mp4/0007.png: the file is empty", "the file is empty"),
-        (
-            "a/b.mp4: 0020.png is 80×80, but 0000.png is 64×64; the images must have one size",
-            "FILE is N×N, but FILE is N×N",
-        ),
-    ],
-)  # fmt: skip
-def test_errors_of_one_kind_count_together(reason: str, found: str) -> None:
-    assert kind("a/b.mp4", reason) == found
 
 
 def test_outcomes_come_back_from_json_as_they_were(made: tuple) -> None:
