@@ -15,10 +15,11 @@ from datasets.clips.stills_to_films import make_burst
 from datasets.clips.windows import Account, Window, counted, windows
 from datasets.degrade import degrade
 from datasets.sources.discovery import Source
+from datasets.sources.footage import Frame
 from datasets.sources.video import open_source
 from datasets.tracking.camera import moves
 from datasets.tracking.crops import TrackCrop, face_tracks, track_crops
-from datasets.tracking.detectors import Detector, Frame
+from datasets.tracking.detectors import Detector
 from infra.conventions import CONTROL_POINTS
 from infra.extraction import Cutting, Detection, Limits
 from infra.geometry import Degradation, Geometry

@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.clips.stills_to_films import Field, Frame, lattice, spline_values
+from datasets.clips.stills_to_films import Field, lattice, spline_values
+from datasets.sources.footage import Frame
 from infra.conventions import CONTROL_POINTS, control_points
 
 CELLS = 16

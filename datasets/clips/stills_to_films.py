@@ -28,6 +28,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import gaussian_filter1d, zoom
 
 from datasets.hand import hand
+from datasets.sources.footage import Frame
 from datasets.tracking.boxes import Square
 from datasets.tracking.crops import crop
 from infra.conventions import (
@@ -51,7 +52,6 @@ from infra.conventions import (
 # Splines are evaluated at G×G nodes over more than the crop, for what moves into it.
 NODES, REACH, ITERATIONS = 65, 1.5, 6
 
-Frame = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.clips.sharpness import sharpness
-from datasets.sources.footage import Footage
+from datasets.sources.footage import Footage, Frame
 from datasets.tracking.camera import DISTANCES
 from datasets.tracking.crops import TrackCrop
-from datasets.tracking.detectors import Frame
 
 NO_FACE = "no face"
 

@@ -9,11 +9,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.tracking.detectors import Boxes
 from infra.errors import InputError
 from infra.extraction import Limits
 
-Frame = NDArray[np.uint8]
+Frame = NDArray[np.uint8]  # H×W×3 RGB
+Boxes = NDArray[np.float32]  # N×4: x, y, width, height in pixels of the frame
 
 
 TOO_LARGE = "a frame of too many pixels"  # kinds of error

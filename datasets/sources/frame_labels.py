@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from datasets.sources.discovery import locate
-from datasets.tracking.detectors import Boxes
+from datasets.sources.footage import Boxes
 from infra.errors import InputError
 
 GAP = 1.5  # a step of more than this many usual ones in the numbering: frames are missing

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.sources.footage import Footage
+from datasets.sources.footage import Footage, Frame
 from datasets.tracking.boxes import Square
 from datasets.tracking.camera import Camera, Placed, place
-from datasets.tracking.detectors import Detector, Frame
+from datasets.tracking.detectors import Detector
 from datasets.tracking.tracks import follow, follow_whole
 from infra.extraction import Detection
 

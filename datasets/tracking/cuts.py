@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Frame = NDArray[np.uint8]
+from datasets.sources.footage import Frame
 
 CERTAIN = 28.0  # a cut whatever was before, but for a jerk
 LEAST, RATIO, REMEMBERED = 8.0, 5.0, 3

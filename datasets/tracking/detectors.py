@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.sources.footage import Boxes, Frame
 from infra.errors import InputError
 from infra.text import one_line
 
-Frame = NDArray[np.uint8]
-Boxes = NDArray[np.float32]
 Detector = Callable[[Frame], Boxes]
 
 # Tried on 339 frames of 113 real clips; see `haar_detector`.

@@ -14,9 +14,10 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.sources.footage import Boxes, Frame
 from datasets.tracking.boxes import Square, continues, overlap, separate
 from datasets.tracking.cuts import mark_cuts
-from datasets.tracking.detectors import Boxes, Detector, Frame
+from datasets.tracking.detectors import Detector
 from infra.extraction import Detection
 
 TOO_SMALL = "face under"  # begins the reason of rejection of tracks that are never given a number

@@ -17,7 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from datasets.shards.files import PART_ROWS, write_tables
-from datasets.tracking.detectors import Boxes, Detector, Frame, build_detector
+from datasets.sources.footage import Boxes, Frame
+from datasets.tracking.detectors import Detector, build_detector
 from infra.settings.settings import Settings
 
 MAX_MISSED = 1  # keys in a row without a face before it counts as gone, as in the stage

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from datasets.tracking.detectors import Boxes
+from datasets.sources.footage import Boxes
 from datasets.tracking.tracks import TrackFrame, follow, follow_whole
 from infra.extraction import Detection
 from tests.support.media import Frame, bright_detector, moving_square, square_frame
