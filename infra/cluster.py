@@ -9,8 +9,6 @@ import socket
 import sys
 from typing import Any
 
-from fsspec.core import url_to_fs
-
 from infra import process, storage
 from infra.provenance import ROOT
 
@@ -63,7 +61,7 @@ def place(uri: str) -> tuple[str, Any]:
         return uri, None
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-    filesystem, path = url_to_fs(uri)
+    filesystem, path = storage.file_system(uri)
     return path, PyFileSystem(FSSpecHandler(filesystem))
 
 

@@ -19,16 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import fsspec
 from botocore.exceptions import BotoCoreError
-from fsspec.core import url_to_fs
 
 from infra import process
 from infra.errors import FaultError, RunError
 
 PATIENCE = float(os.environ.get("FACESTACK_PATIENCE", "120"))  # seconds
 process.set_defaults(process.STORAGE)
-# Files being written, here and by datasets.shards.files; a killed process leaves them behind.
-TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp|\.tmp-[0-9a-f]{32}-.*", re.DOTALL)
+# Files being written by `whole`; a killed process leaves them behind.
+TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 Answer = TypeVar("Answer")
 
 
@@ -47,16 +47,25 @@ def join(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
+def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system that a URI is on, and the path there.
+
+    fsspec's own function would take a name that holds "::" for a chain of file systems.
+    """
+    filesystem = fsspec.filesystem("file" if is_local(uri) else uri.partition("://")[0])
+    return filesystem, filesystem._strip_protocol(uri)
+
+
 def exists(uri: str) -> bool:
     """Whether a file or folder is there (an object store is asked afresh each time)."""
-    fs, path = url_to_fs(uri)
+    fs, path = file_system(uri)
     fs.invalidate_cache()
     return bool(_patiently(uri, lambda: fs.exists(path)))
 
 
 def files(uri: str, suffix: str = "") -> list[str]:
     """The URIs of all files below a folder with the given ending, sorted; [] if it is absent."""
-    fs, path = url_to_fs(uri)
+    fs, path = file_system(uri)
     fs.invalidate_cache()
     found = _patiently(uri, lambda: fs.find(path) if fs.exists(path) else [])
     fs.invalidate_cache()  # or a file that another process writes would stay unseen by this one
@@ -69,7 +78,7 @@ def files(uri: str, suffix: str = "") -> list[str]:
 
 def sizes(uri: str, suffix: str = "") -> dict[str, int]:
     """Bytes of each file that `files` lists, by its path below the folder, from one listing."""
-    fs, path = url_to_fs(uri)
+    fs, path = file_system(uri)
     fs.invalidate_cache()
     found = _patiently(uri, lambda: fs.find(path, detail=True) if fs.exists(path) else {})
     return {
@@ -85,18 +94,46 @@ def _is_temporary(path: str) -> bool:
 
 def read_bytes(uri: str) -> bytes:
     """The whole content of a file; raises FileNotFoundError."""
-    fs, path = url_to_fs(uri)
+    fs, path = file_system(uri)
     return bytes(_patiently(uri, lambda: fs.cat_file(path)))
 
 
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a file so that a crash leaves either the old content or the new one."""
     if is_local(uri):
-        with writing(uri):
-            _write_local(Path(absolute(uri)), content)
+        with writing(uri), whole(uri) as part:
+            part.write_bytes(content)
     else:
-        fs, path = url_to_fs(uri)
+        fs, path = file_system(uri)
         _patiently(uri, lambda: fs.pipe_file(path, content))
+
+
+@contextmanager
+def whole(uri: str) -> Iterator[Path]:
+    """A local path to write one file to, which is at `uri` when the block ends, and whole.
+
+    Where the block raises, or writes nothing, what was at `uri` before stays and nothing is left.
+    """
+    if not is_local(uri):
+        fs, target = file_system(uri)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "whole"
+            yield path
+            if path.exists():
+                _patiently(uri, lambda: fs.put_file(str(path), target))
+        return
+    final = Path(absolute(uri))
+    path = final.with_name(f".{uuid.uuid4().hex}.tmp")
+    with writing(uri):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield path
+        if path.exists():
+            with writing(uri), path.open("rb") as stream:
+                os.fsync(stream.fileno())
+                path.replace(final)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -109,19 +146,6 @@ def writing(uri: str) -> Iterator[None]:
             f"{uri}: cannot be written: {error.strerror or error}; what was written before is "
             "whole. Make room, or copy the run elsewhere, and give the same command again"
         ) from error
-
-
-def _write_local(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}-{path.name}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _patiently(uri: str, action: Callable[[], Answer]) -> Answer:
@@ -158,7 +182,7 @@ def write_json(uri: str, value: Any) -> None:
 
 def remove(uri: str) -> None:
     """Remove a file or a folder with all below it; nothing happens where it is absent."""
-    fs, path = url_to_fs(uri)
+    fs, path = file_system(uri)
     fs.invalidate_cache()
     _patiently(uri, lambda: fs.rm(path, recursive=True) if fs.exists(path) else None)
 

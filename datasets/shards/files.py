@@ -1,21 +1,18 @@
 """The Parquet files of clips: their columns, and how one is written whole and opened again."""
 
-import os
-import tempfile
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import fields
 from itertools import islice
+from pathlib import Path
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from datasets.clips.clip import Clip
 from datasets.shards.tensors import pack, unpack
+from infra import storage
 from infra.conventions import CONTROL_POINTS
 from infra.errors import InputError
 from infra.text import one_line
@@ -115,26 +112,11 @@ def write_clips(
 
 def write_tables(uri: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
     """Writes tables of one schema to the Parquet file `uri`, atomically; gives the rows written."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    local = isinstance(filesystem, LocalFileSystem)
-    if local:
-        filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-        scratch = f"{os.path.dirname(path)}/.{uuid.uuid4().hex}.tmp"
-    else:
-        scratch = os.path.join(tempfile.gettempdir(), f"{uuid.uuid4().hex}.parquet")
-    try:
-        count = _write_local(scratch, tables, row_group_size)
-        if count and local:
-            os.replace(scratch, path)
-        elif count:
-            filesystem.put_file(scratch, path)  # an object appears whole when its upload ends
-    finally:
-        if os.path.exists(scratch):
-            os.remove(scratch)
-    return count
+    with storage.whole(uri) as path:
+        return _write(path, tables, row_group_size)
 
 
-def _write_local(path: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
+def _write(path: Path, tables: Iterable[pa.Table], row_group_size: int) -> int:
     writer, count = None, 0
     try:
         for table in tables:
@@ -165,12 +147,12 @@ def open_shard(uri: str) -> pq.ParquetFile:
 
     What it reads of a part is packed: see `tensors`.
     """
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = storage.file_system(uri)
     try:
         # Of an object, a row group is one request, for its own bytes alone; fsspec would by itself
         # read 50 MB ahead each time.
         stream = filesystem.open(path, "rb", cache_type="none")
-        file = pq.ParquetFile(stream, pre_buffer=not isinstance(filesystem, LocalFileSystem))
+        file = pq.ParquetFile(stream, pre_buffer=not storage.is_local(uri))
     except (OSError, pa.ArrowInvalid) as error:
         reason = one_line(error, 160)
         raise ShardError(

@@ -11,13 +11,13 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.shards.files import ShardError, read_rows
 from datasets.shards.prefetch import in_turn, read_ahead
 from datasets.shards.row_groups import Batch, Groups, row_groups_of
+from infra import storage
 
 TRAINING_COLUMNS = ("low", "high", "neighbour", "neighbour_offset", "identity")
 CACHED_GROUPS, PREFETCHED_BATCHES = 8, 3
@@ -39,7 +39,7 @@ def list_shards(folder: str) -> list[str]:
 
     Raises `ShardError` where there are none.
     """
-    filesystem, path = fsspec.core.url_to_fs(folder)
+    filesystem, path = storage.file_system(folder)
     names = filesystem.ls(path, detail=False) if filesystem.isdir(path) else []
     names = sorted(
         name for name in names

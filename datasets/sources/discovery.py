@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import fsspec
-
 from datasets.sources.layouts import (
     IMAGE_EXTENSIONS,
     LAYOUTS,
@@ -18,6 +16,7 @@ from datasets.sources.layouts import (
     extension,
     recognise,
 )
+from infra import storage
 from infra.errors import InputError
 
 KINDS = {
@@ -68,17 +67,8 @@ def survey(root: str, layout: str = "auto") -> Collection:
     return Collection(sorted(sources, key=lambda source: source.name), seen)
 
 
-def locate(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Splits the `uri` of a source into its file system and the path there.
-
-    fsspec's own function would take a name that holds "::" for a chain of file systems.
-    """
-    protocol, _, path = uri.partition("://")
-    return fsspec.filesystem(protocol), path
-
-
 def _list_files(root: str) -> Files:
-    filesystem, base = fsspec.core.url_to_fs(root)
+    filesystem, base = storage.file_system(root)
     base = base.rstrip("/") or "/"
     if not filesystem.exists(base):
         raise SourceError(

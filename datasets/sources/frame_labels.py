@@ -8,8 +8,8 @@ from statistics import median
 
 import numpy as np
 
-from datasets.sources.discovery import locate
 from datasets.sources.footage import Boxes
+from infra import storage
 from infra.errors import InputError
 
 GAP = 1.5  # a step of more than this many usual ones in the numbering: frames are missing
@@ -42,7 +42,7 @@ def faces_of(labels: str, video: str, names: Sequence[str]) -> tuple[Boxes, ...]
     folder is of any video. A frame without a row has no face. Raises `LabelError`, naming file and
     line, for a file that cannot be read, a row of another form, and where no frame has a row.
     """
-    filesystem, path = locate(labels)
+    filesystem, path = storage.file_system(labels)
     try:
         text = filesystem.cat_file(path).decode("utf-8", "surrogateescape")
     except OSError as error:

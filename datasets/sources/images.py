@@ -13,11 +13,11 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from datasets.sources.discovery import locate
 from datasets.sources.footage import DIFFERING, Bounds, DecodeError, Footage, Frame
 from datasets.sources.frame_labels import LabelError, faces_of, missing_before
 from datasets.sources.layouts import Source, is_image
 from datasets.sources.memory import giving_back
+from infra import storage
 from infra.extraction import Limits
 from infra.text import one_line
 
@@ -35,7 +35,7 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
     """Opens the images of a folder, in the order of the numbers in their names, as `rate`
     frames/s; raises `DecodeError` as `video.open_source` does."""
     bounds = Bounds(source.name, limits)
-    filesystem, path = locate(source.uri)
+    filesystem, path = storage.file_system(source.uri)
     paths = [path] if source.kind == "image" else _images_in(filesystem, path, source.name)
     names = [PurePosixPath(path).name for path in paths]
     bounds.check_length(float(len(paths) / rate))

@@ -18,12 +18,12 @@ from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from datasets.sources.discovery import locate
 from datasets.sources.footage import DIFFERING, TOO_LARGE, Bounds, DecodeError, Footage, Frame
 from datasets.sources.images import open_images, short
 from datasets.sources.layouts import Source
 from datasets.sources.memory import giving_back
 from datasets.sources.truncation import Tally, check_whole, promised_seconds
+from infra import storage
 from infra.extraction import Limits
 
 IMAGE_RATE = Fraction(25)
@@ -56,7 +56,7 @@ def open_source(
 @contextmanager
 def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
     bounds = Bounds(source.name, limits)
-    filesystem, path = locate(source.uri)
+    filesystem, path = storage.file_system(source.uri)
     with ExitStack() as stack:
         try:
             if filesystem.size(path) == 0:

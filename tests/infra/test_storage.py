@@ -80,6 +80,24 @@ def test_local_paths_become_absolute_and_uris_stay() -> None:
     assert storage.join("s3://bucket/run/", "a", "b") == "s3://bucket/run/a/b"
 
 
+def test_a_file_appears_when_its_block_ends(root: str) -> None:
+    """Whole, in place of the one before; and not where the block raises, or writes nothing."""
+    uri = storage.join(root, "a", "b.bin")
+    for content in (b"old", b"new"):
+        with storage.whole(uri) as path:
+            path.write_bytes(content)
+            assert content == b"new" or not storage.exists(uri)
+        assert storage.read_bytes(uri) == content
+    with pytest.raises(KeyError), storage.whole(uri) as path:
+        path.write_bytes(b"half")
+        raise KeyError
+    with storage.whole(uri):
+        pass
+    assert storage.read_bytes(uri) == b"new"
+    assert [found.rsplit("/", 1)[-1] for found in storage.files(root)] == ["b.bin"]
+    assert not path.exists()
+
+
 def fail_first(monkeypatch: pytest.MonkeyPatch, times: int, error: Exception) -> list[str]:
     """Let the in-memory store refuse that many writes; returns the list of all attempts."""
     attempts: list[str] = []
@@ -125,7 +143,7 @@ def test_a_disk_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_what_killed_writers_leave_is_no_file_and_is_swept(tmp_path: Path) -> None:
     hexes = uuid.uuid4().hex
-    left = [f"train/.{hexes}.tmp", f"parts/.tmp-{hexes}-a.parquet", f".tmp-{hexes}-b\nc.json"]
+    left = [f"train/.{hexes}.tmp", f".{hexes}.tmp"]
     kept = ["train/0.parquet", ".tmp-mine.parquet", f"train/{hexes}.tmp", ".hidden", ".x.tmp"]
     for name in left + kept:
         storage.write_bytes(str(tmp_path / name), b"x")

@@ -1,11 +1,9 @@
 """What one actor of the stage enhance does: a source in, a video of each restored face out."""
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -122,10 +120,7 @@ class Enhancer:
         batch_size = self.settings.enhance.batch_size
         restored = restore(self.network, self._tensors(track.low), batch_size=batch_size)
         pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "track.mp4"
-            count = write_video(path, pictures, rate, CRF)
-            storage.write_bytes(output, path.read_bytes())
+        count = write_video(output, pictures, rate, CRF)
         if count != len(track.low):
             raise RuntimeError(f"{count} frames written, {len(track.low)} read")
         return {

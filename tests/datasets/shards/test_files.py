@@ -1,5 +1,6 @@
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import fsspec
@@ -9,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets.clips.clip import Clip
-from datasets.shards import files
 from datasets.shards.files import (
     COLUMNS,
     SCHEMA_VERSION,
@@ -20,6 +20,8 @@ from datasets.shards.files import (
     table_of,
     write_clips,
 )
+from infra import storage
+from infra.errors import FaultError
 from tests.support.root import ROOT
 
 
@@ -97,7 +99,8 @@ def test_no_clip_writes_no_file(tmp_path: Path) -> None:
 def test_a_failed_upload_leaves_nothing_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(storage, "PATIENCE", 0)
     memory = fsspec.filesystem("memory")
     assert write_clips("memory://run/a.parquet", [clip(0), clip(1)]) == 2
     assert read_rows("memory://run/a.parquet").num_rows == 2
@@ -106,7 +109,7 @@ def test_a_failed_upload_leaves_nothing_either(
         raise OSError("503")
 
     monkeypatch.setattr(type(memory), "put_file", refuse)
-    with pytest.raises(OSError, match="503"):
+    with pytest.raises(FaultError, match="503"):
         write_clips("memory://run/b.parquet", [clip(0)])
     assert not memory.exists("/run/b.parquet")
     assert os.listdir(tmp_path) == []

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.sources.discovery import SourceError, find_sources, locate
+from datasets.sources.discovery import SourceError, find_sources
 from datasets.sources.footage import DecodeError
 from datasets.sources.video import open_source
+from infra import storage
 
 
 def touch(root: Path, *names: str) -> None:
@@ -22,7 +23,7 @@ def test_videos_and_folders_of_images_are_found_and_sorted(tmp_path: Path) -> No
         ("b/two.MP4", "b", "video"),
         ("c/burst", "c", "images"),
     ]
-    filesystem, path = locate(found[0].uri)
+    filesystem, path = storage.file_system(found[0].uri)
     assert filesystem.cat_file(path) == b"x"
 
 
@@ -54,7 +55,7 @@ def test_awkward_names_can_be_opened_again(tmp_path: Path, name: str) -> None:
     (source,) = find_sources(str(tmp_path))
     assert source.name == name
     assert source.identity == name.split("/")[0]
-    filesystem, path = locate(source.uri)
+    filesystem, path = storage.file_system(source.uri)
     assert filesystem.cat_file(path) == b"x"
 
 
@@ -107,5 +108,5 @@ def test_the_memory_file_system_works_as_any_other() -> None:
     filesystem.pipe("/bucket/anna/v one.mp4", b"x")
     (source,) = find_sources("memory://bucket")
     assert (source.name, source.identity) == ("anna/v one.mp4", "anna")
-    filesystem, path = locate(source.uri)
+    filesystem, path = storage.file_system(source.uri)
     assert filesystem.cat_file(path) == b"x"
