@@ -33,7 +33,8 @@ from workflows.benchmarks.preprocess_baseline import decode_only, plain_loop
 from workflows.benchmarks.preprocess_profile import Spent, in_process, shares, watched
 from workflows.benchmarks.preprocess_tables import preprocess_table
 from workflows.benchmarks.process_usage import busy_seconds, stage_memory
-from workflows.preprocessing.stage import find, preprocess
+from workflows.preprocessing.stage import preprocess
+from workflows.shared.source_survey import find
 
 ALONE = ("decode", "plain", "in process")
 WORKERS = (1, 2)

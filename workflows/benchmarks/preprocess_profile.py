@@ -18,8 +18,9 @@ from datasets.tracking.detectors import Detector
 from infra.extraction import Detection
 from infra.settings.settings import Settings
 from workflows.preprocessing import parts as sources
-from workflows.preprocessing import stage
 from workflows.preprocessing.outcomes import Outcome
+from workflows.shared.source_rows import bundles, item
+from workflows.shared.source_survey import find
 
 Item = TypeVar("Item")
 Call = Callable[..., Any]
@@ -31,8 +32,8 @@ def in_process(root: Path, settings: Settings) -> dict[str, int]:
     how = sources.extraction(settings)
     with tempfile.TemporaryDirectory() as folder:
         outcomes: list[Outcome] = []
-        for bundle in sources.bundles(stage.find(str(root)).sources):
-            row = sources.make_part(how, folder, sources.item(bundle))
+        for bundle in bundles(find(str(root)).sources):
+            row = sources.make_part(how, folder, item(bundle))
             outcomes += sources.outcomes_in(row)
         parts = sorted({outcome.part for outcome in outcomes} - {""})
         rows = (row for part in parts for row in part_rows(part, lambda _: "train"))

@@ -1,8 +1,9 @@
 """What one actor of the stage enhance does: a source in, a video of each restored face out."""
 
 import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
@@ -11,37 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasets.clips.windows import NO_FACE
-from datasets.degrade import degrade
-from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
-from datasets.tracking.crops import crop, face_tracks
 from datasets.video_writer import write_video
 from infra import outages, storage
 from infra.attempts import SUFFIX, attempt
 from infra.runs import Run
 from infra.settings.settings import Settings
-from infra.text import as_utf8, digest, one_line
+from infra.text import as_utf8, one_line
 from model.streaming import restore
+from workflows.enhancement.locate import Track, low_tracks
+from workflows.enhancement.outputs import Restored, safe_name
 from workflows.evaluation.methods import networks
-from workflows.preprocessing.parts import face_detector, sources_of
 from workflows.shared.ray_rows import Row, faults_as_rows
 from workflows.shared.restoring import to_bytes
-from workflows.shared.source_rows import why
+from workflows.shared.source_rows import sources_of, why
 
-# A crop of at most this many times the network's input side is taken as it is.
-NATIVE = 1.5
 CRF = 14
-
-
-@dataclass
-class Track:
-    """The low-resolution frames h×w×3 of one face; 768 bytes a frame at 16×16."""
-
-    first: int
-    native: bool
-    low: list[NDArray[np.uint8]] = field(default_factory=list)
-    sides: list[float] = field(default_factory=list)
 
 
 class Enhancer:
@@ -60,14 +47,20 @@ class Enhancer:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, row: Row) -> Row:
-        """Restore one source; whatever is wrong with it becomes its outcome's reason."""
+        """Restore one source; whatever is wrong with it becomes its outcome's reason.
+
+        The outcome is given as text: rows of a table would have to agree on the tracks.
+        """
         (source,) = sources_of(row)
         return faults_as_rows(self._outcome, source)
 
     def _outcome(self, source: Source) -> Row:
         record = storage.join(self.folder, safe_name(source), "outcome.json")
-        if storage.exists(record):
-            return dict(storage.read_json(record))
+        if not storage.exists(record):
+            storage.write_json(record, asdict(self._attempted(source, record)))
+        return {"outcome": json.dumps(storage.read_json(record))}
+
+    def _attempted(self, source: Source, record: str) -> Restored:
         tracks: list[Row] = []
         reason = kind = ""
         try:
@@ -77,43 +70,18 @@ class Enhancer:
                 reason, kind = f"{source.name}: no face was found", NO_FACE
         except Exception as error:  # whatever one input does to us, the others go on
             reason, kind = why(source, error)
-        outcome = {
-            "name": as_utf8(source.name),
-            "uri": as_utf8(source.uri),
-            "tracks": tracks,
-            "kind": kind,
-            "reason": as_utf8(one_line(reason)),
-        }
-        storage.write_json(record, outcome)
-        return outcome
+        return Restored(
+            as_utf8(source.name), as_utf8(source.uri), tracks, kind, as_utf8(one_line(reason))
+        )
 
     def _restore(self, source: Source) -> list[Row]:
-        with open_source(source, self.settings.preprocess.limits()) as footage:
+        clip, options = self.settings.clip, self.settings.preprocess
+        with open_source(source, options.limits()) as footage:
             rate = footage.rate
-            tracks = self._low_tracks(footage)
+            tracks = low_tracks(footage, clip.geometry(), options.detection(), clip.how_degraded())
         return [
             self._write(source, number, track, rate) for number, track in sorted(tracks.items())
         ]
-
-    def _low_tracks(self, footage: Footage) -> dict[int, Track]:
-        """The source is read once, whole; only what the network sees is kept."""
-        clip = self.settings.clip
-        # As preprocess places them, but for the shake: a film is restored as it was filmed.
-        detection = replace(self.settings.preprocess.detection(), shake=0.0)
-        faces = face_tracks(
-            footage, face_detector(detection), detection, clip.low_size, native=NATIVE
-        )
-        tracks: dict[int, Track] = {}
-        for placed in faces:
-            face = placed.face
-            track = tracks.setdefault(face.track, Track(face.index, placed.native))
-            if placed.native:
-                low = crop(face.image, placed.box, clip.low_size)
-            else:
-                low = degrade(crop(face.image, placed.box, clip.size), clip.scale, clip.blur_sigma)
-            track.low.append(low)
-            track.sides.append(placed.box[2])
-        return tracks
 
     def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:
         output = storage.join(self.folder, safe_name(source), f"track_{number:03d}.mp4")
@@ -142,14 +110,3 @@ class Enhancer:
         for frame in low:
             pixels = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)
             yield pixels.float() / 255
-
-
-def safe_name(source: Source) -> str:
-    """The folder of a source's results: its name, made unique and safe for any file system."""
-    plain = "".join(c if c.isalnum() or c in "-_./" else "_" for c in source.name)
-    parts = (part for part in plain.split("/") if part not in ("", ".", ".."))
-    # File systems take 255 bytes a part; what is added below and to files needs some of them.
-    plain = "/".join(part.encode()[:200].decode(errors="ignore") for part in parts)
-    if plain == source.name:
-        return plain
-    return f"{plain}-{digest(source.name).hex()[:8]}"

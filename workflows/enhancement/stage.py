@@ -1,46 +1,17 @@
 """Stage enhance: batch inference over a collection of videos, on a pool of Ray Data actors."""
 
 import numpy as np
-import pyarrow as pa
-import ray.data
 
-from datasets.sources.layouts import Source
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import SettingsError
 from infra.progress import say
-from infra.runs import Run, Stage
+from infra.runs import Run
 from infra.settings.settings import Settings
 from model.network import parse_variant
-from workflows.enhancement.restore import Enhancer
-from workflows.preprocessing.parts import item
-from workflows.preprocessing.stage import find
-from workflows.shared.ray_rows import Row, rows
-from workflows.shared.result_files import InputProblem, write_errors, write_rows
-
-MANIFEST = pa.schema(
-    [
-        pa.field("uri", pa.string(), metadata={"description": "the source"}),
-        pa.field("video", pa.string(), metadata={"description": "its path under the root"}),
-        pa.field("identity", pa.string(), metadata={"description": "its parent folder"}),
-        pa.field("track", pa.int32(), metadata={"description": "number of the track, from 0"}),
-        pa.field("first_frame", pa.int64(), metadata={"description": "index in the source"}),
-        pa.field("frames", pa.int64(), metadata={"description": "frames of the track"}),
-        pa.field("fps", pa.string(), metadata={"description": "frame rate as a fraction"}),
-        pa.field("crop_side", pa.float64(), metadata={"description": "median side [source px]"}),
-        pa.field(
-            "input",
-            pa.string(),
-            metadata={
-                "description": "native: the crop was as small as the network's input; degraded: "
-                "it was larger and was made as small as in training, so the source shows more"
-            },
-        ),
-        pa.field("variant", pa.string(), metadata={"description": "what restored it"}),
-        pa.field("weights", pa.string(), metadata={"description": "SHA-256 of the weights"}),
-        pa.field("output", pa.string(), metadata={"description": "the mp4 of restored faces"}),
-    ]
-)
+from workflows.enhancement.graph import restored
+from workflows.enhancement.outputs import Restored, write_tables
+from workflows.shared.source_survey import find
 
 
 def enhance(settings: Settings, run: Run) -> None:
@@ -58,23 +29,14 @@ def enhance(settings: Settings, run: Run) -> None:
             spread = np.linspace(0, len(sources) - 1, options.limit).round().astype(int)
             sources = [sources[index] for index in spread]
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        outcomes = _restore_all(settings, run, stage, sources)
-        rows = [row for outcome in outcomes for row in outcome["tracks"]]
-        errors = [
-            InputProblem(o["uri"], "enhance", o["kind"], o["reason"])
-            for o in outcomes
-            if o["reason"]
-        ]
-        write_rows(stage.path("manifest.parquet"), rows, MANIFEST)
-        write_errors(stage.path("errors.parquet"), errors)
-        allowed = settings.preprocess.max_error_share * len(sources)
-        stage.counts |= {
-            "sources": len(sources),
-            "tracks": len(rows),
-            "frames": sum(row["frames"] for row in rows),
-            "errors": len(errors),
-            "exit_status": int(len(errors) > allowed),
-        }
+        forget(stage.uri)
+        outcomes: list[Restored] = []
+        for outcome in restored(settings, run, stage.uri, sources):
+            outcomes.append(outcome)
+            found = outcome.reason or f"{len(outcome.tracks)} tracks"
+            say(stage.name, f"{len(outcomes)} of {len(sources)}: {outcome.name}: {found}")
+        outcomes.sort(key=lambda outcome: outcome.name)
+        write_tables(stage, outcomes, settings.preprocess.max_error_share * len(sources))
 
 
 def check(settings: Settings) -> None:
@@ -91,23 +53,3 @@ def check(settings: Settings) -> None:
         )
     if settings.enhance.source is not None:
         find(settings.enhance.source)
-
-
-def _restore_all(settings: Settings, run: Run, stage: Stage, sources: list[Source]) -> list[Row]:
-    gpus = settings.enhance.gpus_per_worker
-    workers = settings.enhance.workers or cluster.gpu_count() or cluster.cpu_count()
-    items = [item([source]) for source in sources]
-    data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
-        Enhancer,
-        fn_constructor_args=(settings, run, stage.uri),
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
-        num_cpus=1,
-        num_gpus=gpus or None,
-    )
-    forget(stage.uri)
-    outcomes: list[Row] = []
-    for outcome in rows(data):
-        outcomes.append(outcome)
-        found = outcome["reason"] or f"{len(outcome['tracks'])} tracks"
-        say(stage.name, f"{len(outcomes)} of {len(sources)}: {outcome['name']}: {found}")
-    return sorted(outcomes, key=lambda outcome: str(outcome["name"]))

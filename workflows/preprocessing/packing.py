@@ -4,8 +4,6 @@ import pickle
 from collections import Counter
 from functools import partial
 
-import ray.data
-
 from datasets.protocols.published import Protocol
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import PlannedRow, ShardPlan, assemble_shard, part_rows, plan_shards
@@ -19,7 +17,7 @@ from infra.settings.settings import Settings
 from workflows.preprocessing import splits
 from workflows.preprocessing.outcomes import Outcome, errors_of
 from workflows.shared import artifacts
-from workflows.shared.ray_rows import Row, faults_as_rows, rows
+from workflows.shared.ray_rows import Row, each
 from workflows.shared.result_files import write_errors
 
 
@@ -44,15 +42,8 @@ def deal(
 def assemble(stage: Stage, plans: list[ShardPlan], workers: int) -> None:
     """Write every shard that is not there yet."""
     _forget_other_plan(stage, plans)
-    data = ray.data.from_items(
-        [{"plan": pickle.dumps(plan)} for plan in plans], override_num_blocks=len(plans)
-    )
-    made = data.map(
-        partial(faults_as_rows, _shard, stage.uri),
-        num_cpus=1,
-        compute=ray.data.TaskPoolStrategy(size=min(workers, len(plans))),
-    )
-    written = list(rows(made))
+    items = [{"plan": pickle.dumps(plan)} for plan in plans]
+    written = list(each(items, partial(_shard, stage.uri), workers))
     say(stage.name, f"{sum(row['rows'] for row in written)} clips in {len(written)} shards")
 
 

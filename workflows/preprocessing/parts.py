@@ -3,8 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 
 import cv2
 
@@ -13,7 +12,6 @@ from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.shards.files import write_clips
 from datasets.sources.layouts import Source
-from datasets.tracking.detectors import Detector, build_detector
 from infra import outages, storage
 from infra.attempts import ATTEMPTS, SUFFIX, attempt
 from infra.extraction import Cutting, Detection, Limits
@@ -22,10 +20,9 @@ from infra.settings.settings import Settings
 from infra.text import digest
 from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 from workflows.shared.ray_rows import Row
-from workflows.shared.source_rows import why
+from workflows.shared.source_rows import face_detector, sources_of, why
 
 Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
-STILLS = 64  # in one part: two files for each would drown an object store in requests
 
 
 @dataclass(frozen=True)
@@ -47,23 +44,6 @@ def extraction(settings: Settings) -> Extraction:
         clip.geometry(), options.detection(), clip.how_degraded(), options.cutting(),
         options.limits(), settings.seed,
     )  # fmt: skip
-
-
-def bundles(sources: list[Source]) -> list[list[Source]]:
-    """The sources that make a part together: many stills, or one of any other kind."""
-    stills = [source for source in sources if source.kind == "image"]
-    alone = [[source] for source in sources if source.kind != "image"]
-    return alone + [stills[i : i + STILLS] for i in range(0, len(stills), STILLS)]
-
-
-def item(bundle: list[Source]) -> Row:
-    """The row of Ray Data that `make_part` takes; as text, since kinds of sources differ."""
-    return {"sources": json.dumps([asdict(source) for source in bundle])}
-
-
-def sources_of(row: Row) -> list[Source]:
-    """The bundle of such a row."""
-    return [Source(**each) for each in json.loads(row["sources"])]
 
 
 def make_part(how: Extraction, folder: str, row: Row) -> Row:
@@ -131,17 +111,3 @@ def clips_by(how: Extraction, source: Source, account: Account) -> Iterator[Clip
         source, face_detector(how.detection), how.geometry, how.detection, how.degradation,
         how.cutting, seed=how.seed, limits=how.limits, account=account,
     )  # fmt: skip
-
-
-def face_detector(detection: Detection) -> Detector | None:
-    """What finds faces, None where each frame is a crop already."""
-    return None if detection.faces == "aligned" else _built(detection.model, detection.min_face)
-
-
-@lru_cache(maxsize=4)
-def _built(model: str | None, min_face: int) -> Detector:
-    """A detector a process and setting; a model in object storage is fetched once."""
-    if model is None:
-        return build_detector(None, min_face)
-    with storage.local_file(model) as path:
-        return build_detector(str(path), min_face)

@@ -4,12 +4,10 @@ shows what it made."""
 from functools import partial
 
 import ray
-import ray.data
 
 from datasets.drawn.dataset import write_person
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import ShardPlan
-from datasets.sources.discovery import Collection, SourceError, survey
 from datasets.sources.layouts import Source
 from datasets.tracking.detectors import DetectorError, build_detector
 from infra import cluster, storage
@@ -21,9 +19,11 @@ from infra.settings.settings import Settings
 from workflows.preprocessing import packing, splits
 from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced
 from workflows.preprocessing.outcomes import Outcome, errors_of
-from workflows.preprocessing.parts import bundles, extraction, item, make_part, outcomes_in
-from workflows.shared.ray_rows import faults_as_rows, rows
+from workflows.preprocessing.parts import extraction, make_part, outcomes_in
+from workflows.shared.ray_rows import each
 from workflows.shared.result_files import write_errors
+from workflows.shared.source_rows import bundles, item
+from workflows.shared.source_survey import find
 
 
 def preprocess(settings: Settings, run: Run) -> None:
@@ -61,14 +61,6 @@ def _make(settings: Settings, run: Run, stage: Stage) -> None:
         missing = splits.name_missing(settings, stage, protocol, found.sources)
         stage.counts["protocol"] = missing
     _account(settings, stage, outcomes, plans)
-
-
-def find(root: str, layout: str = "auto") -> Collection:
-    """The sources under a folder or prefix; raises SettingsError in one line."""
-    try:
-        return survey(root, layout)
-    except SourceError as error:
-        raise SettingsError(f"--source {error}") from error
 
 
 def check(settings: Settings) -> None:
@@ -130,14 +122,10 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ou
     forget(stage.path("parts"))
     workers = min(_workers(settings), len(items))
     say(stage.name, f"{len(sources)} sources, {workers} at once")
-    data = ray.data.from_items(items, override_num_blocks=min(len(items), 4096)).map(
-        partial(faults_as_rows, make_part, extraction(settings), stage.uri),
-        num_cpus=1,
-        compute=ray.data.TaskPoolStrategy(size=workers),
-    )
+    task = partial(make_part, extraction(settings), stage.uri)
     outcomes: list[Outcome] = []
     count = Count(stage.name, len(sources), "sources")
-    for row in rows(data):
+    for row in each(items, task, workers):
         outcomes += outcomes_in(row)
         count.done(len(outcomes))
     return sorted(outcomes, key=lambda outcome: outcome.name)

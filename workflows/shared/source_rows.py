@@ -1,10 +1,51 @@
-"""What the stages that read sources share: rows of Ray Data that name sources, and what to make of
-an error in one."""
+"""What the tasks that read sources share: rows of Ray Data that name sources, the detector, and
+what to make of an error in a source."""
+
+import json
+from dataclasses import asdict
+from functools import lru_cache
 
 from datasets.sources.footage import DecodeError
 from datasets.sources.layouts import Source
+from datasets.tracking.detectors import Detector, build_detector
+from infra import storage
 from infra.attempts import AttemptsError
 from infra.errors import FacestackError, InputError
+from infra.extraction import Detection
+from workflows.shared.ray_rows import Row
+
+STILLS = 64  # in one row: two files for each would drown an object store in requests
+
+
+def bundles(sources: list[Source]) -> list[list[Source]]:
+    """The sources that make a row together: many stills, or one of any other kind."""
+    stills = [source for source in sources if source.kind == "image"]
+    alone = [[source] for source in sources if source.kind != "image"]
+    return alone + [stills[i : i + STILLS] for i in range(0, len(stills), STILLS)]
+
+
+def item(bundle: list[Source]) -> Row:
+    """The row of Ray Data of some sources; as text, since kinds of sources differ."""
+    return {"sources": json.dumps([asdict(source) for source in bundle])}
+
+
+def sources_of(row: Row) -> list[Source]:
+    """The bundle of such a row."""
+    return [Source(**each) for each in json.loads(row["sources"])]
+
+
+def face_detector(detection: Detection) -> Detector | None:
+    """What finds faces, None where each frame is a crop already."""
+    return None if detection.faces == "aligned" else _built(detection.model, detection.min_face)
+
+
+@lru_cache(maxsize=4)
+def _built(model: str | None, min_face: int) -> Detector:
+    """A detector a process and setting; a model in object storage is fetched once."""
+    if model is None:
+        return build_detector(None, min_face)
+    with storage.local_file(model) as path:
+        return build_detector(str(path), min_face)
 
 
 def why(source: Source, error: Exception) -> tuple[str, str]:

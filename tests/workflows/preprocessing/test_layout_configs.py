@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray.data
 
 from datasets.clips.windows import Account
 from datasets.shards.files import read_rows
@@ -19,16 +20,10 @@ from infra.settings.settings import Settings
 from tests.support.media import moving_square, write_images
 from tests.support.root import ROOT
 from workflows.preprocessing import stage as preprocess
-from workflows.preprocessing.parts import (
-    Row,
-    bundles,
-    clips_by,
-    extraction,
-    item,
-    make_part,
-    outcomes_in,
-)
-from workflows.preprocessing.stage import find
+from workflows.preprocessing.parts import clips_by, extraction, make_part, outcomes_in
+from workflows.shared.ray_rows import Row
+from workflows.shared.source_rows import bundles, item
+from workflows.shared.source_survey import find
 
 
 def settings_of(config: str, source: Path) -> tuple[Settings, list[Source]]:
@@ -141,7 +136,7 @@ def test_the_stage_takes_every_outcome_out_of_the_rows(
         rows[:] = items
         return Loop()
 
-    monkeypatch.setattr(preprocess.ray.data, "from_items", from_items)
+    monkeypatch.setattr(ray.data, "from_items", from_items)
     options = {"clip": {"num_frames": 1}, "preprocess": {"workers": 1}}
     settings = Settings.model_validate(options)
     stage = Stage("preprocess", str(tmp_path / "run"), "")

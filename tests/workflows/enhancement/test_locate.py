@@ -11,14 +11,14 @@ from datasets.sources.footage import Footage
 from infra.settings.settings import Settings
 from tests.datasets.clips.test_cutting import source
 from tests.support.media import Frame, bright_detector, square_frame, write_images
-from workflows.enhancement import restore
-from workflows.enhancement.restore import Enhancer, Track
+from workflows.enhancement import locate
+from workflows.enhancement.locate import Track
 from workflows.preprocessing import parts
 
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (restore, parts):
+    for module in (locate, parts):
         monkeypatch.setattr(module, "face_detector", lambda *_: bright_detector)
 
 
@@ -31,10 +31,12 @@ def settings(**options: object) -> Settings:
 
 
 def low_tracks(chosen: Settings, frames: list[Frame]) -> dict[int, Track]:
-    made = Enhancer.__new__(Enhancer)  # without a network, which finding faces has no need of
-    made.settings = chosen
     height, width = frames[0].shape[:2]
-    return made._low_tracks(Footage("v", Fraction(25), width, height, lambda: iter(frames)))
+    footage = Footage("v", Fraction(25), width, height, lambda: iter(frames))
+    clip = chosen.clip
+    return locate.low_tracks(
+        footage, clip.geometry(), chosen.preprocess.detection(), clip.how_degraded()
+    )
 
 
 def growing() -> list[Frame]:

@@ -1,0 +1,36 @@
+"""The one Ray Data graph of the stage enhance: sources in, outcomes out."""
+
+import json
+from collections.abc import Iterator
+
+import ray.data
+
+from datasets.sources.layouts import Source
+from infra import cluster
+from infra.runs import Run
+from infra.settings.settings import Settings
+from workflows.enhancement.outputs import Restored
+from workflows.enhancement.restore import Enhancer
+from workflows.shared.ray_rows import dataset, rows
+from workflows.shared.source_rows import item
+
+
+def restored(
+    settings: Settings, run: Run, folder: str, sources: list[Source]
+) -> Iterator[Restored]:
+    """What became of each source, in the order in which they end; its films are below `folder`.
+
+    A pool of actors, each with the network on one CPU and its share of a GPU. Raises as
+    `ray_rows.rows` does.
+    """
+    options = settings.enhance
+    workers = options.workers or cluster.gpu_count() or cluster.cpu_count()
+    outcomes = dataset([item([source]) for source in sources]).map(
+        Enhancer,
+        fn_constructor_args=(settings, run, folder),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        num_cpus=1,
+        num_gpus=options.gpus_per_worker or None,
+    )
+    for row in rows(outcomes):
+        yield Restored(**json.loads(row["outcome"]))
