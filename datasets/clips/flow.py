@@ -1,8 +1,9 @@
 """The motion of real footage: optical flow between sharp frames, fitted by splines. Ours: a teacher
 of real motion for P.
 
-Convention: that of `bursts`. With d_t the thin-plate spline through the K control shifts of frame
-t, central(p) = frame_t(p + d_t(p)); places are in [-1, 1]², where 1 is half the side of a frame.
+Convention: that of `stills_to_films`. With d_t the thin-plate spline through the K control shifts
+of frame t, central(p) = frame_t(p + d_t(p)); places are in [-1, 1]², where 1 is half the side of a
+frame.
 
 The flow from the central frame to frame t (OpenCV's DIS; Kroeger et al. 2016) is believed where the
 flow back from there ends where it began. With f_n its mean over the believed pixels of cell n, w_n

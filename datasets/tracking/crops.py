@@ -24,7 +24,7 @@ class TrackCrop:
     ends because the face is `lost` before its shot does. `offset` is how far the face's centre lies
     from the crop's, (x, y) in low pixels.
 
-    `motion` is 64×2, of `bursts`, where the frame was made from a still."""
+    `motion` is 64×2, of `clips.stills_to_films`, where the frame was made from a still."""
 
     track: int
     index: int
