@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from infra.errors import FaultError, TrainingError
-from infra.training.engines import Engine
+from infra.training.engine import Engine
 from infra.training.non_finite import Keep, SkippedUpdates
-from infra.training.optimiser_step import on_device, tell
+from infra.training.optimiser_step import on_device
 from infra.training.plan import Plan, due, judged, learning_rate
 from infra.training.rng_state import load_generators, save_generators
 
@@ -57,7 +57,7 @@ def train(
         batch = on_device(next(stream), engine.device)
         waited += time.perf_counter() - asked
         rate = learning_rate(plan, step, state["seconds"])
-        tell(engine.objective, step, plan.steps)
+        engine.objective.at(step, plan.steps)
         terms = engine.step(batch, rate)
         skipped.see(step, batch, terms.pop("finite"))
         seconds = time.perf_counter() - began

@@ -1,6 +1,7 @@
 """The parts of one update that both engines share."""
 
 from collections.abc import Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import numpy as np
@@ -9,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from infra.settings.training import OptimiserSettings
-from infra.training.precision import set_float32_products
+from infra.training.engine import Batch, Objective, Terms
 
-Batch = dict[str, Tensor]
-Terms = dict[str, Tensor]
+LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 # Keys of clips, looked up in a dictionary, and what decides which are drawn: a GPU would be waited
 # for.
@@ -58,7 +58,21 @@ def pinned(batches: Iterable[Mapping[str, np.ndarray]]) -> Generator[dict[str, n
         yield {name: torch.from_numpy(v).pin_memory().numpy() for name, v in batch.items()}
 
 
-def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
+def set_float32_products(precision: str) -> None:
+    """Let matrix products and convolutions of float32 be TF32, or what IEEE 754 says."""
+    kind = "tf32" if precision == "tf32" else "ieee"
+    for place in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):  # type: ignore[attr-defined]
+        place.fp32_precision = kind
+
+
+def lowered(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Autocast to bf16 or fp16; nothing for the others."""
+    if precision not in LOWER:
+        return nullcontext()
+    return torch.autocast(device.type, LOWER[precision])
+
+
+def prepared(objective: Objective, options: OptimiserSettings) -> Objective:
     """The objective, to be compiled where the options say so."""
     set_float32_products(options.precision)
     if options.compile:
@@ -68,22 +82,22 @@ def prepared(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
     return objective
 
 
-def laid_out(objective: nn.Module, options: OptimiserSettings) -> nn.Module:
+def laid_out(objective: Objective, options: OptimiserSettings) -> Objective:
     """The objective with its images and weights in memory as the options say."""
     if options.channels_last:
         return objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return objective
 
 
-def adam(objective: nn.Module, options: OptimiserSettings) -> torch.optim.Adam:
+def adam(objective: Objective, options: OptimiserSettings) -> torch.optim.Adam:
     """Adam as both engines use it, on the parameters that are trained.
 
-    Each submodule that `rates_of` names is a group of its own.
+    Each submodule that its `rates` name is a group of its own.
     """
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
-            named = (module for module in rates_of(objective) if name.startswith(f"{module}."))
+            named = (module for module in objective.rates if name.startswith(f"{module}."))
             groups.setdefault(next(named, ""), []).append(parameter)
     return torch.optim.Adam(
         [{"params": parameters, "module": module} for module, parameters in groups.items()],
@@ -102,17 +116,6 @@ def lay_out_like_weights(optimiser: torch.optim.Optimizer) -> None:
             for name, value in state.items():
                 if torch.is_tensor(value) and value.shape == parameter.shape:
                     state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def rates_of(objective: nn.Module) -> Mapping[str, float]:
-    """Names of submodules and their present learning rate in that of the rest: `rates`, if any."""
-    return getattr(objective, "rates", {})
-
-
-def tell(objective: nn.Module, step: int, steps: int) -> None:
-    """Say which 1-based step comes, to an objective that changes on the way: one with `at`."""
-    if hasattr(objective, "at"):
-        objective.at(step, steps)  # type: ignore[operator]
 
 
 def set_rate(

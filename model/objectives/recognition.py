@@ -1,19 +1,21 @@
 """The objective of the face recogniser: cross-entropy over the training people."""
 
-from torch import nn
 from torch.nn import functional
 
+from infra.training.engine import Objective
 from model.objectives.augmentation import augment_faces
 from model.perceptual import FaceRecogniser
 from model.pixels import Batch, Terms, device_of, exact, to_pixels
 
 
-class Recognition(nn.Module):
+class Recognition(Objective):
     """Training of a face recogniser on `high` and `label` by cross-entropy.
 
     In training the faces are mirrored, shifted, zoomed, lit differently, and at times blurred or
     enlarged from few pixels, because the recogniser will be asked about restored faces.
     """
+
+    network: FaceRecogniser
 
     def __init__(
         self, recogniser: FaceRecogniser, label_smoothing: float = 0.1, degrade: float = 0.3

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from infra.training.engine import Objective
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import psnr_luma
 from model.objectives.augmentation import augment_clips
@@ -18,7 +19,7 @@ from model.perceptual import FaceRecogniser
 from model.pixels import Batch, Terms, device_of, exact, low_window, to_pixels
 
 
-class Restoration(nn.Module):
+class Restoration(Objective):
     """Eq. (6) on a variant: pixel term plus λ_l times the distance of each layer in `weights`.
 
     `recogniser` is frozen here and is no part of `parameters()` or `state_dict()`, yet follows the

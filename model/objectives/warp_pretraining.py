@@ -6,8 +6,9 @@ Suffixes: B batch, T frames, h w low pixels, S high pixels.
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
 from model.layers.warping import warp
 from model.losses import pixel_loss
@@ -30,7 +31,7 @@ from model.pixels import (
 from model.thin_plate_spline import dense_field
 
 
-class WarpPretraining(nn.Module):
+class WarpPretraining(Objective):
     """P and M alone, before restoration: paper §3, and two teachers of ours.
 
     objective `photometric` is the paper's: the squared error between the warped adjacent frame and
@@ -41,6 +42,8 @@ class WarpPretraining(nn.Module):
     stored (real_pairs.py), where there is such; the others are made with known motion from
     the sharp frame (known_motion.py).
     """
+
+    network: WarpPredictor
 
     def __init__(
         self,

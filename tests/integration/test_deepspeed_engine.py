@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from infra.training.engines import DeepSpeedEngine, Engine, TorchEngine
-from infra.training.optimiser_step import tell
+from infra.training.deepspeed_engine import DeepSpeedEngine
+from infra.training.engine import Engine
+from infra.training.torch_engine import TorchEngine
 from model.objectives.curriculum import Curriculum
 from model.objectives.restoration import Restoration
 from tests.infra.training.test_engines import Fit, batch, options
@@ -117,7 +118,7 @@ def hold_the_predictor() -> None:
             del given["order"]  # as the stage train does
         moved = []
         for step in range(1, 5):
-            tell(objective, step, 4)
+            objective.at(step, 4)
             before = engine.network_state()
             engine.step(given, 0.001)
             after = engine.network_state()

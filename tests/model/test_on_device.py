@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infra.training.precision import set_float32_products
+from infra.training.optimiser_step import set_float32_products
 from model.layers.warp_predictor import WarpPredictor
 from model.layers.warping import warp
 from model.losses import pixel_loss, unit_features
@@ -191,7 +191,7 @@ def batch_on(device: torch.device) -> dict[str, Tensor]:
 def test_nothing_in_a_step_waits_for_the_gpu(what: str, precision: str) -> None:
     """PyTorch raises where the host would wait, in the steps after the first."""
     from infra.settings.training import OptimiserSettings
-    from infra.training.engines import TorchEngine
+    from infra.training.torch_engine import TorchEngine
     from model.objectives.curriculum import Curriculum
 
     device = torch.device("cuda", 0)

@@ -30,7 +30,7 @@ from datasets.shards.row_groups import Batch
 from datasets.sources.discovery import find_sources
 from infra.extraction import Cutting, Detection
 from infra.geometry import Degradation, Geometry
-from infra.training.engines import TorchEngine
+from infra.training.torch_engine import TorchEngine
 from model.complexity import count
 from model.network import build
 from model.objectives.restoration import Restoration

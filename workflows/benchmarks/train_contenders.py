@@ -25,8 +25,8 @@ import torch
 from datasets.shards.reader import ShardReader, list_shards
 from infra.provenance import ROOT
 from infra.settings.training import OptimiserSettings
+from infra.training.optimiser_step import set_float32_products
 from infra.training.plan import Plan
-from infra.training.precision import set_float32_products
 from model.network import Network, build
 from model.objectives.restoration import Restoration
 from model.perceptual import FaceRecogniser

@@ -15,7 +15,7 @@ from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from infra import cluster
-from infra.training.engines import DeepSpeedEngine
+from infra.training.deepspeed_engine import DeepSpeedEngine
 from infra.training.loop import train
 from workflows.training.job import Work, batches_of, keeper, open_job, watch_of
 

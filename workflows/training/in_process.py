@@ -6,8 +6,8 @@ import torch
 
 from infra import storage
 from infra.training.checkpoints import Checkpoints
-from infra.training.engines import TorchEngine
 from infra.training.loop import train
+from infra.training.torch_engine import TorchEngine
 from workflows.training.job import (
     CHECKPOINTS,
     Work,

@@ -14,7 +14,7 @@ import numpy as np
 import safetensors.numpy
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.shards.prefetch import read_ahead
 from datasets.shards.reader import ShardReader
@@ -22,7 +22,7 @@ from infra import storage
 from infra.provenance import versions
 from infra.settings.training import OptimiserSettings
 from infra.training.checkpoints import Checkpoints, Mark
-from infra.training.engines import Engine
+from infra.training.engine import Engine, Objective
 from infra.training.optimiser_step import pinned
 from infra.training.plan import Plan
 from infra.training.profiling import traced
@@ -38,7 +38,7 @@ CHECKPOINTS = {"deepspeed": "checkpoints", "torch": "checkpoints-torch"}  # of e
 class Job:
     """One training, as a worker sees it."""
 
-    objective: nn.Module
+    objective: Objective
     columns: list[str]
     metadata: dict[str, str]
     labels: dict[str, int] | None = None  # identity → class, where the objective wants "label"
@@ -93,8 +93,7 @@ def open_job(work: Work, quiet: bool = False) -> Job:
     torch.manual_seed(work.seed)
     job = work.build()
     if work.options.init is not None:
-        network = job.objective.get_submodule("network")
-        job.notes.append(initial_weights.start(network, work.options.init))
+        job.notes.append(initial_weights.start(job.objective.network, work.options.init))
     for note in job.notes if not quiet else ():
         print(f"[{work.name}] starts {note}", flush=True)
     return job

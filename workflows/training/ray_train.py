@@ -16,7 +16,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from infra import cluster, storage
 from infra.errors import FacestackError, FaultError
 from infra.training.checkpoints import Checkpoints
-from infra.training.engines import DeepSpeedEngine
+from infra.training.deepspeed_engine import DeepSpeedEngine
 from infra.training.loop import train
 from workflows.training.job import (
     CHECKPOINTS,

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from infra.errors import FaultError
 from infra.training.checkpoints import Checkpoints, Mark, best_of
-from infra.training.engines import TorchEngine
+from infra.training.engine import Objective
 from infra.training.loop import train
 from infra.training.plan import Plan
+from infra.training.torch_engine import TorchEngine
 
 
 def mark(step: int, score: float | None = None, world_size: int = 1) -> Mark:
@@ -114,7 +115,7 @@ def test_a_disk_that_refuses_is_named_and_the_one_before_stays(checkpoints: Chec
     assert not (Path(checkpoints.uri) / "step-00000004").exists()
 
 
-class Small(nn.Module):
+class Small(Objective):
     """Something to train whose checkpoint is longer than a kilobyte."""
 
     def __init__(self) -> None:

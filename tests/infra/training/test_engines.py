@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from infra.settings.training import OptimiserSettings
-from infra.training.engines import TorchEngine, given_a_gpu
+from infra.training.engine import Objective, given_a_gpu
+from infra.training.torch_engine import TorchEngine
 from tests.support.root import ROOT
 
 
-class Fit(nn.Module):
+class Fit(Objective):
     """Small convolutions that are to give the mean of their input; the last learns more slowly."""
 
     def __init__(self) -> None:
@@ -221,9 +222,9 @@ def test_options_that_do_not_go_together_are_refused(fields: dict[str, object], 
 
 def test_a_gpu_that_the_settings_do_not_give_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert [given_a_gpu(options(gpus_per_worker=share)) for share in (0, 0.5, 1)] == [0, 1, 1]
+    assert [given_a_gpu(share) for share in (0, 0.5, 1)] == [0, 1, 1]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert not given_a_gpu(options(gpus_per_worker=1))
+    assert not given_a_gpu(1)
 
 
 @pytest.mark.gpu

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from infra.errors import TrainingError
 from infra.settings.training import OptimiserSettings
 from infra.training import loop
-from infra.training.engines import TorchEngine
+from infra.training.engine import Objective
 from infra.training.loop import Arrays, train
 from infra.training.plan import Plan
 from infra.training.rng_state import load_generators, save_generators
+from infra.training.torch_engine import TorchEngine
 
 PLAN = Plan(steps=8, batch_size=4, learning_rate=0.01, log_every=2, checkpoint_every=4,
             fingerprint="a")  # fmt: skip
 
 
-class Squares(nn.Module):
+class Squares(Objective):
     """‖W x + noise‖²; the noise stands for augmentation, drawn from torch's own generator."""
 
     def __init__(self) -> None:
@@ -188,7 +189,7 @@ def test_too_many_in_a_row_stop_with_the_batch_in_a_file(tmp_path: Path) -> None
 def test_an_infinite_gradient_of_a_finite_loss_is_left_out_too() -> None:
     """d√|w|/dw at w = 0 is infinite while the loss is 0."""
 
-    class Root(nn.Module):
+    class Root(Objective):
         def __init__(self) -> None:
             super().__init__()
             self.network = nn.Linear(1, 1, bias=False)

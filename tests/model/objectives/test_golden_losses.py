@@ -10,7 +10,7 @@ import torch
 
 from datasets.degrade import degrade_track
 from infra.settings.training import OptimiserSettings
-from infra.training.engines import TorchEngine
+from infra.training.torch_engine import TorchEngine
 from model.layers.warp_predictor import WarpPredictor
 from model.linear_fit import fit_linear, start_linear
 from model.network import Network, build

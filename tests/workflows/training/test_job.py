@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from infra.training.engine import Objective
 from infra.training.optimiser_step import on_device
 from tests.support.small_jobs import work, write_shards
 from workflows.training import resident
@@ -28,7 +29,7 @@ def test_batches_for_a_gpu_are_those_for_a_cpu_pinned_by_a_thread(
     monkeypatch.setattr(Tensor, "pin_memory", pin)
     monkeypatch.setattr(resident, "fits", lambda *_: False)
     todo = work(tmp_path, write_shards(tmp_path))
-    job = Job(nn.Identity(), ["low", "high", "identity"], {}, labels={"a": 3})
+    job = Job(Objective(), ["low", "high", "identity"], {}, labels={"a": 3})
     found = []
     for device in ("cpu", "cuda"):
         stream = batches_of(todo, job, torch.device(device))(8)

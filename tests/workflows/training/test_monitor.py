@@ -10,6 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
 from tests.support.small_jobs import work
 from workflows.training.job import Job, watch_of
@@ -99,7 +100,7 @@ def test_a_trial_says_what_it_tries_before_it_is_stopped(tmp_path: Path) -> None
 def test_no_picture_of_a_network_that_runs_on_all_workers_or_hangs(
     options: dict[str, int], drawn: list[str], tmp_path: Path
 ) -> None:
-    job = Job(torch.nn.Identity(), [], {}, panels={"faces": picture})
+    job = Job(Objective(), [], {}, panels={"faces": picture})
     watch = watch_of(work(tmp_path, [], **options), job)
     assert list(watch.panels) == drawn
     watch.close()

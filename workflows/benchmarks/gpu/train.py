@@ -13,9 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from datasets.shards.reader import ShardReader, list_shards
 from infra.settings.training import OptimiserSettings
-from infra.training.engines import TorchEngine
-from infra.training.optimiser_step import judge, on_device
-from infra.training.precision import lowered
+from infra.training.optimiser_step import judge, lowered, on_device
+from infra.training.torch_engine import TorchEngine
 from workflows.benchmarks.gpu.network import SEARCHED
 from workflows.benchmarks.gpu.timing import said, searching
 from workflows.benchmarks.train_contenders import COLUMNS, Setting, objective

@@ -1,151 +1,37 @@
-"""What makes one optimiser step: DeepSpeed, or plain PyTorch with the same methods.
-
-The loop knows only what `Engine` lists; an engine knows nothing of data, Ray or stages. The
-objective is a module whose forward takes a batch and returns scalars, "loss" among them, and whose
-`network` is what is saved. Both engines work on a batch in `accumulate` parts, clip the gradient's
-norm, and leave an update out where loss or gradient is not finite.
-"""
+"""DeepSpeed as an engine, on one worker or several."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from infra.errors import TrainingError
 from infra.settings.training import OptimiserSettings
 from infra.training.deepspeed_config import deepspeed_config, judges
 from infra.training.deepspeed_universal import separate_groups, universal_checkpoint
 from infra.training.ema import Average, on_cpu
+from infra.training.engine import Batch, Objective, Terms, given_a_gpu
 from infra.training.optimiser_step import (
-    Batch,
-    Terms,
     adam,
     judge,
     laid_out,
     lay_out_like_weights,
     mean,
     prepared,
-    rates_of,
     set_rate,
     split,
     spoilt_if_not_finite,
 )
-from infra.training.precision import lowered
-
-DEFAULTS = OptimiserSettings(steps=1)
-
-
-class Engine(Protocol):
-    """One optimiser step, and its state on disk."""
-
-    rank: int
-    world_size: int
-    device: torch.device
-    objective: nn.Module
-
-    def step(self, batch: Batch, learning_rate: float) -> Terms:
-        """Forward, backward and update; the objective's scalars, and `finite`: it was updated."""
-
-    def agree(self, seconds: float) -> float:
-        """The largest that any rank says; every rank must call it."""
-
-    def result(self) -> AbstractContextManager[None]:
-        """Inside, the network has the weights that `network_state` gives."""
-
-    def save(self, folder: Path, state: dict[str, Any]) -> None:
-        """Write this rank's share of the weights, the optimiser and `state`."""
-
-    def load(self, folder: Path) -> dict[str, Any]:
-        """Take up what `save` wrote; raises TrainingError where it does not fit."""
-
-    def network_state(self) -> dict[str, Tensor]:
-        """The whole trained (or averaged) weights on the CPU; every rank must call it."""
-
-
-def given_a_gpu(options: OptimiserSettings) -> bool:
-    """Whether the settings give a worker a GPU: one that is there may be another program's."""
-    return options.gpus_per_worker > 0 and torch.cuda.is_available()
-
-
-class TorchEngine:
-    """Adam on one process: no Ray, no DeepSpeed."""
-
-    rank = 0
-    world_size = 1
-
-    def __init__(
-        self, objective: nn.Module, options: OptimiserSettings = DEFAULTS, device: str = "cpu"
-    ) -> None:
-        self.device = torch.device(device)
-        self.options = options
-        self.objective = laid_out(prepared(objective, options), options).to(self.device)
-        self.network = objective.get_submodule("network")
-        self.parameters = [p for p in objective.parameters() if p.requires_grad]
-        self.optimiser = adam(objective, options)
-        self.average = Average(self.network, options.ema) if options.ema else None
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
-
-    def step(self, batch: Batch, learning_rate: float) -> Terms:
-        """One update with Adam."""
-        set_rate(self.optimiser, learning_rate, rates_of(self.objective))
-        self.optimiser.zero_grad(set_to_none=True)
-        parts = []
-        for part in split(batch, self.options.accumulate):
-            with lowered(self.options.precision, self.device):
-                parts.append(self.objective(part))
-            loss = spoilt_if_not_finite(parts[-1]["loss"]) / self.options.accumulate
-            self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimiser)
-        finite = judge(self.optimiser, self.parameters, self.options.clip_gradient)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        if self.average is not None:
-            self.average.update()
-        return mean(parts) | {"finite": finite}
-
-    def agree(self, seconds: float) -> float:
-        """There is no other rank to ask."""
-        return seconds
-
-    def result(self) -> AbstractContextManager[None]:
-        """The averaged weights in place, where there are any."""
-        return nullcontext() if self.average is None else self.average.in_place()
-
-    def save(self, folder: Path, state: dict[str, Any]) -> None:
-        """Weights, optimiser and state in one file."""
-        content = {
-            "objective": self.objective.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "average": self.average.state() if self.average is not None else {},
-            "state": state,
-        }
-        torch.save(content, folder / "engine.pt")
-
-    def load(self, folder: Path) -> dict[str, Any]:
-        """Take up what `save` wrote."""
-        content = torch.load(folder / "engine.pt", map_location=self.device, weights_only=True)
-        self.objective.load_state_dict(content["objective"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        lay_out_like_weights(self.optimiser)
-        self.scaler.load_state_dict(content["scaler"])
-        if self.average is not None:
-            self.average.load(content["average"])
-        return dict(content["state"])
-
-    def network_state(self) -> dict[str, Tensor]:
-        """The trained network's weights on the CPU."""
-        return on_cpu(self.network, self.average)
 
 
 class DeepSpeedEngine:
     """DeepSpeed inside a process group that Ray Train (or torchrun) has set up."""
 
-    def __init__(self, objective: nn.Module, options: OptimiserSettings = DEFAULTS) -> None:
-        cuda = given_a_gpu(options)
+    def __init__(self, objective: Objective, options: OptimiserSettings) -> None:
+        cuda = given_a_gpu(options.gpus_per_worker)
         if options.precision == "fp16" and not cuda:
             raise TrainingError(
                 "precision fp16: DeepSpeed has it on GPUs alone; set gpus_per_worker, or use bf16 "
@@ -165,7 +51,7 @@ class DeepSpeedEngine:
         )
         self.options = options
         self.objective = objective
-        self.network = objective.get_submodule("network")
+        self.network = objective.network
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.engine, *_ = deepspeed.initialize(
             model=prepared(objective, options),
@@ -191,7 +77,7 @@ class DeepSpeedEngine:
 
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """One update; gradients are averaged over the workers."""
-        set_rate(self.engine.optimizer, learning_rate, rates_of(self.objective))
+        set_rate(self.engine.optimizer, learning_rate, self.objective.rates)
         parts = []
         for part in split(batch, self.options.accumulate):
             parts.append(self.engine(part))
