@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model.network import Network
-from model.objectives.held_shifts import HeldShifts
+from model.objectives.held import HeldShifts
 from model.objectives.real_pairs import known
 from model.pixels import Batch, centre_slice, without_centre
 from model.thin_plate_spline import dense_field

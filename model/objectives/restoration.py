@@ -14,7 +14,7 @@ from model.objectives.augmentation import augment_clips
 from model.objectives.crops import draw_crop
 from model.objectives.curriculum import Curriculum, GivenMotion
 from model.objectives.fresh_bursts import FreshBursts
-from model.objectives.held_features import HeldFeatures
+from model.objectives.held import HeldFeatures
 from model.perceptual import FaceRecogniser
 from model.pixels import Batch, Terms, device_of, exact, low_window, to_pixels
 
