@@ -16,6 +16,7 @@ class Recognition(Objective):
     """
 
     network: FaceRecogniser
+    columns = ("high", "identity")
 
     def __init__(
         self, recogniser: FaceRecogniser, label_smoothing: float = 0.1, degrade: float = 0.3
@@ -25,7 +26,7 @@ class Recognition(Objective):
         self.label_smoothing, self.degrade = label_smoothing, degrade
 
     def forward(self, batch: Batch) -> Terms:
-        """Batch with high B×S×S×3 and label B → loss, accuracy in [0, 1]."""
+        """Batch with high B×S×S×3 and label B, the identity's number → loss, accuracy in [0, 1]."""
         device = device_of(self.network)
         faces = to_pixels(batch["high"], device)
         label = batch["label"].to(device)

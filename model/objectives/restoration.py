@@ -29,8 +29,8 @@ class Restoration(Objective):
     clips get new low frames in training (fresh_bursts.py). `curriculum` says when the warp
     predictor learns and whose motion R is given. With `rate_by_frames` R's first layer learns at
     1 / num_frames of the rate: of T nearly equal frames, T weights that Adam moves by one step each
-    move the picture by T. `at` makes the objective ready for a step, and `rates` are the learning
-    rates of the predictor and of that layer in that of the rest.
+    move the picture by T. Without `look_up` nothing is kept of a clip from step to step: where the
+    network runs on all workers or on none, each of which has seen other clips.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Restoration(Objective):
         curriculum: Curriculum | None = None,
         fresh: FreshBursts | None = None,
         rate_by_frames: bool = False,
+        look_up: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
@@ -66,12 +67,17 @@ class Restoration(Objective):
         self.crop = crop
         # The same picture each time, unless it is augmented.
         self.held_truth = None if augment or not self.weights else HeldFeatures()
+        self.columns = ["low", "high"]
+        if self.motion.network is not None:
+            self.columns += self.motion.curriculum.columns()
+        if look_up and (self.motion.network is not None or self.held_truth is not None):
+            self.columns.append("order")
         # In a tuple it is not registered as a submodule.
         frozen = None if recogniser is None else recogniser.requires_grad_(False).eval()
         self._frozen: tuple[FaceRecogniser | None] = (frozen,)
 
     def at(self, step: int, steps: int) -> None:
-        """Be ready for 1-based `step` of `steps`."""
+        """Set what the curriculum says of a step: whose motion R is given, and the `rates`."""
         self.rates = {
             "network.predictor": self.motion.at(step, steps),
             "network.reconstruction.layers.0": self.first_rate,

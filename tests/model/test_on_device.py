@@ -18,7 +18,7 @@ from model.objectives.fresh_bursts import FreshBursts, make_clip
 from model.objectives.known_motion import degrade, make_burst
 from model.objectives.real_pairs import draw_pairs
 from model.objectives.restoration import Restoration
-from model.objectives.warp_pretraining import WarpPretraining
+from model.objectives.warp_known_motion import WarpKnownMotion
 from model.perceptual import FaceRecogniser
 from model.streaming import restore
 from model.thin_plate_spline import between, dense_field, mirrored
@@ -206,9 +206,7 @@ def test_nothing_in_a_step_waits_for_the_gpu(what: str, precision: str) -> None:
             curriculum=Curriculum(0.5, alignment=1.0),
         ),
         "recogniser": lambda: Restoration(network, 5, judge, {"pool3": 1.0}, augment=True),
-        "pretraining": lambda: WarpPretraining(
-            WarpPredictor(8), 5, objective="field", blur_sigma=1.2, stored_share=0.5
-        ),
+        "pretraining": lambda: WarpKnownMotion(WarpPredictor(8), 1.2, stored_share=0.5),
     }[what]()  # fmt: skip
     options = OptimiserSettings.model_validate(
         {"steps": 1, "batch_size": 4, "precision": precision, "clip_gradient": 10.0}

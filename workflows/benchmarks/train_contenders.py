@@ -105,14 +105,14 @@ def objective(setting: Setting) -> Restoration:
     network = build(setting.variant, setting.scale, setting.size, setting.width)
     assert isinstance(network, Network)
     judge = FaceRecogniser(identities=8, width=0.5 * setting.width, input_size=64)
-    return Restoration(network, network.num_frames, judge, PERCEPTUAL)
+    return Restoration(network, network.num_frames, judge, PERCEPTUAL, look_up=False)
 
 
 def job(setting: Setting, way: str) -> Job:
     """What a way trains, behind a gate."""
     made = objective(setting)
     made.register_forward_pre_hook(Gate(setting, way))
-    return Job(made, COLUMNS, metadata={})
+    return Job(made, metadata={})
 
 
 def work(setting: Setting, way: str, workers: int = 1) -> Work:

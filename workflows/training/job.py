@@ -39,7 +39,6 @@ class Job:
     """One training, as a worker sees it."""
 
     objective: Objective
-    columns: list[str]
     metadata: dict[str, str]
     labels: dict[str, int] | None = None  # identity → class, where the objective wants "label"
     balanced: bool = False  # every identity equally often
@@ -107,15 +106,15 @@ def batches_of(
     A GPU that has room for all clips is given them once. For one that has not, a thread has the
     next batch in pinned memory before it is asked for.
     """
-    options = work.options
+    options, columns = work.options, job.objective.columns
     reader = ShardReader(
-        work.shards, options.batch_size, seed=work.seed, columns=job.columns,
+        work.shards, options.batch_size, seed=work.seed, columns=columns,
         rank=rank, world_size=world_size, balanced=job.balanced,
         threads=options.loader_threads,
     )  # fmt: skip
     kept = None
-    if options.resident and resident.fits(work.shards, job.columns, device):
-        kept = resident.load(work.shards, job.columns, device)
+    if options.resident and resident.fits(work.shards, columns, device):
+        kept = resident.load(work.shards, columns, device)
 
     def labelled(row: int) -> Iterator[Arrays]:
         for batch in reader.batches(row) if kept is None else kept.batches(reader, row):

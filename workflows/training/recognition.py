@@ -95,7 +95,6 @@ def _build(settings: Settings, run: Run, people: list[str]) -> Job:
     assert some is not None, "there are training people, so there are clips"
     return Job(
         objective=objective,
-        columns=["high", "identity"],
         metadata=network.description(),
         labels={name: index for index, name in enumerate(people)},
         balanced=options.balanced,

@@ -229,14 +229,8 @@ def _build(
         network, network.num_frames, judge, perceptual, augment=options.augment,
         crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,
         fresh=fresh, rate_by_frames=options.rate_by_frames,
+        look_up=options.zero_stage != 3,  # P runs on all workers then, or on none
     )  # fmt: skip
-    columns = ["low", "high"]
-    looked_up = any(perceptual.values()) and not options.augment
-    if network.predictor is not None:
-        columns += curriculum.columns()
-        looked_up = True
-    # With ZeRO 3 all workers must run P, or none; each has seen other clips.
-    columns += ["order"] if looked_up and options.zero_stage != 3 else []
     panels: dict[str, Panel] = {}
     if validation.clips is not None:
         panels["faces"] = partial(validation.panel, network)
@@ -246,7 +240,6 @@ def _build(
             panels["warp"] = partial(warp_panel, network.predictor, low, frames, step)
     return Job(
         objective=objective,
-        columns=columns,
         metadata=network.description(),
         evaluate=partial(validation.score, network),
         panels=panels,

@@ -1,6 +1,6 @@
 """Stage pretrain: the warp predictor alone, unsupervised, before the full network (paper §3)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -13,8 +13,10 @@ from torch import Tensor
 from datasets.shards.reader import ShardReader
 from infra.runs import Run
 from infra.settings.settings import Settings
+from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
-from model.objectives.warp_pretraining import WarpPretraining
+from model.objectives.warp_known_motion import WarpKnownMotion
+from model.objectives.warp_photometric import WarpPhotometric
 from model.pixels import Batch, device_of, to_pixels
 from workflows.shared import artifacts
 from workflows.shared.motion_errors import stored_motion
@@ -70,37 +72,34 @@ def check(settings: Settings) -> None:
 def _build(settings: Settings, run: Run) -> Job:
     options = settings.pretrain
     predictor = WarpPredictor(settings.clip.low_size)
-    objective = WarpPretraining(
-        predictor,
-        options.num_frames,
-        target=options.target,
-        objective=options.objective,
-        blur_sigma=settings.clip.blur_sigma,
-        stored_share=options.stored_share,
-    )
-    columns = {
-        ("photometric", "low"): ["low"],
-        ("photometric", "high"): ["low", "high", "neighbour", "neighbour_offset"],
-    }.get((options.objective, options.target), ["low", "high", "motion"])
-    if options.objective == "field" and options.start_pairs and options.init is None:
-        objective.start(_first_batches(settings, artifacts.shards(run, "train"), columns))
+    objective: Objective
+    if options.objective == "photometric":
+        objective = WarpPhotometric(predictor, options.num_frames, options.target)
+    else:
+        objective = known = WarpKnownMotion(
+            predictor, settings.clip.blur_sigma, stored_share=options.stored_share
+        )
+        if options.start_pairs and options.init is None:
+            shards = artifacts.shards(run, "train")
+            known.start(_first_batches(shards, known.columns, options.start_pairs, settings.seed))
     some = validation_clips(artifacts.shards(run, "validation"), VALIDATED, ("low", "motion"))
     panels: dict[str, Panel] = {}
     if some is not None and some["low"].shape[1] >= options.num_frames:
         panels["warp"] = partial(warp_panel, predictor, some["low"][:4], options.num_frames)
     return Job(
         objective,
-        columns,
         metadata={"part": "predictor", "low_size": str(settings.clip.low_size)},
         evaluate=partial(_validate, predictor, some),
         panels=panels,
     )
 
 
-def _first_batches(settings: Settings, shards: list[str], columns: list[str]) -> Iterator[Batch]:
-    reader = ShardReader(shards, START_BATCH, settings.seed, columns, prefetch=0)
+def _first_batches(
+    shards: list[str], columns: Sequence[str], pairs: int, seed: int
+) -> Iterator[Batch]:
+    reader = ShardReader(shards, START_BATCH, seed, columns, prefetch=0)
     with closing(reader.batches()) as batches:
-        for batch in islice(batches, -(-settings.pretrain.start_pairs // START_BATCH)):
+        for batch in islice(batches, -(-pairs // START_BATCH)):
             yield {name: torch.from_numpy(np.array(values)) for name, values in batch.items()}
 
 

@@ -17,7 +17,8 @@ from model.network import Network, build
 from model.objectives.curriculum import Curriculum
 from model.objectives.recognition import Recognition
 from model.objectives.restoration import Restoration
-from model.objectives.warp_pretraining import WarpPretraining
+from model.objectives.warp_known_motion import WarpKnownMotion
+from model.objectives.warp_photometric import WarpPhotometric
 from model.perceptual import FaceRecogniser
 from model.pixels import Batch, to_pixels
 from tests.support.media import moving_texture
@@ -81,9 +82,7 @@ def test_restoration(batch: Batch, variant: str, expected: list[float]) -> None:
 )
 def test_pretraining(batch: Batch, stored: float, expected: list[float]) -> None:
     torch.manual_seed(0)
-    objective = WarpPretraining(
-        WarpPredictor(SIZE // SCALE), FRAMES, objective="field", blur_sigma=1.2, stored_share=stored
-    )
+    objective = WarpKnownMotion(WarpPredictor(SIZE // SCALE), 1.2, stored_share=stored)
     assert losses(objective, batch, 3e-4) == pytest.approx(expected, rel=5e-3)
 
 
@@ -96,7 +95,7 @@ def test_pretraining(batch: Batch, stored: float, expected: list[float]) -> None
 )
 def test_photometric_pretraining(batch: Batch, target: str, expected: list[float]) -> None:
     torch.manual_seed(0)
-    objective = WarpPretraining(WarpPredictor(SIZE // SCALE), FRAMES, target=target)
+    objective = WarpPhotometric(WarpPredictor(SIZE // SCALE), FRAMES, target)
     assert losses(objective, batch, 3e-4) == pytest.approx(expected, rel=5e-3)
 
 

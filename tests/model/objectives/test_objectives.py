@@ -1,6 +1,7 @@
 """The three objectives on batches as stored."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from torch.nn import functional
 from model.layers.warp_predictor import WarpPredictor
 from model.losses import perceptual_distances, pixel_loss
 from model.network import build
+from model.objectives.curriculum import Curriculum
 from model.objectives.recognition import Recognition
 from model.objectives.restoration import Restoration
-from model.objectives.warp_pretraining import WarpPretraining
+from model.objectives.warp_known_motion import WarpKnownMotion
+from model.objectives.warp_photometric import WarpPhotometric
 from model.perceptual import FaceRecogniser
 from model.pixels import to_pixels
 
@@ -83,6 +86,25 @@ def test_the_layer_that_sums_the_frames_learns_at_a_rate_by_their_number(
     assert rates[name] == pytest.approx(rate)
 
 
+@pytest.mark.parametrize(
+    ("variant", "options", "columns"),
+    [
+        ("f5", {}, []),
+        ("f5", {"weights": {"pool3": 1.0}}, ["order"]),
+        ("f5", {"weights": {"pool3": 1.0}, "augment": True}, []),
+        ("f5warp", {}, ["order"]),
+        ("f5warp", {"look_up": False, "weights": {"pool3": 1.0}}, []),
+        ("f5", {"curriculum": Curriculum(true_motion=0.5)}, []),
+        ("f5warp", {"curriculum": Curriculum(true_motion=0.5)}, ["motion", "order"]),
+    ],
+)
+def test_restoration_reads_what_it_needs(
+    variant: str, options: dict[str, Any], columns: list[str]
+) -> None:
+    objective = Restoration(small(variant), 5, recogniser(), **options)
+    assert objective.columns == ["low", "high", *columns]
+
+
 def test_weights_without_a_recogniser_are_refused() -> None:
     with pytest.raises(ValueError, match="pool3 need a recogniser"):
         Restoration(small("f1"), 1, None, {"pool3": 1.0})
@@ -90,11 +112,18 @@ def test_weights_without_a_recogniser_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "objective"), [("low", "photometric"), ("high", "photometric"), ("low", "field")]
+    "make",
+    [
+        lambda: WarpPhotometric(WarpPredictor(8), 5, "low", jitter=1.0),
+        lambda: WarpPhotometric(WarpPredictor(8), 5, "high"),
+        lambda: WarpKnownMotion(WarpPredictor(8)),
+    ],
 )
-def test_warp_pretraining_moves_the_predictor(target: str, objective: str) -> None:
-    pretraining = WarpPretraining(WarpPredictor(8), 5, target, objective, jitter=1.0)
-    terms = pretraining(stored())
+def test_warp_pretraining_moves_the_predictor_and_reads_what_it_names(
+    make: Callable[[], WarpPhotometric | WarpKnownMotion],
+) -> None:
+    pretraining, batch = make(), stored() | {"motion": torch.zeros(2, 25, 64, 2)}
+    terms = pretraining({name: batch[name] for name in pretraining.columns})
     terms["loss"].backward()
     gradient = pretraining.network.last.weight.grad
     assert gradient is not None and gradient.any()
@@ -107,10 +136,10 @@ def test_photometric_error_starts_at_that_of_no_warp() -> None:
     low, high = to_pixels(batch["low"], CPU), to_pixels(batch["high"], CPU)
     others = low[:, [10, 11, 13, 14]].flatten(0, 1)
     expected = pixel_loss(others, low[:, 12].repeat_interleave(4, dim=0))
-    terms = WarpPretraining(WarpPredictor(8), 5)(batch)
+    terms = WarpPhotometric(WarpPredictor(8), 5)(batch)
     assert float(terms["after"]) == pytest.approx(float(expected), rel=1e-4)
     assert float(terms["before"]) == pytest.approx(float(expected), rel=1e-4)
-    terms = WarpPretraining(WarpPredictor(8), 5, target="high")(batch)
+    terms = WarpPhotometric(WarpPredictor(8), 5, target="high")(batch)
     expected = pixel_loss(to_pixels(batch["neighbour"], CPU), high)
     assert float(terms["after"]) == pytest.approx(float(expected), rel=1e-4)
 
@@ -120,13 +149,13 @@ def test_high_target_predicts_from_the_stored_neighbour() -> None:
     predictor = WarpPredictor(8)
     seen: list[torch.Tensor] = []
     predictor.adjacent.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    WarpPretraining(predictor, 25, target="high")(batch)
+    WarpPhotometric(predictor, 25, target="high")(batch)
     low = to_pixels(batch["low"], CPU)
     assert torch.allclose(seen[0], torch.stack([low[0, 0], low[1, 17]]) * 2 - 1)
 
 
 def test_field_validation_repeats_and_training_does_not() -> None:
-    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field")
+    pretraining = WarpKnownMotion(WarpPredictor(8))
     batch = stored()
     before = [float(pretraining(batch)["epe_before"]) for _ in range(2)]
     assert before[0] != before[1]
@@ -141,7 +170,7 @@ def test_field_objective_learns_known_motion() -> None:
     small_faces = functional.interpolate(torch.rand(4, 3, 6, 6), (32, 32), mode="bicubic")
     high = (small_faces.clamp(0, 1) * 255).byte().movedim(1, -1)
     batch = {**stored(4), "high": high}
-    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field", blur_sigma=1.2).eval()
+    pretraining = WarpKnownMotion(WarpPredictor(8), 1.2).eval()
     optimizer = torch.optim.Adam(pretraining.parameters(), lr=5e-4)
     for _ in range(40):
         optimizer.zero_grad()
@@ -167,7 +196,7 @@ def drifting(count: int = 8) -> dict[str, torch.Tensor]:
 def test_field_objective_learns_the_motion_that_is_stored() -> None:
     """The end-point error of pairs of frames that drift falls to a third; no pair is made."""
     batch = drifting() | {"high": torch.zeros(0)}
-    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field", stored_share=1.0)
+    pretraining = WarpKnownMotion(WarpPredictor(8), stored_share=1.0)
     optimizer = torch.optim.Adam(pretraining.parameters(), lr=5e-5)
     for _ in range(30):
         optimizer.zero_grad()
@@ -180,7 +209,7 @@ def test_field_objective_learns_the_motion_that_is_stored() -> None:
 def test_real_pairs_are_as_many_as_the_share_says_and_where_motion_is_known() -> None:
     batch = drifting(200)
     batch["motion"][:50] = torch.nan
-    pretraining = WarpPretraining(WarpPredictor(8), 5, objective="field", stored_share=0.4)
+    pretraining = WarpKnownMotion(WarpPredictor(8), stored_share=0.4)
     pair = pretraining._pairs(batch)
     assert len(pair.shifts) == 200 and pair.shifts.isfinite().all()
     real = pair.shifts[..., 1].abs().amax(1) < 1e-6  # these clips drift along x alone
@@ -192,9 +221,9 @@ def test_real_pairs_are_as_many_as_the_share_says_and_where_motion_is_known() ->
     ("make", "fed"),
     [
         (lambda: Restoration(small("f3"), 3, augment=True), ["network"]),
-        (lambda: WarpPretraining(WarpPredictor(8), 5, jitter=1.0),
+        (lambda: WarpPhotometric(WarpPredictor(8), 5, jitter=1.0),
          ["network.central", "network.adjacent"]),
-        (lambda: WarpPretraining(WarpPredictor(8), 5, objective="field", blur_sigma=1.2),
+        (lambda: WarpKnownMotion(WarpPredictor(8), 1.2),
          ["network.central", "network.adjacent"]),
         (lambda: Recognition(recogniser(), degrade=1.0), ["network"]),
     ],
@@ -224,13 +253,12 @@ def test_autocast_does_not_reach_what_is_learnt_from(
     ("changes", "match"),
     [
         ({"target": "both"}, "low or high"),
-        ({"objective": "flow"}, "photometric or field"),
         ({"num_frames": 1}, "no adjacent frame"),
     ],
 )
 def test_unknown_settings_are_refused(changes: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        WarpPretraining(WarpPredictor(8), **{"num_frames": 5, **changes})  # type: ignore[arg-type]
+        WarpPhotometric(WarpPredictor(8), **{"num_frames": 5, **changes})  # type: ignore[arg-type]
 
 
 def test_recogniser_learns_three_faces() -> None:

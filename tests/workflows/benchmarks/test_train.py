@@ -53,7 +53,9 @@ def test_shards_feed_the_job(setting: Setting) -> None:
     train.write_shards(setting.folder, setting.size, setting.scale)
     made = job(setting, "loop")
     shards = list_shards(f"{setting.folder}/clips")
-    batch = next(ShardReader(shards, setting.batch, 0, made.columns, prefetch=0).batches())
+    batch = next(
+        ShardReader(shards, setting.batch, 0, made.objective.columns, prefetch=0).batches()
+    )
     terms = made.objective({name: torch.from_numpy(value) for name, value in batch.items()})
     assert {"loss", "pixel", "pool3", "pool4"} <= terms.keys() and terms["loss"].isfinite()
 

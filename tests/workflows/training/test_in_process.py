@@ -59,7 +59,7 @@ def test_with_zero_3_nothing_is_looked_up(stage: int, ready: Run) -> None:
          "train": {**TINY["train"], "augment": False, "zero_stage": stage}}
     )  # fmt: skip
     job = build(options, ready, "f3warp", {"pool3": 1.0}, None, "")
-    assert ("order" in job.columns) is (stage == 0)
+    assert ("order" in job.objective.columns) is (stage == 0)
 
 
 @pytest.mark.parametrize("more", [{"perceptual": {"pool3": 1.0}}, {"fresh": 0.5}])

@@ -29,7 +29,9 @@ def test_batches_for_a_gpu_are_those_for_a_cpu_pinned_by_a_thread(
     monkeypatch.setattr(Tensor, "pin_memory", pin)
     monkeypatch.setattr(resident, "fits", lambda *_: False)
     todo = work(tmp_path, write_shards(tmp_path))
-    job = Job(Objective(), ["low", "high", "identity"], {}, labels={"a": 3})
+    objective = Objective()
+    objective.columns = ["low", "high", "identity"]
+    job = Job(objective, {}, labels={"a": 3})
     found = []
     for device in ("cpu", "cuda"):
         stream = batches_of(todo, job, torch.device(device))(8)

@@ -100,7 +100,7 @@ def test_a_trial_says_what_it_tries_before_it_is_stopped(tmp_path: Path) -> None
 def test_no_picture_of_a_network_that_runs_on_all_workers_or_hangs(
     options: dict[str, int], drawn: list[str], tmp_path: Path
 ) -> None:
-    job = Job(Objective(), [], {}, panels={"faces": picture})
+    job = Job(Objective(), {}, panels={"faces": picture})
     watch = watch_of(work(tmp_path, [], **options), job)
     assert list(watch.panels) == drawn
     watch.close()
