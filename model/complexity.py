@@ -5,8 +5,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from infra.conventions import CONTROL_POINTS
-from model.network import VARIANTS, build
+from model.network import build
 from model.thin_plate_spline import dense_field
+from model.variants import VARIANTS
 
 
 def count(variant: str, scale: int = 8, size: int = 128, width: float = 1.0) -> tuple[int, float]:

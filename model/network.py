@@ -1,17 +1,11 @@
-"""The whole network (paper §3, §5.3): F, P, M, the stack in temporal order, R; and its variants.
+"""The whole network (paper §3, §5.3): F, P, M, the stack in temporal order, R.
 
-`f1` is F₀ and R alone (the paper's single-image baseline), `f5` and `f25` stack without P and M,
-`f5warp` and `f25warp` are the full network, `bicubic` is interpolation with no parameters. Beside
-them stands `linear25warp` and the like, ours: P, M and filters in place of F's second stream and R
-(model/layers/linear.py). The steps of the forward pass are methods, because streaming inference
-does the per-frame ones once a frame.
+variants.py says what the names of its variants stand for. The steps of the forward pass are
+methods, because streaming inference does the per-frame ones once a frame.
 
 Suffixes: B batch, T = 2k+1 frames, A = T-1 others, D = 4 maps each (3 of `linear`),
 h w low pixels, S high ones.
 """
-
-import re
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,35 +18,9 @@ from model.layers.warp_predictor import WarpPredictor
 from model.layers.warping import warp
 from model.pixels import without_centre
 from model.thin_plate_spline import dense_field
+from model.variants import Variant, parse_variant
 
 WHOLE = (slice(None), slice(None))
-VARIANTS = ("bicubic", "f1", "f5", "f25", "f5warp", "f25warp")
-
-
-class Variant(NamedTuple):
-    """What a variant's name says: frames in a window (odd), whether they are warped, and whether
-    fixed filters take the place of R."""
-
-    num_frames: int
-    warp: bool
-    linear: bool = False
-
-
-def parse_variant(name: str) -> Variant:
-    """Read `bicubic`, `f<odd number>[warp]` or `linear<odd number>[warp]`; raises ValueError that
-    says what is expected."""
-    if name == "bicubic":
-        return Variant(1, False)
-    match = re.fullmatch(r"(f|linear)([1-9]\d*)(warp)?", name)
-    expected = f"expected bicubic or f<odd number>[warp], such as {', '.join(VARIANTS[1:])}"
-    if match is None:
-        raise ValueError(f"variant {name!r}: {expected}")
-    num_frames, warped = int(match[2]), match[3] is not None
-    if num_frames % 2 == 0:
-        raise ValueError(f"variant {name!r}: an even window has no central frame; {expected}")
-    if num_frames == 1 and warped:
-        raise ValueError(f"variant {name!r}: a single frame has nothing to warp; use f1")
-    return Variant(num_frames, warped, match[1] == "linear")
 
 
 def build(

@@ -1,4 +1,4 @@
-"""The variants: names, shapes, sharing of weights, order in time, and that each can learn."""
+"""The variants: shapes, sharing of weights, order in time, and that each can learn."""
 
 import numpy as np
 import pytest
@@ -9,34 +9,15 @@ from torch.nn import functional
 
 from model.losses import pixel_loss
 from model.metrics import psnr_luma
-from model.network import VARIANTS, Network, Variant, build, parse_variant
+from model.network import Network, build
 from model.objectives.augmentation import augment_clips
+from model.variants import VARIANTS, parse_variant
 
 
 def small(variant: str, **changes: object) -> Network:
     network = build(variant, **{"scale": 4, "size": 32, "width": 0.25, **changes})  # type: ignore[arg-type]
     assert isinstance(network, Network)
     return network
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("bicubic", Variant(1, False)),
-        ("f1", Variant(1, False)),
-        ("f9", Variant(9, False)),
-        ("f5warp", Variant(5, True)),
-        ("f15warp", Variant(15, True)),
-    ],
-)
-def test_names_are_read(name: str, expected: Variant) -> None:
-    assert parse_variant(name) == expected
-
-
-@pytest.mark.parametrize("name", ["f4", "f0", "f1warp", "f05", "warp", "F5", "f5 warp", ""])
-def test_other_names_are_refused_with_a_remedy(name: str) -> None:
-    with pytest.raises(ValueError, match=r"expected bicubic or f<odd number>|use f1"):
-        parse_variant(name)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -8,7 +8,7 @@ from infra.errors import SettingsError
 from infra.progress import say
 from infra.runs import Run
 from infra.settings.settings import Settings
-from model.network import parse_variant
+from model.variants import parse_variant
 from workflows.enhancement.graph import restored
 from workflows.enhancement.outputs import Restored, write_tables
 from workflows.shared.source_survey import find

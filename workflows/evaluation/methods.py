@@ -16,6 +16,7 @@ from infra.runs import Run
 from infra.settings.data import ClipSettings
 from model.network import Bicubic
 from model.pixels import to_pixels
+from model.variants import widest
 from workflows.evaluation.exchange import FrameError, read_restored
 from workflows.shared import artifacts
 from workflows.shared.restoring import pictures, restore_clips, shifted
@@ -78,8 +79,8 @@ def networks(run: Run, variants: Iterable[str], clip: ClipSettings) -> dict[str,
         if variant == "bicubic":
             found[variant] = Bicubic(clip.scale, clip.size)
         elif variant == "linear":
-            widest = linear_start.widest(artifacts.trained_variants(run))
-            found[variant] = linear_start.load(run.path("train", widest, linear_start.FILE))
+            longest = widest(artifacts.trained_variants(run))
+            found[variant] = linear_start.load(run.path("train", longest, linear_start.FILE))
         else:
             found[variant] = artifacts.load_frozen(run.path("train", variant, artifacts.WEIGHTS))
     return found

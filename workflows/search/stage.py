@@ -16,8 +16,9 @@ from infra.progress import say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from infra.settings.training import Layer, TuneSettings
+from model.variants import variant_name
 from workflows.search import pareto, plots
-from workflows.search.trial import Config, resources, trial, variant_of, weights_of
+from workflows.search.trial import Config, resources, trial, weights_of
 from workflows.shared import artifacts
 from workflows.shared.restoring import pairs_of, validation_clips
 from workflows.shared.tables import Cell, Table, comma_separated, markdown
@@ -198,7 +199,7 @@ def row_of(config: Config, metrics: dict[str, Any], layers: list[Layer]) -> Row:
     """A trial as `trials.json` keeps it; learning_rate and frame_step are None where they
     were not searched."""
     return {
-        "variant": variant_of(config["num_frames"], config["warp"]),
+        "variant": variant_name(config["num_frames"], config["warp"]),
         "num_frames": config["num_frames"],
         "warp": bool(config["warp"] and config["num_frames"] > 1),
         "perceptual": weights_of(config, list(layers)),

@@ -10,6 +10,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from infra import process, storage
 from infra.runs import Run
 from infra.settings.settings import Settings
+from model.variants import variant_name
 from workflows.training.alone import fit_alone
 from workflows.training.job import plan_of
 from workflows.training.ray_train import fit
@@ -42,7 +43,7 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
             "cpus_per_worker": options.cpus_per_trial,
         }
     )
-    variant = variant_of(config["num_frames"], config["warp"])
+    variant = variant_name(config["num_frames"], config["warp"])
     step = config.get("frame_step", settings.clip.frame_step)
     clip = settings.clip.model_copy(update={"frame_step": step})
     settings = settings.model_copy(update={"clip": clip})
@@ -71,11 +72,6 @@ def resources(settings: Settings) -> dict[str, float]:
     if settings.tune.workers:
         return {"cpu": 0.01}
     return {"cpu": settings.tune.cpus_per_trial, "gpu": settings.train.gpus_per_worker}
-
-
-def variant_of(num_frames: int, warp: bool) -> str:
-    """The variant's name, such as f5warp; a single frame has nothing to warp."""
-    return f"f{num_frames}warp" if warp and num_frames > 1 else f"f{num_frames}"
 
 
 def weights_of(config: Config, layers: list[Any]) -> dict[str, float]:

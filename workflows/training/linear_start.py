@@ -14,7 +14,7 @@ from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.settings import Settings
 from model.linear_fit import fit_linear
-from model.network import Network, build, parse_variant
+from model.network import Network, build
 from model.pixels import centre_slice, to_pixels
 from model.weights import load_network, load_weights, save_weights, start_from
 from workflows.shared import artifacts
@@ -61,13 +61,3 @@ def load(uri: str) -> Network:
         network = load_network(path)
     assert isinstance(network, Network)
     return network.requires_grad_(False)
-
-
-def widest(variants: list[str]) -> str:
-    """The variant whose counterpart is the row `linear`: that of most frames, aligned if any is."""
-
-    def frames(name: str) -> tuple[bool, int]:
-        parsed = parse_variant(name)
-        return parsed.warp, parsed.num_frames
-
-    return max(variants, key=frames)

@@ -11,10 +11,10 @@ from infra.settings.settings import Settings
 from infra.settings.training import OptimiserSettings
 from infra.training.plan import Plan
 from model.linear_fit import start_linear
-from model.network import parse_variant
 from model.objectives.curriculum import Curriculum
 from model.objectives.fresh_bursts import FreshBursts
 from model.objectives.restoration import Restoration
+from model.variants import parse_variant
 from model.weights import grow_from
 from workflows.shared import artifacts
 from workflows.shared.restoring import Validation

@@ -16,7 +16,7 @@ from infra.settings.settings import Settings
 from infra.settings.training import TuneSettings
 from workflows.search import pareto, plots
 from workflows.search import stage as tune
-from workflows.search.trial import resources, variant_of, weights_of
+from workflows.search.trial import resources, weights_of
 from workflows.training import restoration
 
 
@@ -174,12 +174,6 @@ def test_failed_trials_are_told_in_one_line_each() -> None:
     results = [Result({}, None, error, f"run/tune/search/{name}")
                for name, error in (("trial_1", None), ("trial_2", lost))]  # fmt: skip
     assert tune.failures(results) == {"trial_2": "TrainingError: step 9: NaN"}
-
-
-def test_names_of_trials() -> None:
-    assert [variant_of(1, True), variant_of(5, True), variant_of(25, False)] == [
-        "f1", "f5warp", "f25",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("searched", "used"), [(2e-4, 2e-4), (None, 7e-4)])

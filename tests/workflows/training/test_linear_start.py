@@ -97,13 +97,6 @@ def test_a_network_starts_as_the_row_linear(run: Run, variant: str) -> None:
     assert one == pytest.approx(two, abs=0.1)
 
 
-def test_widest_has_most_frames_among_the_aligned_if_any() -> None:
-    assert linear_start.widest(["f1"]) == "f1"
-    assert linear_start.widest(["f25", "f1", "f5"]) == "f25"
-    assert linear_start.widest(["f1", "f25", "f5warp"]) == "f5warp"
-    assert linear_start.widest(["f5warp", "f25warp", "f25", "f9warp"]) == "f25warp"
-
-
 def test_the_row_linear_is_that_of_the_widest_variant(run: Run) -> None:
     for name in ("f1", "f3warp"):
         linear_start.fitted(settings(), run, name, run.path("train", name))
