@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,11 +93,20 @@ class DeepSpeedEngine:
             self.average.update()
         return mean(parts) | {"finite": finite}
 
-    def agree(self, seconds: float) -> float:
+    def agree(self, number: float) -> float:
         """The largest that any rank says."""
-        said = torch.tensor(seconds, dtype=torch.float64, device=self.device)
+        said = torch.tensor(number, dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX)
         return float(said)
+
+    def mean_of_ranks(self, scalars: dict[str, float]) -> dict[str, float]:
+        """Each scalar's mean over the ranks."""
+        if self.world_size == 1:
+            return scalars
+        every: list[dict[str, float]] = [{}] * self.world_size
+        torch.distributed.all_gather_object(every, scalars)
+        means = {name: float(np.mean([of[name] for of in every])) for name in scalars}
+        return means | {"step": scalars["step"]}
 
     def result(self) -> AbstractContextManager[None]:
         """The averaged weights in place, where there are any."""

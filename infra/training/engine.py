@@ -42,8 +42,12 @@ class Engine(Protocol):
     def step(self, batch: Batch, learning_rate: float) -> Terms:
         """Forward, backward and update; the objective's scalars, and `finite`: it was updated."""
 
-    def agree(self, seconds: float) -> float:
-        """The largest that any rank says; every rank must call it."""
+    def agree(self, number: float) -> float:
+        """The largest that any rank says; every rank must call it, and waits for the others."""
+
+    def mean_of_ranks(self, scalars: dict[str, float]) -> dict[str, float]:
+        """Each scalar's mean over the ranks, of which each has its own part of the batch; "step" is
+        theirs all. Every rank must call it."""
 
     def result(self) -> AbstractContextManager[None]:
         """Inside, the network has the weights that `network_state` gives."""

@@ -63,9 +63,13 @@ class TorchEngine:
             self.average.update()
         return mean(parts) | {"finite": finite}
 
-    def agree(self, seconds: float) -> float:
+    def agree(self, number: float) -> float:
         """There is no other rank to ask."""
-        return seconds
+        return number
+
+    def mean_of_ranks(self, scalars: dict[str, float]) -> dict[str, float]:
+        """There is no other rank to ask."""
+        return scalars
 
     def result(self) -> AbstractContextManager[None]:
         """The averaged weights in place, where there are any."""

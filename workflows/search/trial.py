@@ -11,7 +11,7 @@ from infra import process, storage
 from infra.runs import Run
 from infra.settings.settings import Settings
 from model.variants import variant_name
-from workflows.training.alone import fit_alone
+from workflows.training.in_process import fit_trial
 from workflows.training.job import plan_of
 from workflows.training.ray_train import fit
 from workflows.training.restoration import work
@@ -60,7 +60,7 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
     if options.workers:
         fit(replace(todo, callbacks=[TuneReportCallback()]))
     else:
-        fit_alone(todo, ray.tune.report)
+        fit_trial(todo, ray.tune.report)
 
 
 def resources(settings: Settings) -> dict[str, float]:

@@ -1,57 +1,54 @@
-"""A training in this process: on a CPU or the first GPU, with neither Ray nor DeepSpeed."""
+"""A training in this process: with plain PyTorch, or a trial of a search with DeepSpeed."""
 
-from pathlib import Path
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from infra import storage
 from infra.training.checkpoints import Checkpoints
-from infra.training.loop import train
+from infra.training.deepspeed_engine import DeepSpeedEngine
 from infra.training.torch_engine import TorchEngine
-from workflows.training.job import (
-    CHECKPOINTS,
-    Work,
-    batches_of,
-    keeper,
-    mark_of,
-    open_job,
-    take_best,
-    watch_of,
-    write_weights,
-)
+from workflows.training.driver import drive, validations
+from workflows.training.job import CHECKPOINTS, Work, open_job
 
 
 def fit(work: Work) -> dict[str, float]:
-    """Train here; the same folder goes on from its last checkpoint.
+    """Train on a CPU or the first GPU with neither Ray nor DeepSpeed; returns the last scalars.
 
-    Returns the last scalars; the validation is that of the weights that were written.
+    The same folder goes on from its last checkpoint.
     """
     job = open_job(work)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     engine = TorchEngine(job.objective, work.options, device)
-    batches = batches_of(work, job, engine.device)
-    watch = watch_of(work, job)
-    checkpoints = Checkpoints(storage.join(work.folder, CHECKPOINTS["torch"]))
-    step = checkpoints.newest()
-    found = None if step is None else checkpoints.at(step)
-    last = {} if found is None else found.scalars
+    return drive(work, job, engine, Checkpoints(storage.join(work.folder, CHECKPOINTS["torch"])))
 
-    def report(scalars: dict[str, float], folder: Path | None) -> None:
-        nonlocal last
-        last = scalars
-        checkpoints.check()
-        with storage.writing(work.folder):
-            watch.see(scalars, folder is not None)
-        if folder is not None:
-            checkpoints.save(folder, mark_of(work, scalars, world_size=1))
 
-    try:
-        with checkpoints.files(found) as folder:
-            train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
-    finally:
-        checkpoints.wait()
-    if work.plan.best:
-        last = last | take_best(checkpoints, engine, checkpoints.best())
-    write_weights(work, job, engine)
-    watch.close()
-    return last
+def fit_trial(work: Work, report: Callable[[dict[str, float]], None]) -> None:
+    """Train in the trial's own process, once a process, and hand each validation to `report`.
+
+    A TorchTrainer with workers starts seven processes, each with imports of its own, before the
+    first step. A trial of one worker, which keeps neither checkpoint nor weights, needs none of
+    them: TorchTrainer's local mode.
+    """
+    # Imported here, since plain PyTorch needs no Ray.
+    from ray.train import ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from infra import cluster
+
+    # A process group of one, for DeepSpeed; TorchTrainer reads it as torchrun would set it.
+    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1",
+                   "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(cluster.free_port())}  # fmt: skip
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # it announces its local mode
+    scaling = ScalingConfig(num_workers=0, use_gpu=work.options.gpus_per_worker > 0)
+    TorchTrainer(partial(_train, work, report), scaling_config=scaling).fit()
+
+
+def _train(work: Work, report: Callable[[dict[str, float]], None]) -> None:
+    torch.set_num_threads(max(1, int(work.options.cpus_per_worker)))
+    job = open_job(work)
+    engine = DeepSpeedEngine(job.objective, work.options)
+    drive(work, job, engine, observers=[validations(report)])

@@ -11,23 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
-import safetensors.torch
 import torch
-from torch import Tensor
 
 from datasets.shards.prefetch import read_ahead
 from datasets.shards.reader import ShardReader
 from infra import storage
-from infra.provenance import versions
 from infra.settings.training import OptimiserSettings
-from infra.training.checkpoints import Checkpoints, Mark
-from infra.training.engine import Engine, Objective
+from infra.training.engine import Objective
 from infra.training.optimiser_step import pinned
 from infra.training.plan import Plan
 from infra.training.profiling import traced
 from workflows.training import initial_weights, resident
-from workflows.training.monitor import Panel, Watch
+from workflows.training.monitor import Panel
 
 Arrays = dict[str, Any]  # NumPy arrays, or tensors that lie on the device already
 
@@ -87,14 +82,19 @@ def plan_of(
     )
 
 
-def open_job(work: Work, quiet: bool = False) -> Job:
-    """Build the job in this process, the same from a seed, and say what weights it starts from."""
+def open_job(work: Work, rank: int = 0, quiet: bool = False) -> Job:
+    """Build the job in this process, the same from a seed, and say what weights it starts from.
+
+    All ranks begin with the same weights; each then draws its own augmentation.
+    """
     torch.manual_seed(work.seed)
     job = work.build()
     if work.options.init is not None:
         job.notes.append(initial_weights.start(job.objective.network, work.options.init))
-    for note in job.notes if not quiet else ():
+    for note in job.notes if not (quiet or rank) else ():
         print(f"[{work.name}] starts {note}", flush=True)
+    if rank:
+        torch.manual_seed(work.seed + rank)
     return job
 
 
@@ -133,61 +133,3 @@ def batches_of(
         return traced(stream, options.profile, storage.join(work.folder, "trace.json"))
 
     return batches
-
-
-def watch_of(work: Work, job: Job) -> Watch:
-    """What shows the training to people."""
-    # Worker 0 alone draws, and with ZeRO 3 the network runs on all workers or hangs.
-    parted = work.options.zero_stage == 3 and work.options.workers > 1
-    panels = {} if parted else job.panels
-    return Watch(work.name, work.folder, work.plan.steps, panels, work.hyperparameters)
-
-
-def keeper(work: Work) -> Callable[[str, dict[str, Tensor]], str]:
-    """What writes a batch that cannot be trained on to the stage's folder, and says where."""
-
-    def keep(name: str, batch: dict[str, Tensor]) -> str:
-        uri = storage.join(work.folder, f"{name}.safetensors")
-        arrays = {column: np.ascontiguousarray(value.cpu()) for column, value in batch.items()}
-        storage.write_bytes(uri, safetensors.numpy.save(arrays))
-        return uri
-
-    return keep
-
-
-def mark_of(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
-    """What a checkpoint is of, for those who look for one to go on from."""
-    return Mark(
-        step=int(scalars["step"]),
-        world_size=world_size,
-        score=scalars.get(f"validation_{work.plan.score}"),
-        scalars=scalars,
-        fingerprint=work.plan.fingerprint,
-        seed=work.seed,
-        shards=[uri.rsplit("/", 1)[-1] for uri in work.shards],
-        versions=versions(),
-    )
-
-
-def take_best(checkpoints: Checkpoints, engine: Engine, step: int | None) -> dict[str, float]:
-    """Go back to the checkpoint of a step, if there is one; returns its `best_step` and validation.
-
-    The last weights are seldom the best: a training overfits, or is stopped for having done so.
-    """
-    if step is None:
-        return {}
-    mark = checkpoints.at(step)
-    with checkpoints.files(mark) as folder:
-        assert folder is not None
-        engine.load(folder)
-    found = {name: v for name, v in mark.scalars.items() if name.startswith("validation_")}
-    return {"best_step": step, **found}
-
-
-def write_weights(work: Work, job: Job, engine: Engine) -> None:
-    """Write the result as safetensors; every rank must call it, the first one writes."""
-    state = engine.network_state()
-    if engine.rank == 0:
-        tensors = {name: value.contiguous() for name, value in state.items()}
-        content = safetensors.torch.save(tensors, metadata=job.metadata)
-        storage.write_bytes(storage.join(work.folder, "weights.safetensors"), content)

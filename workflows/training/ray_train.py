@@ -3,32 +3,19 @@
 import logging
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray.train
 import torch
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.collective import barrier, broadcast_from_rank_zero
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from infra import cluster, storage
 from infra.errors import FacestackError, FaultError
 from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
-from infra.training.loop import train
-from workflows.training.job import (
-    CHECKPOINTS,
-    Work,
-    batches_of,
-    keeper,
-    mark_of,
-    open_job,
-    take_best,
-    watch_of,
-    write_weights,
-)
+from workflows.training.driver import drive, validations
+from workflows.training.job import CHECKPOINTS, Work, open_job
 
 
 def fit(work: Work) -> dict[str, float]:
@@ -110,53 +97,10 @@ def _worker(work: Work) -> dict[str, float]:
     logging.getLogger().setLevel(logging.WARNING)
     # DeepSpeed calls what torch is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
-    context = ray.train.get_context()
-    rank, world_size = context.get_world_rank(), context.get_world_size()
-    options = work.options
-    torch.set_num_threads(max(1, int(options.cpus_per_worker)))
-    job = open_job(work, quiet=rank > 0)
-    if rank:  # all begin with the same weights, and each augments its own clips
-        torch.manual_seed(work.seed + rank)
+    torch.set_num_threads(max(1, int(work.options.cpus_per_worker)))
+    rank = ray.train.get_context().get_world_rank()
+    job = open_job(work, rank)
+    engine = DeepSpeedEngine(job.objective, work.options)
     checkpoints = Checkpoints(storage.join(work.folder, CHECKPOINTS["deepspeed"]), rank)
-    step = broadcast_from_rank_zero(checkpoints.newest() if rank == 0 else None)
-    found = None if step is None else checkpoints.at(step)
-    engine = DeepSpeedEngine(job.objective, options)
-    batches = batches_of(work, job, engine.device, rank, world_size)
-    watch = watch_of(work, job) if rank == 0 else None
-    last = {} if found is None else found.scalars
-
-    def report(scalars: dict[str, float], folder: Path | None) -> None:
-        nonlocal last
-        last = mean_of_workers(scalars, world_size)
-        checkpoints.check()
-        if watch is not None:
-            with storage.writing(work.folder):
-                watch.see(last, folder is not None or "validation_psnr" in last)
-        if folder is not None:
-            checkpoints.save(folder, mark_of(work, last, world_size))
-        if work.only_evaluated and "validation_psnr" in last:
-            ray.train.report(last)
-
-    try:
-        with checkpoints.files(found) as folder:
-            train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
-    finally:
-        checkpoints.wait()
-    if work.plan.best:
-        barrier()  # the files of all workers are there
-        best = broadcast_from_rank_zero(checkpoints.best() if rank == 0 else None)
-        last = last | take_best(checkpoints, engine, best)
-    write_weights(work, job, engine)
-    if watch is not None:
-        watch.close()
-    return last
-
-
-def mean_of_workers(scalars: dict[str, float], workers: int) -> dict[str, float]:
-    """Each scalar's mean over the workers, of which each has seen its own part of the batch."""
-    if workers == 1:
-        return scalars
-    every: list[dict[str, float]] = [{}] * workers
-    torch.distributed.all_gather_object(every, scalars)
-    means = {name: float(np.mean([of[name] for of in every])) for name in scalars}
-    return means | {"step": scalars["step"]}
+    told = [validations(ray.train.report)] if work.only_evaluated else []
+    return drive(work, job, engine, checkpoints, told)

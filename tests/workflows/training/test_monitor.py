@@ -13,7 +13,8 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
 from tests.support.small_jobs import work
-from workflows.training.job import Job, watch_of
+from workflows.training.driver import watch_of
+from workflows.training.job import Job
 from workflows.training.monitor import Watch
 from workflows.training.pictures import SIDE, augmented_panel, warp_panel
 

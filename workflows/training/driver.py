@@ -1,0 +1,173 @@
+"""The one way that a training goes, wherever it runs and whatever makes its steps.
+
+ray_train.py and in_process.py open the job and make the engine; `drive` finds the checkpoint to go
+on from, feeds the loop and hands each report to observers. It knows neither Ray nor DeepSpeed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+from torch import Tensor
+
+from infra import storage
+from infra.provenance import versions
+from infra.training.checkpoints import Checkpoints, Mark
+from infra.training.engine import Engine
+from infra.training.loop import train
+from workflows.training.job import Job, Work, batches_of
+from workflows.training.monitor import Watch
+
+# What sees each report: scalars, means over the ranks, and the files of a checkpoint or None.
+Observer = Callable[[dict[str, float], Path | None], None]
+
+
+def drive(
+    work: Work,
+    job: Job,
+    engine: Engine,
+    checkpoints: Checkpoints | None = None,
+    observers: Sequence[Observer] = (),
+) -> dict[str, float]:
+    """Train, on every rank alike; go on from the newest checkpoint, and write the weights.
+
+    Returns the last scalars; the validation is that of the weights that were written. Without
+    checkpoints nothing is kept, no weights either. `observers` come after those of every training.
+    """
+    step = None if checkpoints is None else _of_rank_zero(engine, checkpoints.newest)
+    found = None if checkpoints is None or step is None else checkpoints.at(step)
+    last = {} if found is None else found.scalars
+    batches = batches_of(work, job, engine.device, engine.rank, engine.world_size)
+    watch = watch_of(work, job) if engine.rank == 0 else None
+    every: list[Observer] = []
+    if checkpoints is not None:
+        every.append(lambda *_: checkpoints.check())
+    if watch is not None:
+        every.append(_showing(work, watch))
+    if checkpoints is not None:
+        every.append(_saving(work, checkpoints, engine.world_size))
+    every += observers
+
+    def report(scalars: dict[str, float], folder: Path | None) -> None:
+        nonlocal last
+        last = engine.mean_of_ranks(scalars)
+        for observe in every:
+            observe(last, folder)
+
+    with _going_on_from(found, checkpoints) as folder:
+        train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
+    if checkpoints is not None:
+        if work.plan.best:
+            engine.agree(0)  # the files of all ranks are there
+            last = last | take_best(checkpoints, engine, _of_rank_zero(engine, checkpoints.best))
+        write_weights(work, job, engine)
+    if watch is not None:
+        watch.close()
+    return last
+
+
+def validations(tell: Callable[[dict[str, float]], object]) -> Observer:
+    """Hands on the scalars of the reports with a validation, and no others: a search's trial."""
+
+    def see(scalars: dict[str, float], _: Path | None) -> None:
+        if "validation_psnr" in scalars:
+            tell(scalars)
+
+    return see
+
+
+def _showing(work: Work, watch: Watch) -> Observer:
+    def see(scalars: dict[str, float], folder: Path | None) -> None:
+        with storage.writing(work.folder):
+            watch.see(scalars, folder is not None or "validation_psnr" in scalars)
+
+    return see
+
+
+def _saving(work: Work, checkpoints: Checkpoints, world_size: int) -> Observer:
+    def see(scalars: dict[str, float], folder: Path | None) -> None:
+        if folder is not None:
+            checkpoints.save(folder, mark_of(work, scalars, world_size))
+
+    return see
+
+
+@contextmanager
+def _going_on_from(found: Mark | None, checkpoints: Checkpoints | None) -> Iterator[Path | None]:
+    """The files to go on from; in the end what was saved has come where it belongs."""
+    if checkpoints is None:
+        yield None
+        return
+    try:
+        with checkpoints.files(found) as folder:
+            yield folder
+    finally:
+        checkpoints.wait()
+
+
+def _of_rank_zero(engine: Engine, step: Callable[[], int | None]) -> int | None:
+    """The step of a checkpoint that rank 0 alone looks for, on every rank; None for none."""
+    found = step() if engine.rank == 0 else None
+    agreed = engine.agree(-1 if found is None else found)
+    return None if agreed < 0 else int(agreed)
+
+
+def watch_of(work: Work, job: Job) -> Watch:
+    """What shows the training to people."""
+    # Worker 0 alone draws, and with ZeRO 3 the network runs on all workers or hangs.
+    parted = work.options.zero_stage == 3 and work.options.workers > 1
+    panels = {} if parted else job.panels
+    return Watch(work.name, work.folder, work.plan.steps, panels, work.hyperparameters)
+
+
+def keeper(work: Work) -> Callable[[str, dict[str, Tensor]], str]:
+    """What writes a batch that cannot be trained on to the stage's folder, and says where."""
+
+    def keep(name: str, batch: dict[str, Tensor]) -> str:
+        uri = storage.join(work.folder, f"{name}.safetensors")
+        arrays = {column: np.ascontiguousarray(value.cpu()) for column, value in batch.items()}
+        storage.write_bytes(uri, safetensors.numpy.save(arrays))
+        return uri
+
+    return keep
+
+
+def mark_of(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
+    """What a checkpoint is of, for those who look for one to go on from."""
+    return Mark(
+        step=int(scalars["step"]),
+        world_size=world_size,
+        score=scalars.get(f"validation_{work.plan.score}"),
+        scalars=scalars,
+        fingerprint=work.plan.fingerprint,
+        seed=work.seed,
+        shards=[uri.rsplit("/", 1)[-1] for uri in work.shards],
+        versions=versions(),
+    )
+
+
+def take_best(checkpoints: Checkpoints, engine: Engine, step: int | None) -> dict[str, float]:
+    """Go back to the checkpoint of a step, if there is one; returns its `best_step` and validation.
+
+    The last weights are seldom the best: a training overfits, or is stopped for having done so.
+    """
+    if step is None:
+        return {}
+    mark = checkpoints.at(step)
+    with checkpoints.files(mark) as folder:
+        assert folder is not None
+        engine.load(folder)
+    found = {name: v for name, v in mark.scalars.items() if name.startswith("validation_")}
+    return {"best_step": step, **found}
+
+
+def write_weights(work: Work, job: Job, engine: Engine) -> None:
+    """Write the result as safetensors; every rank must call it, the first one writes."""
+    state = engine.network_state()
+    if engine.rank == 0:
+        tensors = {name: value.contiguous() for name, value in state.items()}
+        content = safetensors.torch.save(tensors, metadata=job.metadata)
+        storage.write_bytes(storage.join(work.folder, "weights.safetensors"), content)
