@@ -24,7 +24,7 @@ from infra.training.loop import Plan
 from model.network import Network, build
 from model.objectives.curriculum import Curriculum
 from model.objectives.restoration import Restoration
-from workflows.training.job import Job, Work
+from workflows.training.job import Trainee, TrainingJob
 
 STEPS, GLOBAL_BATCH, EVERY = 8, 4, 4
 Fault = Callable[[int], None]
@@ -52,7 +52,7 @@ def write_shards(folder: Path) -> list[str]:
 def work(
     folder: str | Path, shards: list[str], workers: int = 1, steps: int = STEPS,
     fault: Fault | None = None, **options: Any,
-) -> Work:  # fmt: skip
+) -> TrainingJob:  # fmt: skip
     """The training below `folder` by that many workers, all together GLOBAL_BATCH clips a step."""
     settings = OptimiserSettings(
         steps=STEPS, batch_size=GLOBAL_BATCH // workers, workers=workers,
@@ -62,7 +62,7 @@ def work(
         steps=steps, batch_size=settings.batch_size, learning_rate=1e-4, log_every=1,
         evaluate_every=EVERY, checkpoint_every=2, fingerprint="small",
     )  # fmt: skip
-    return Work(
+    return TrainingJob(
         name="small", folder=str(folder), shards=shards, options=settings, plan=plan, seed=5,
         build=partial(_build, fault),
     )  # fmt: skip
@@ -81,14 +81,14 @@ class Faulty(Restoration):
         return super().forward(batch)
 
 
-def _build(fault: Fault | None) -> Job:
+def _build(fault: Fault | None) -> Trainee:
     network = build("f5warp", scale=4, size=16, width=0.125)
     assert isinstance(network, Network)
     curriculum = Curriculum(warp_rate=0.5)  # two groups of parameters
     objective = Faulty(network, network.num_frames, curriculum=curriculum, look_up=False)
     objective.fault = fault
     scores = iter([30.0, 20.0, 20.0])  # the first validation is the best
-    return Job(objective, network.description(), evaluate=lambda: {"psnr": next(scores)})
+    return Trainee(objective, network.description(), evaluate=lambda: {"psnr": next(scores)})
 
 
 def kill_worker(folder: Path, kills: list[tuple[int, int]], call: int) -> None:

@@ -31,7 +31,7 @@ from model.network import Network, build
 from model.objectives.restoration import Restoration
 from model.perceptual import FaceRecogniser
 from workflows.training import in_process
-from workflows.training.job import Job, Work
+from workflows.training.job import Trainee, TrainingJob
 
 CALL = [sys.executable, "-m", "workflows.benchmarks.train_contenders"]
 PATIENCE = 300  # seconds
@@ -108,14 +108,14 @@ def objective(setting: Setting) -> Restoration:
     return Restoration(network, network.num_frames, judge, PERCEPTUAL, look_up=False)
 
 
-def job(setting: Setting, way: str) -> Job:
+def trainee(setting: Setting, way: str) -> Trainee:
     """What a way trains, behind a gate."""
     made = objective(setting)
     made.register_forward_pre_hook(Gate(setting, way))
-    return Job(made, metadata={})
+    return Trainee(made, metadata={})
 
 
-def work(setting: Setting, way: str, workers: int = 1) -> Work:
+def job(setting: Setting, way: str, workers: int = 1) -> TrainingJob:
     """The training of a way, as a stage would describe it."""
     cuda = torch.cuda.is_available()
     options = OptimiserSettings(
@@ -127,10 +127,10 @@ def work(setting: Setting, way: str, workers: int = 1) -> Work:
         steps=setting.total, batch_size=setting.batch, learning_rate=RATE,
         log_every=setting.steps, checkpoint_every=setting.total,
     )  # fmt: skip
-    return Work(
+    return TrainingJob(
         name=way, folder=str(place(setting, way, "stage")),
         shards=list_shards(f"{setting.folder}/clips"), options=options, plan=plan, seed=SEED,
-        build=partial(job, setting, way),
+        build=partial(trainee, setting, way),
     )  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def plain(setting: Setting) -> None:
     stored = islice(reader.batches(), 2 * setting.steps)
     batches = [{name: torch.from_numpy(v).to(device) for name, v in one.items()} for one in stored]
     torch.manual_seed(SEED)
-    module = job(setting, "plain").objective.to(device)
+    module = trainee(setting, "plain").objective.to(device)
     optimiser = torch.optim.Adam(module.parameters(), RATE, fused=True)
     for step, batch in enumerate(islice(cycle(batches), setting.total), 1):
         optimiser.zero_grad()
@@ -163,7 +163,7 @@ def on_ray(setting: Setting, ways: dict[str, int]) -> None:
     # Only one of them works at a time.
     cluster.connect(cpus=sum(max(1, setting.threads // n) * n for n in ways.values()))
     fit = ray.remote(num_cpus=0)(ray_train.fit)
-    ray.get([fit.remote(work(setting, way, workers)) for way, workers in ways.items()])
+    ray.get([fit.remote(job(setting, way, workers)) for way, workers in ways.items()])
     cluster.disconnect()
 
 
@@ -213,7 +213,7 @@ def _main(name: str, given: str) -> None:
 
     {
         "plain": lambda: ours.plain(ours.Setting(**described)),
-        "loop": lambda: in_process.fit(ours.work(ours.Setting(**described), "loop")),
+        "loop": lambda: in_process.fit(ours.job(ours.Setting(**described), "loop")),
         "ray": lambda: ours.on_ray(ours.Setting(**described), ways),
     }[name]()
 

@@ -27,7 +27,7 @@ from infra.runs import Run
 from infra.settings import command_line
 from model.pixels import to_pixels
 from workflows.evaluation.linear_gain import linear_gains
-from workflows.shared import artifacts
+from workflows.shared import artifacts, networks
 from workflows.shared.figures import figure_png, plt
 from workflows.shared.motion_errors import (
     Predict,
@@ -64,7 +64,7 @@ def align(run: Run) -> dict[str, Any]:
         )
     low = to_pixels(torch.from_numpy(some["low"]), CPU)
     high = to_pixels(torch.from_numpy(some["high"]), CPU)
-    predictor = artifacts.load_predictor(run, low.shape[-1])
+    predictor = networks.load_predictor(run, low.shape[-1])
     errors = error_by_distance(predictor, low)
     found = {
         "clips": len(low),

@@ -26,7 +26,7 @@ from model.metrics import feature_distances, psnr_luma, unit_layers
 from workflows.evaluation.judges import load_judge
 from workflows.evaluation.measured import LAYERS, MEASURES, Measured
 from workflows.evaluation.methods import Arrays, Methods, Restore
-from workflows.shared import artifacts
+from workflows.shared import networks
 from workflows.shared.restoring import pictures, to_bytes
 
 COLUMNS = ["clip_id", "identity", "low", "high", "neighbour", "neighbour_offset"]
@@ -40,7 +40,7 @@ class Scorer:
         self.device = "cuda" if options.gpus_per_worker else "cpu"
         self.clip = methods.clip
         self.rows = methods.restorers(options.batch_size, self.device)
-        self.recogniser = artifacts.load_recogniser(methods.run).to(self.device)
+        self.recogniser = networks.load_recogniser(methods.run).to(self.device)
         self.judge = load_judge(options)
 
     def __call__(self, batch: Arrays) -> Arrays:

@@ -19,8 +19,8 @@ from model.pixels import to_pixels
 from model.variants import widest
 from workflows.evaluation.exchange import FrameError, read_restored
 from workflows.shared import artifacts
+from workflows.shared.networks import linear_restoration, load_frozen
 from workflows.shared.restoring import pictures, restore_clips, shifted
-from workflows.training import linear_start
 
 Arrays = dict[str, NDArray[Any]]
 # Clips B as stored, and B offsets in frames from their centres → B×3×S×S in [0, 1] on the CPU; NaN
@@ -50,7 +50,7 @@ class Methods:
         found = networks(self.run, variants, self.clip)
         for name, uri in self.external.items():
             if is_weights(uri):
-                found[name] = artifacts.load_frozen(uri)
+                found[name] = load_frozen(uri)
                 given = (found[name].scale, found[name].size)
                 if given != (self.clip.scale, self.clip.size):
                     raise RunError(
@@ -80,9 +80,10 @@ def networks(run: Run, variants: Iterable[str], clip: ClipSettings) -> dict[str,
             found[variant] = Bicubic(clip.scale, clip.size)
         elif variant == "linear":
             longest = widest(artifacts.trained_variants(run))
-            found[variant] = linear_start.load(run.path("train", longest, linear_start.FILE))
+            uri = run.path("train", longest, artifacts.LINEAR)
+            found[variant] = linear_restoration(uri)
         else:
-            found[variant] = artifacts.load_frozen(run.path("train", variant, artifacts.WEIGHTS))
+            found[variant] = load_frozen(run.path("train", variant, artifacts.WEIGHTS))
     return found
 
 

@@ -14,7 +14,7 @@ from model.variants import variant_name
 from workflows.training.in_process import fit_trial
 from workflows.training.job import plan_of
 from workflows.training.ray_train import fit
-from workflows.training.restoration import work
+from workflows.training.restoration import job_of
 
 Config = dict[str, Any]  # what Tune drew: num_frames, warp, λ by layer, perhaps others
 
@@ -51,16 +51,16 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
     torch.set_num_threads(max(1, int(options.cpus_per_trial)))
     # A trial that was cut off begins anew: checkpoints would cost more than they save.
     plan = replace(plan_of(train_options, 0, "", every), checkpoint_every=None)
-    todo = work(
+    job = job_of(
         settings, run, storage.join(run.path("tune"), "trials", name), f"trial-{name}",
         variant, weights_of(config, options.layers), plan, options=train_options,
         linear_folder=run.path("tune", "linear", f"{variant}-{step}"),
         only_evaluated=True, hyperparameters=config,
     )  # fmt: skip
     if options.workers:
-        fit(replace(todo, callbacks=[TuneReportCallback()]))
+        fit(replace(job, callbacks=[TuneReportCallback()]))
     else:
-        fit_trial(todo, ray.tune.report)
+        fit_trial(job, ray.tune.report)
 
 
 def resources(settings: Settings) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """The one way that a training goes, wherever it runs and whatever makes its steps.
 
-ray_train.py and in_process.py open the job and make the engine; `drive` finds the checkpoint to go
-on from, feeds the loop and hands each report to observers. It knows neither Ray nor DeepSpeed.
+ray_train.py and in_process.py build the trainee and make the engine; `drive` finds the checkpoint
+to go on from, feeds the loop and hands each report to observers. It knows neither Ray nor
+DeepSpeed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,8 @@ from infra.provenance import versions
 from infra.training.checkpoints import Checkpoints, Mark
 from infra.training.engine import Engine
 from infra.training.loop import train
-from workflows.training.job import Job, Work, batches_of
+from workflows.training.batches import batches_of
+from workflows.training.job import Trainee, TrainingJob
 from workflows.training.monitor import Watch
 
 # What sees each report: scalars, means over the ranks, and the files of a checkpoint or None.
@@ -26,8 +28,8 @@ Observer = Callable[[dict[str, float], Path | None], None]
 
 
 def drive(
-    work: Work,
-    job: Job,
+    job: TrainingJob,
+    trainee: Trainee,
     engine: Engine,
     checkpoints: Checkpoints | None = None,
     observers: Sequence[Observer] = (),
@@ -40,15 +42,15 @@ def drive(
     step = None if checkpoints is None else _of_rank_zero(engine, checkpoints.newest)
     found = None if checkpoints is None or step is None else checkpoints.at(step)
     last = {} if found is None else found.scalars
-    batches = batches_of(work, job, engine.device, engine.rank, engine.world_size)
-    watch = watch_of(work, job) if engine.rank == 0 else None
+    batches = batches_of(job, trainee, engine.device, engine.rank, engine.world_size)
+    watch = watch_of(job, trainee) if engine.rank == 0 else None
     every: list[Observer] = []
     if checkpoints is not None:
         every.append(lambda *_: checkpoints.check())
     if watch is not None:
-        every.append(_showing(work, watch))
+        every.append(_showing(job, watch))
     if checkpoints is not None:
-        every.append(_saving(work, checkpoints, engine.world_size))
+        every.append(_saving(job, checkpoints, engine.world_size))
     every += observers
 
     def report(scalars: dict[str, float], folder: Path | None) -> None:
@@ -58,12 +60,12 @@ def drive(
             observe(last, folder)
 
     with _going_on_from(found, checkpoints) as folder:
-        train(engine, batches, report, work.plan, folder, job.evaluate, keeper(work))
+        train(engine, batches, report, job.plan, folder, trainee.evaluate, keeper(job))
     if checkpoints is not None:
-        if work.plan.best:
+        if job.plan.best:
             engine.agree(0)  # the files of all ranks are there
             last = last | take_best(checkpoints, engine, _of_rank_zero(engine, checkpoints.best))
-        write_weights(work, job, engine)
+        write_weights(job, trainee, engine)
     if watch is not None:
         watch.close()
     return last
@@ -79,18 +81,18 @@ def validations(tell: Callable[[dict[str, float]], object]) -> Observer:
     return see
 
 
-def _showing(work: Work, watch: Watch) -> Observer:
+def _showing(job: TrainingJob, watch: Watch) -> Observer:
     def see(scalars: dict[str, float], folder: Path | None) -> None:
-        with storage.writing(work.folder):
+        with storage.writing(job.folder):
             watch.see(scalars, folder is not None or "validation_psnr" in scalars)
 
     return see
 
 
-def _saving(work: Work, checkpoints: Checkpoints, world_size: int) -> Observer:
+def _saving(job: TrainingJob, checkpoints: Checkpoints, world_size: int) -> Observer:
     def see(scalars: dict[str, float], folder: Path | None) -> None:
         if folder is not None:
-            checkpoints.save(folder, mark_of(work, scalars, world_size))
+            checkpoints.save(folder, mark_of(job, scalars, world_size))
 
     return see
 
@@ -115,19 +117,19 @@ def _of_rank_zero(engine: Engine, step: Callable[[], int | None]) -> int | None:
     return None if agreed < 0 else int(agreed)
 
 
-def watch_of(work: Work, job: Job) -> Watch:
+def watch_of(job: TrainingJob, trainee: Trainee) -> Watch:
     """What shows the training to people."""
     # Worker 0 alone draws, and with ZeRO 3 the network runs on all workers or hangs.
-    parted = work.options.zero_stage == 3 and work.options.workers > 1
-    panels = {} if parted else job.panels
-    return Watch(work.name, work.folder, work.plan.steps, panels, work.hyperparameters)
+    parted = job.options.zero_stage == 3 and job.options.workers > 1
+    panels = {} if parted else trainee.panels
+    return Watch(job.name, job.folder, job.plan.steps, panels, job.hyperparameters)
 
 
-def keeper(work: Work) -> Callable[[str, dict[str, Tensor]], str]:
+def keeper(job: TrainingJob) -> Callable[[str, dict[str, Tensor]], str]:
     """What writes a batch that cannot be trained on to the stage's folder, and says where."""
 
     def keep(name: str, batch: dict[str, Tensor]) -> str:
-        uri = storage.join(work.folder, f"{name}.safetensors")
+        uri = storage.join(job.folder, f"{name}.safetensors")
         arrays = {column: np.ascontiguousarray(value.cpu()) for column, value in batch.items()}
         storage.write_bytes(uri, safetensors.numpy.save(arrays))
         return uri
@@ -135,16 +137,16 @@ def keeper(work: Work) -> Callable[[str, dict[str, Tensor]], str]:
     return keep
 
 
-def mark_of(work: Work, scalars: dict[str, float], world_size: int) -> Mark:
+def mark_of(job: TrainingJob, scalars: dict[str, float], world_size: int) -> Mark:
     """What a checkpoint is of, for those who look for one to go on from."""
     return Mark(
         step=int(scalars["step"]),
         world_size=world_size,
-        score=scalars.get(f"validation_{work.plan.score}"),
+        score=scalars.get(f"validation_{job.plan.score}"),
         scalars=scalars,
-        fingerprint=work.plan.fingerprint,
-        seed=work.seed,
-        shards=[uri.rsplit("/", 1)[-1] for uri in work.shards],
+        fingerprint=job.plan.fingerprint,
+        seed=job.seed,
+        shards=[uri.rsplit("/", 1)[-1] for uri in job.shards],
         versions=versions(),
     )
 
@@ -164,10 +166,10 @@ def take_best(checkpoints: Checkpoints, engine: Engine, step: int | None) -> dic
     return {"best_step": step, **found}
 
 
-def write_weights(work: Work, job: Job, engine: Engine) -> None:
+def write_weights(job: TrainingJob, trainee: Trainee, engine: Engine) -> None:
     """Write the result as safetensors; every rank must call it, the first one writes."""
     state = engine.network_state()
     if engine.rank == 0:
         tensors = {name: value.contiguous() for name, value in state.items()}
-        content = safetensors.torch.save(tensors, metadata=job.metadata)
-        storage.write_bytes(storage.join(work.folder, "weights.safetensors"), content)
+        content = safetensors.torch.save(tensors, metadata=trainee.metadata)
+        storage.write_bytes(storage.join(job.folder, "weights.safetensors"), content)

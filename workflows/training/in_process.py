@@ -12,21 +12,21 @@ from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
 from infra.training.torch_engine import TorchEngine
 from workflows.training.driver import drive, validations
-from workflows.training.job import CHECKPOINTS, Work, open_job
+from workflows.training.job import CHECKPOINTS, TrainingJob, trainee_of
 
 
-def fit(work: Work) -> dict[str, float]:
+def fit(job: TrainingJob) -> dict[str, float]:
     """Train on a CPU or the first GPU with neither Ray nor DeepSpeed; returns the last scalars.
 
     The same folder goes on from its last checkpoint.
     """
-    job = open_job(work)
+    trainee = trainee_of(job)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    engine = TorchEngine(job.objective, work.options, device)
-    return drive(work, job, engine, Checkpoints(storage.join(work.folder, CHECKPOINTS["torch"])))
+    engine = TorchEngine(trainee.objective, job.options, device)
+    return drive(job, trainee, engine, Checkpoints(storage.join(job.folder, CHECKPOINTS["torch"])))
 
 
-def fit_trial(work: Work, report: Callable[[dict[str, float]], None]) -> None:
+def fit_trial(job: TrainingJob, report: Callable[[dict[str, float]], None]) -> None:
     """Train in the trial's own process, once a process, and hand each validation to `report`.
 
     A TorchTrainer with workers starts seven processes, each with imports of its own, before the
@@ -43,12 +43,12 @@ def fit_trial(work: Work, report: Callable[[dict[str, float]], None]) -> None:
     os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1",
                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(cluster.free_port())}  # fmt: skip
     logging.getLogger("ray.train").setLevel(logging.WARNING)  # it announces its local mode
-    scaling = ScalingConfig(num_workers=0, use_gpu=work.options.gpus_per_worker > 0)
-    TorchTrainer(partial(_train, work, report), scaling_config=scaling).fit()
+    scaling = ScalingConfig(num_workers=0, use_gpu=job.options.gpus_per_worker > 0)
+    TorchTrainer(partial(_train, job, report), scaling_config=scaling).fit()
 
 
-def _train(work: Work, report: Callable[[dict[str, float]], None]) -> None:
-    torch.set_num_threads(max(1, int(work.options.cpus_per_worker)))
-    job = open_job(work)
-    engine = DeepSpeedEngine(job.objective, work.options)
-    drive(work, job, engine, observers=[validations(report)])
+def _train(job: TrainingJob, report: Callable[[dict[str, float]], None]) -> None:
+    torch.set_num_threads(max(1, int(job.options.cpus_per_worker)))
+    trainee = trainee_of(job)
+    engine = DeepSpeedEngine(trainee.objective, job.options)
+    drive(job, trainee, engine, observers=[validations(report)])

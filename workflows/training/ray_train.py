@@ -15,34 +15,34 @@ from infra.errors import FacestackError, FaultError
 from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
 from workflows.training.driver import drive, validations
-from workflows.training.job import CHECKPOINTS, Work, open_job
+from workflows.training.job import CHECKPOINTS, TrainingJob, trainee_of
 
 
-def fit(work: Work) -> dict[str, float]:
+def fit(job: TrainingJob) -> dict[str, float]:
     """Train on Ray; the same folder goes on from its last checkpoint.
 
     Returns the last scalars; the validation is that of the weights that were written.
     A lost worker is replaced `max_failures` times. Raises what a worker raised, and FaultError
     where workers are lost more often.
     """
-    options = work.options
+    options = job.options
     resources = {"CPU": options.cpus_per_worker}
     if options.gpus_per_worker:
         resources["GPU"] = options.gpus_per_worker
-    path, filesystem = cluster.place(storage.join(work.folder, CHECKPOINTS["deepspeed"]))
+    path, filesystem = cluster.place(storage.join(job.folder, CHECKPOINTS["deepspeed"]))
     trainer = TorchTrainer(
-        partial(_worker, work),
+        partial(_worker, job),
         scaling_config=ScalingConfig(
             num_workers=options.workers,
             use_gpu=options.gpus_per_worker > 0,
             resources_per_worker=resources,
         ),
         run_config=RunConfig(
-            name=work.name,
+            name=job.name,
             storage_path=path,
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=options.max_failures),
-            callbacks=[Restarts(work.name), *work.callbacks],
+            callbacks=[Restarts(job.name), *job.callbacks],
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
         torch_config=TorchConfig(backend="nccl" if options.gpus_per_worker else "gloo"),
@@ -56,7 +56,7 @@ def fit(work: Work) -> dict[str, float]:
         cause = _raised_in_worker(failure)
         if cause is None:
             raise FaultError(
-                f"{work.name}: worker {rank} was lost once more than max_failures "
+                f"{job.name}: worker {rank} was lost once more than max_failures "
                 f"{options.max_failures} allows ({_said(failure)}). Give the same command again "
                 "to go on from the last checkpoint"
             ) from None
@@ -91,16 +91,16 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def _worker(work: Work) -> dict[str, float]:
+def _worker(job: TrainingJob) -> dict[str, float]:
     """What runs in each Ray Train worker process; returns the last scalars."""
     # Ray Train repeats every report on the root logger.
     logging.getLogger().setLevel(logging.WARNING)
     # DeepSpeed calls what torch is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
-    torch.set_num_threads(max(1, int(work.options.cpus_per_worker)))
+    torch.set_num_threads(max(1, int(job.options.cpus_per_worker)))
     rank = ray.train.get_context().get_world_rank()
-    job = open_job(work, rank)
-    engine = DeepSpeedEngine(job.objective, work.options)
-    checkpoints = Checkpoints(storage.join(work.folder, CHECKPOINTS["deepspeed"]), rank)
-    told = [validations(ray.train.report)] if work.only_evaluated else []
-    return drive(work, job, engine, checkpoints, told)
+    trainee = trainee_of(job, rank)
+    engine = DeepSpeedEngine(trainee.objective, job.options)
+    checkpoints = Checkpoints(storage.join(job.folder, CHECKPOINTS["deepspeed"]), rank)
+    told = [validations(ray.train.report)] if job.only_evaluated else []
+    return drive(job, trainee, engine, checkpoints, told)

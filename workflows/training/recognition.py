@@ -20,7 +20,7 @@ from workflows.shared import artifacts
 from workflows.shared.restoring import describe, pairs_of, pictures, validation_clips
 from workflows.training import initial_weights
 from workflows.training.dispatch import ended, fit
-from workflows.training.job import Job, Work, plan_of
+from workflows.training.job import Trainee, TrainingJob, plan_of
 from workflows.training.pictures import augmented_panel
 
 HELD_OUT = 600  # validation clips, and half as many pairs of each kind
@@ -73,7 +73,7 @@ def _train(settings: Settings, run: Run, stage: Stage) -> None:
     # The area under the ROC curve goes by all pairs; the equal error rate of a few hundred jumps.
     patience = options.patience
     plan = replace(plan, score="auc", patience=patience, best=patience is not None)
-    work = Work(
+    job = TrainingJob(
         name="recogniser",
         folder=stage.uri,
         shards=shards,
@@ -82,10 +82,10 @@ def _train(settings: Settings, run: Run, stage: Stage) -> None:
         seed=settings.seed,
         build=partial(_build, settings, run, people),
     )
-    stage.counts |= ended(work, fit(settings, work), ("accuracy",))
+    stage.counts |= ended(job, fit(settings, job), ("accuracy",))
 
 
-def _build(settings: Settings, run: Run, people: list[str]) -> Job:
+def _build(settings: Settings, run: Run, people: list[str]) -> Trainee:
     options = settings.recogniser
     network = FaceRecogniser(
         identities=len(people), width=options.width, input_size=options.input_size
@@ -93,7 +93,7 @@ def _build(settings: Settings, run: Run, people: list[str]) -> Job:
     objective = Recognition(network)
     some = validation_clips(artifacts.shards(run, "train"), limit=8)
     assert some is not None, "there are training people, so there are clips"
-    return Job(
+    return Trainee(
         objective=objective,
         metadata=network.description(),
         labels={name: index for index, name in enumerate(people)},

@@ -16,11 +16,11 @@ from model.objectives.fresh_bursts import FreshBursts
 from model.objectives.restoration import Restoration
 from model.variants import parse_variant
 from model.weights import grow_from
-from workflows.shared import artifacts
+from workflows.shared import artifacts, networks
 from workflows.shared.restoring import Validation
-from workflows.training import initial_weights, linear_start
+from workflows.training import initial_weights
 from workflows.training.dispatch import ended, fit
-from workflows.training.job import Job, Work, plan_of
+from workflows.training.job import Trainee, TrainingJob, plan_of
 from workflows.training.monitor import Panel
 from workflows.training.pictures import warp_panel
 
@@ -154,16 +154,16 @@ def _train_one(
     shards = artifacts.shards(run, "train")
     plan = plan_of(options, artifacts.rows(shards), stage.fingerprint, options.evaluate_every)
     plan = replace(plan, best=True)
-    todo = work(
+    job = job_of(
         settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan,
         shorter=_shorter(settings, variant),
     )  # fmt: skip
-    last = fit(settings, todo)
+    last = fit(settings, job)
     named = ("best_step", "validation_psnr", "validation_verification")
-    stage.counts |= ended(todo, last, named)
+    stage.counts |= ended(job, last, named)
 
 
-def work(
+def job_of(
     settings: Settings,
     run: Run,
     folder: str,
@@ -175,7 +175,7 @@ def work(
     shorter: str | None = None,
     linear_folder: str | None = None,
     **more: Any,
-) -> Work:
+) -> TrainingJob:
     """The training of one variant; the search uses it too, with its own length and weights.
 
     The linear restoration that it starts from is fitted here if `linear_folder`, else `folder`,
@@ -183,8 +183,8 @@ def work(
     """
     linear = ""
     if linear_folder is None or settings.network.start == "linear":  # a trial is no row of a table
-        linear = linear_start.fitted(settings, run, variant, linear_folder or folder)
-    return Work(
+        linear = initial_weights.fitted_linear(settings, run, variant, linear_folder or folder)
+    return TrainingJob(
         name=name,
         folder=folder,
         shards=artifacts.shards(run, "train"),
@@ -203,17 +203,17 @@ def _build(
     perceptual: dict[str, float],
     shorter: str | None,
     linear: str,
-) -> Job:
-    network = linear_start.new_network(settings, run, variant)
+) -> Trainee:
+    network = initial_weights.new_network(settings, run, variant)
     if settings.network.start == "linear":
-        start_linear(network, linear_start.load(linear))
+        start_linear(network, networks.linear_restoration(linear))
     if network.predictor is not None:
         network.predictor.requires_grad_(settings.train.warp_rate > 0)
     notes = []
     if shorter is not None:
         weights = run.path("train", shorter, artifacts.WEIGHTS)
         notes = [initial_weights.start(network, weights, "train.init_from", grow_from)]
-    judge = artifacts.load_recogniser(run)
+    judge = networks.load_recogniser(run)
     validation = Validation(
         artifacts.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
     )
@@ -238,7 +238,7 @@ def _build(
             low, frames = validation.clips["low"], network.num_frames
             step = network.frame_step
             panels["warp"] = partial(warp_panel, network.predictor, low, frames, step)
-    return Job(
+    return Trainee(
         objective=objective,
         metadata=network.description(),
         evaluate=partial(validation.score, network),

@@ -23,7 +23,7 @@ from workflows.shared.motion_errors import stored_motion
 from workflows.shared.restoring import CPU, Clips, validation_clips
 from workflows.training import initial_weights
 from workflows.training.dispatch import ended, fit
-from workflows.training.job import Job, Work, plan_of
+from workflows.training.job import Trainee, TrainingJob, plan_of
 from workflows.training.monitor import Panel
 from workflows.training.pictures import warp_panel
 from workflows.training.restoration import check_window
@@ -47,7 +47,7 @@ def pretrain(settings: Settings, run: Run) -> None:
             return
         shards = artifacts.shards(run, "train")
         rows = artifacts.rows(shards)
-        work = Work(
+        job = TrainingJob(
             name="pretrain",
             folder=stage.uri,
             shards=shards,
@@ -56,9 +56,7 @@ def pretrain(settings: Settings, run: Run) -> None:
             seed=settings.seed,
             build=partial(_build, settings, run),
         )
-        stage.counts |= ended(
-            work, fit(settings, work), ("before", "after", "epe", "validation_epe")
-        )
+        stage.counts |= ended(job, fit(settings, job), ("before", "after", "epe", "validation_epe"))
 
 
 def check(settings: Settings) -> None:
@@ -69,7 +67,7 @@ def check(settings: Settings) -> None:
         check_window(settings, "pretrain.num_frames", "photometric", options.num_frames, 1)
 
 
-def _build(settings: Settings, run: Run) -> Job:
+def _build(settings: Settings, run: Run) -> Trainee:
     options = settings.pretrain
     predictor = WarpPredictor(settings.clip.low_size)
     objective: Objective
@@ -86,7 +84,7 @@ def _build(settings: Settings, run: Run) -> Job:
     panels: dict[str, Panel] = {}
     if some is not None and some["low"].shape[1] >= options.num_frames:
         panels["warp"] = partial(warp_panel, predictor, some["low"][:4], options.num_frames)
-    return Job(
+    return Trainee(
         objective,
         metadata={"part": "predictor", "low_size": str(settings.clip.low_size)},
         evaluate=partial(_validate, predictor, some),

@@ -12,7 +12,7 @@ import torch
 from datasets.shards.reader import ShardReader, list_shards
 from workflows.benchmarks import command, train, train_contenders
 from workflows.benchmarks.gpu import train as on_gpu
-from workflows.benchmarks.train_contenders import Gate, Setting, job, place, wait_for
+from workflows.benchmarks.train_contenders import COLUMNS, Gate, Setting, place, trainee, wait_for
 
 # Whole commands at toy size: not Ray, yet too long for unit tests.
 pytestmark = pytest.mark.integration
@@ -51,11 +51,11 @@ def test_what_never_comes_is_said(setting: Setting) -> None:
 
 def test_shards_feed_the_job(setting: Setting) -> None:
     train.write_shards(setting.folder, setting.size, setting.scale)
-    made = job(setting, "loop")
+    made = trainee(setting, "loop")
     shards = list_shards(f"{setting.folder}/clips")
-    batch = next(
-        ShardReader(shards, setting.batch, 0, made.objective.columns, prefetch=0).batches()
-    )
+    columns = made.objective.columns
+    assert list(columns) == COLUMNS, "the loop reads what the plain way holds in memory"
+    batch = next(ShardReader(shards, setting.batch, 0, columns, prefetch=0).batches())
     terms = made.objective({name: torch.from_numpy(value) for name, value in batch.items()})
     assert {"loss", "pixel", "pool3", "pool4"} <= terms.keys() and terms["loss"].isfinite()
 

@@ -21,8 +21,8 @@ from workflows.evaluation.exchange import folder_name, frame_name
 from workflows.evaluation.measure import Arrays, Scorer, wanted_clips
 from workflows.evaluation.measured import MEASURES
 from workflows.evaluation.methods import Methods
+from workflows.shared import artifacts
 from workflows.shared.restoring import shifted
-from workflows.training import linear_start
 
 SIZE, T = 32, 5
 SAME_AS_TRUTH = "mine"
@@ -68,7 +68,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory, batch: Arrays) -> tuple[Met
     network = build("f3", scale=4, size=SIZE, width=0.1)
     save_weights(network, Path(run.path("train", "f3", "weights.safetensors")))
     linear = build("linear3", scale=4, size=SIZE)
-    save_weights(linear, Path(run.path("train", "f3", linear_start.FILE)))
+    save_weights(linear, Path(run.path("train", "f3", artifacts.LINEAR)))
     record = StageRecord(stage="train", settings={"variants": ["f3"]}, inputs={}, counts={},
                          versions={}, seconds=0, finished="")  # fmt: skip
     storage.write_json(run.path("train", "stage.json"), record.model_dump())

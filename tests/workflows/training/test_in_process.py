@@ -15,7 +15,7 @@ from infra.runs import Run
 from infra.settings.settings import Settings
 from model.weights import load_network, load_weights
 from tests.support.tiny_training import TINY, cut_off, history, settings, state, write_shards
-from workflows.training import linear_start
+from workflows.shared import artifacts
 from workflows.training.recognition import recogniser
 from workflows.training.restoration import _build as build
 from workflows.training.restoration import check, train
@@ -77,7 +77,7 @@ def test_cut_off_and_resumed_equals_uninterrupted(
     cut_off(options, again, monkeypatch)
     assert not ready.is_complete("train/f3warp")
     assert options.network.start == "linear"
-    linear = Path(ready.path("train", "f3warp", linear_start.FILE))
+    linear = Path(ready.path("train", "f3warp", artifacts.LINEAR))
     content, written = linear.read_bytes(), linear.stat().st_mtime_ns
     torch.manual_seed(77)  # a new process would not be where this one was
     train(options, ready)

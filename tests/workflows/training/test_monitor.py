@@ -14,7 +14,7 @@ from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
 from tests.support.small_jobs import work
 from workflows.training.driver import watch_of
-from workflows.training.job import Job
+from workflows.training.job import Trainee
 from workflows.training.monitor import Watch
 from workflows.training.pictures import SIDE, augmented_panel, warp_panel
 
@@ -101,8 +101,8 @@ def test_a_trial_says_what_it_tries_before_it_is_stopped(tmp_path: Path) -> None
 def test_no_picture_of_a_network_that_runs_on_all_workers_or_hangs(
     options: dict[str, int], drawn: list[str], tmp_path: Path
 ) -> None:
-    job = Job(Objective(), {}, panels={"faces": picture})
-    watch = watch_of(work(tmp_path, [], **options), job)
+    trainee = Trainee(Objective(), {}, panels={"faces": picture})
+    watch = watch_of(work(tmp_path, [], **options), trainee)
     assert list(watch.panels) == drawn
     watch.close()
 

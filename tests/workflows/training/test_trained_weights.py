@@ -12,9 +12,9 @@ from infra.runs import Run
 from model.linear_fit import start_linear
 from model.weights import load_network, load_weights
 from tests.support.tiny_training import State, cut_off, history, settings, state, validated
-from workflows.shared import artifacts
+from workflows.shared import artifacts, networks
 from workflows.shared.restoring import Validation
-from workflows.training import linear_start
+from workflows.training import initial_weights
 from workflows.training.restoration import check, train
 
 # Whole stages, one of them in a process of its own: not Ray, yet too long for a unit test.
@@ -26,7 +26,7 @@ def test_a_variant_begins_as_the_row_linear(ready: Run) -> None:
     train(settings(Path(ready.uri), steps=1, learning_rate=1e-30), ready)
     validation = Validation(artifacts.shards(ready, "validation"), 8, 3, None)
     for variant in ("f1", "f3warp"):
-        linear = linear_start.load(ready.path("train", variant, linear_start.FILE))
+        linear = networks.linear_restoration(ready.path("train", variant, artifacts.LINEAR))
         assert history(ready, "train", variant)[0]["validation_psnr"] == pytest.approx(
             validation.score(linear)["psnr"], abs=0.1
         )
@@ -112,8 +112,8 @@ def test_averaged_weights_are_validated_and_written(
     again = Run(ready.uri, frozenset(["train"]))
     train(settings(Path(ready.uri), **more, ema=1 - 1e-9), again)
     torch.manual_seed(3)
-    network = linear_start.new_network(settings(Path(ready.uri)), ready, "f1")
-    start_linear(network, linear_start.load(ready.path("train", "f1", linear_start.FILE)))
+    network = initial_weights.new_network(settings(Path(ready.uri)), ready, "f1")
+    start_linear(network, networks.linear_restoration(ready.path("train", "f1", artifacts.LINEAR)))
     expected: State = dict(network.state_dict())
     for n, (weights, found) in enumerate(zip(own, averaged, strict=True), 1):
         decay = (1 + n) / (10 + n)

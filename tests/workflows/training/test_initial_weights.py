@@ -16,9 +16,9 @@ from model.pixels import centre_slice, to_pixels
 from model.weights import load_weights, save_weights
 from tests.support.tiny_training import TINY, write_shards
 from workflows.evaluation import methods
-from workflows.shared import artifacts
+from workflows.shared import artifacts, networks
 from workflows.shared.restoring import CPU, pictures, restore_clips, validation_clips
-from workflows.training import linear_start
+from workflows.training import initial_weights
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def settings(**clip: Any) -> Settings:
 def test_is_fitted_to_the_training_clips_as_p_aligns_them(run: Run) -> None:
     """The filters are those of `fit_linear`, P is the pretrained one, the header tells the step."""
     chosen = settings(frame_step=2)
-    uri = linear_start.fitted(chosen, run, "f3warp", run.path("train", "f3warp"))
+    uri = initial_weights.fitted_linear(chosen, run, "f3warp", run.path("train", "f3warp"))
     assert uri == run.path("train", "f3warp", "linear.safetensors")
-    found = linear_start.load(uri)
+    found = networks.linear_restoration(uri)
     assert (found.variant, found.num_frames, found.frame_step) == ("linear3warp", 3, 2)
     assert not found.training and not any(value.requires_grad for value in found.parameters())
     pretrained = load_weights(run.path("pretrain", "weights.safetensors"))[0]
@@ -55,23 +55,27 @@ def test_is_fitted_to_the_training_clips_as_p_aligns_them(run: Run) -> None:
     some = validation_clips(artifacts.shards(run, "train"), 100, ("low", "high"))
     assert some is not None and len(some["low"]) == 16
     low = to_pixels(centre_slice(torch.from_numpy(some["low"]), 3, 2), CPU)
-    network = linear_start.new_network(chosen, run, "f3warp")
+    network = initial_weights.new_network(chosen, run, "f3warp")
     expected = fit_linear(network, low, pictures(some["high"]))
     torch.testing.assert_close(found(low), expected(low))
 
 
 def test_is_fitted_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(linear_start.fitted(settings(), run, "f3", run.path("train", "f3")))
+    path = Path(initial_weights.fitted_linear(settings(), run, "f3", run.path("train", "f3")))
     before, written = path.read_bytes(), path.stat().st_mtime_ns
-    monkeypatch.setattr(linear_start, "fit_linear", lambda *_: pytest.fail("fitted again"))
-    assert linear_start.fitted(settings(), run, "f3", run.path("train", "f3")) == str(path)
+    monkeypatch.setattr(initial_weights, "fit_linear", lambda *_: pytest.fail("fitted again"))
+    assert initial_weights.fitted_linear(settings(), run, "f3", run.path("train", "f3")) == str(
+        path
+    )
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, written)
 
 
 def test_two_that_fit_it_at_once_write_the_same(run: Run) -> None:
     """As trials of a search may, whatever numbers each has drawn before."""
     first, second = (
-        load_weights(linear_start.fitted(settings(), run, "f3", run.path("tune", "linear", name)))
+        load_weights(
+            initial_weights.fitted_linear(settings(), run, "f3", run.path("tune", "linear", name))
+        )
         for name in ("a", "b")
     )
     assert first[1] == second[1]
@@ -82,10 +86,10 @@ def test_two_that_fit_it_at_once_write_the_same(run: Run) -> None:
 def test_a_network_starts_as_the_row_linear(run: Run, variant: str) -> None:
     """PSNR within 0.1 dB on the clips it is fitted to: R's sigmoid is undone up to 0.004 RMS."""
     chosen = settings()
-    counterpart = linear_start.load(
-        linear_start.fitted(chosen, run, variant, run.path("train", variant))
+    counterpart = networks.linear_restoration(
+        initial_weights.fitted_linear(chosen, run, variant, run.path("train", variant))
     )
-    network = linear_start.new_network(chosen, run, variant)
+    network = initial_weights.new_network(chosen, run, variant)
     start_linear(network, counterpart)
     some = validation_clips(artifacts.shards(run, "train"), 16, ("low", "high"))
     assert some is not None
@@ -99,7 +103,7 @@ def test_a_network_starts_as_the_row_linear(run: Run, variant: str) -> None:
 
 def test_the_row_linear_is_that_of_the_widest_variant(run: Run) -> None:
     for name in ("f1", "f3warp"):
-        linear_start.fitted(settings(), run, name, run.path("train", name))
+        initial_weights.fitted_linear(settings(), run, name, run.path("train", name))
     run.summarise("train", "train", {"variants": ["f1", "f3warp"]}, [], {})
     row = methods.networks(run, ["linear"], settings().clip)["linear"]
     assert row.variant == "linear3warp"
@@ -117,5 +121,5 @@ def test_a_run_without_training_clips_is_refused(tmp_path: Path) -> None:
     with run.stage("preprocess", "clips", {}, []):
         write_shards(run, "validation", 4)
     with pytest.raises(RunError, match=rf"{run.path('clips')}: no clip in the train split"):
-        linear_start.fitted(settings(), run, "f1", run.path("train", "f1"))
+        initial_weights.fitted_linear(settings(), run, "f1", run.path("train", "f1"))
     assert not Path(run.path("train")).exists()
