@@ -16,8 +16,8 @@ from infra.settings.settings import Settings
 from infra.training.checkpoints import Checkpoints, Mark
 from model.weights import load_weights
 from tests.datasets.shards.test_files import clip
-from workflows.shared.restoring import Validation
 from workflows.training.restoration import train
+from workflows.training.validation import Validation
 
 TINY: dict[str, Any] = {
     "engine": "torch",

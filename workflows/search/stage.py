@@ -20,9 +20,10 @@ from model.variants import variant_name
 from workflows.search import pareto, plots
 from workflows.search.trial import Config, resources, trial, weights_of
 from workflows.shared import artifacts
-from workflows.shared.restoring import pairs_of, validation_clips
+from workflows.shared.restoring import validation_clips
 from workflows.shared.tables import Cell, Table, comma_separated, markdown
 from workflows.training.restoration import check_window
+from workflows.training.validation import PAIRS, pairs_of
 
 Row = pareto.Row
 
@@ -80,7 +81,7 @@ def _check_validation(settings: Settings, run: Run) -> None:
             "tune: no clip in the validation split, so trials cannot be compared; "
             "add videos of more people or change preprocess.validation_share"
         )
-    if settings.tune.metric != "psnr" and pairs_of(some, settings.seed, 300) is None:
+    if settings.tune.metric != "psnr" and pairs_of(some, settings.seed, PAIRS) is None:
         raise RunError(
             "tune: the validation clips give no pair of one person and of two, so verification "
             "cannot be measured; raise train.validation_clips, or give --tune.metric psnr"

@@ -1,4 +1,4 @@
-"""Restoring stored clips and scoring the result; shared by training, search and evaluation."""
+"""Stored clips as arrays, restored, as pictures, and described by a recogniser."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,18 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datasets.protocols.drawn_pairs import DrawnPairs, draw_pairs
 from datasets.shards.reader import ShardReader
-from datasets.verification import pair_similarities, verification_percent
-from model.metrics import psnr_luma, unit_layers
+from model.metrics import unit_layers
 from model.network import Bicubic
 from model.perceptual import FaceRecogniser
 from model.pixels import centre_slice, to_pixels
 
 Clips = Mapping[str, Any]
 CPU = torch.device("cpu")
-
-
 COLUMNS = ("clip_id", "identity", "video", "track", "frame", "low", "high")
 
 
@@ -80,57 +76,6 @@ def describe(recogniser: FaceRecogniser, images: Tensor, batch_size: int = 64) -
         for part in images.split(batch_size)
     ]
     return torch.cat(parts).numpy()
-
-
-def pairs_of(clips: Clips, seed: int, pairs_each: int) -> DrawnPairs | None:
-    """Verification pairs among the clips; None where not one pair of each kind can be made."""
-    try:
-        return draw_pairs(
-            clips["identity"], clips["video"], clips["frame"], seed=seed, count=2 * pairs_each
-        )
-    except ValueError:
-        return None
-
-
-def verification(descriptors: NDArray[Any], pairs: DrawnPairs) -> float:
-    """100 % − EER over the pairs, in percent."""
-    return verification_percent(pair_similarities(descriptors, pairs.pairs), pairs.same)
-
-
-class Validation:
-    """Scores a network in training on validation clips; pairs and truth are kept."""
-
-    def __init__(
-        self, shards: list[str], limit: int, seed: int, recogniser: FaceRecogniser | None
-    ) -> None:
-        self.clips = validation_clips(shards, limit)
-        self.recogniser = recogniser
-        self.pairs = pairs_of(self.clips, seed, 300) if self.clips is not None else None
-        self.truth = pictures(self.clips["high"]) if self.clips is not None else None
-
-    def score(self, network: nn.Module) -> dict[str, float]:
-        """Mean PSNR on luma [dB], and verification [%] where a recogniser and pairs are there."""
-        if self.clips is None or self.truth is None:
-            return {}
-        restored = restore_clips(network, self.clips["low"])
-        scores = {"psnr": float(psnr_luma(restored, self.truth).mean())}
-        if self.recogniser is not None and self.pairs is not None:
-            descriptors = describe(self.recogniser, restored)
-            scores["verification"] = verification(descriptors, self.pairs)
-        return scores
-
-    def panel(self, network: nn.Module, rows: int = 4) -> NDArray[np.uint8]:
-        """A picture with a row a clip: low frame, bicubic, restored, high."""
-        assert self.clips is not None
-        spread = np.linspace(0, len(self.clips["frame"]) - 1, rows).round().astype(int)
-        low = self.clips["low"][spread]
-        restored = to_bytes(restore_clips(network, low))
-        return np.concatenate(
-            [
-                np.concatenate([*enlarged(one[len(one) // 2], high.shape[0]), new, high], axis=1)
-                for one, new, high in zip(low, restored, self.clips["high"][spread], strict=True)
-            ]
-        )
 
 
 def enlarged(low: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""Pictures that a training shows in TensorBoard; validation's own is in scoring.py."""
+"""Pictures that a training shows in TensorBoard; validation's own is in validation.py."""
 
 import numpy as np
 import torch

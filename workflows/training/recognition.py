@@ -17,11 +17,12 @@ from infra.settings.settings import Settings
 from model.objectives.recognition import Recognition
 from model.perceptual import FaceRecogniser, load_vgg_face, save_recogniser
 from workflows.shared import artifacts
-from workflows.shared.restoring import describe, pairs_of, pictures, validation_clips
+from workflows.shared.restoring import describe, pictures, validation_clips
 from workflows.training import initial_weights
 from workflows.training.dispatch import ended, fit
 from workflows.training.job import Trainee, TrainingJob, plan_of
 from workflows.training.pictures import augmented_panel
+from workflows.training.validation import pairs_of
 
 HELD_OUT = 600  # validation clips, and half as many pairs of each kind
 

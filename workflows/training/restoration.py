@@ -17,12 +17,12 @@ from model.objectives.restoration import Restoration
 from model.variants import parse_variant
 from model.weights import grow_from
 from workflows.shared import artifacts, networks
-from workflows.shared.restoring import Validation
 from workflows.training import initial_weights
 from workflows.training.dispatch import ended, fit
 from workflows.training.job import Trainee, TrainingJob, plan_of
 from workflows.training.monitor import Panel
 from workflows.training.pictures import warp_panel
+from workflows.training.validation import Validation
 
 
 def train(settings: Settings, run: Run) -> None:

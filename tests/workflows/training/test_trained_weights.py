@@ -13,9 +13,9 @@ from model.linear_fit import start_linear
 from model.weights import load_network, load_weights
 from tests.support.tiny_training import State, cut_off, history, settings, state, validated
 from workflows.shared import artifacts, networks
-from workflows.shared.restoring import Validation
 from workflows.training import initial_weights
 from workflows.training.restoration import check, train
+from workflows.training.validation import Validation
 
 # Whole stages, one of them in a process of its own: not Ray, yet too long for a unit test.
 pytestmark = pytest.mark.integration

@@ -1,0 +1,68 @@
+"""How well a network in training restores faces that it does not learn from."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from datasets.protocols.drawn_pairs import DrawnPairs, draw_pairs
+from datasets.verification import pair_similarities, verification_percent
+from model.metrics import psnr_luma
+from model.perceptual import FaceRecogniser
+from workflows.shared.restoring import (
+    Clips,
+    describe,
+    enlarged,
+    pictures,
+    restore_clips,
+    to_bytes,
+    validation_clips,
+)
+
+PAIRS = 300  # of each kind
+
+
+def pairs_of(clips: Clips, seed: int, pairs_each: int) -> DrawnPairs | None:
+    """Verification pairs among the clips; None where not one pair of each kind can be made."""
+    try:
+        return draw_pairs(
+            clips["identity"], clips["video"], clips["frame"], seed=seed, count=2 * pairs_each
+        )
+    except ValueError:
+        return None
+
+
+class Validation:
+    """Scores a network in training on validation clips; pairs and truth are kept."""
+
+    def __init__(
+        self, shards: list[str], limit: int, seed: int, recogniser: FaceRecogniser | None
+    ) -> None:
+        self.clips = validation_clips(shards, limit)
+        self.recogniser = recogniser
+        self.pairs = pairs_of(self.clips, seed, PAIRS) if self.clips is not None else None
+        self.truth = pictures(self.clips["high"]) if self.clips is not None else None
+
+    def score(self, network: nn.Module) -> dict[str, float]:
+        """Mean PSNR on luma [dB], and verification [%] where a recogniser and pairs are there."""
+        if self.clips is None or self.truth is None:
+            return {}
+        restored = restore_clips(network, self.clips["low"])
+        scores = {"psnr": float(psnr_luma(restored, self.truth).mean())}
+        if self.recogniser is not None and self.pairs is not None:
+            descriptors = describe(self.recogniser, restored)
+            similarities = pair_similarities(descriptors, self.pairs.pairs)
+            scores["verification"] = verification_percent(similarities, self.pairs.same)
+        return scores
+
+    def panel(self, network: nn.Module, rows: int = 4) -> NDArray[np.uint8]:
+        """A picture with a row a clip: low frame, bicubic, restored, high."""
+        assert self.clips is not None
+        spread = np.linspace(0, len(self.clips["frame"]) - 1, rows).round().astype(int)
+        low = self.clips["low"][spread]
+        restored = to_bytes(restore_clips(network, low))
+        return np.concatenate(
+            [
+                np.concatenate([*enlarged(one[len(one) // 2], high.shape[0]), new, high], axis=1)
+                for one, new, high in zip(low, restored, self.clips["high"][spread], strict=True)
+            ]
+        )
