@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 
 
 def judges(options: OptimiserSettings) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infra.errors import TrainingError
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.deepspeed_config import deepspeed_config, judges
 from infra.training.deepspeed_universal import separate_groups, universal_checkpoint
 from infra.training.ema import Average, on_cpu

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.engine import Batch, Objective, Terms
 
 LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.ema import Average, on_cpu
 from infra.training.engine import Batch, Objective, Terms
 from infra.training.optimiser_step import (

@@ -190,7 +190,7 @@ def batch_on(device: torch.device) -> dict[str, Tensor]:
 @pytest.mark.parametrize("what", ["restoration", "fresh", "recogniser", "pretraining"])
 def test_nothing_in_a_step_waits_for_the_gpu(what: str, precision: str) -> None:
     """PyTorch raises where the host would wait, in the steps after the first."""
-    from infra.settings.training import OptimiserSettings
+    from infra.settings.optimiser import OptimiserSettings
     from infra.training.torch_engine import TorchEngine
     from model.objectives.curriculum import Curriculum
 

@@ -19,7 +19,7 @@ import torch
 
 from datasets.clips.clip import Clip
 from datasets.shards.files import write_clips
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.loop import Plan
 from model.network import Network, build
 from model.objectives.curriculum import Curriculum

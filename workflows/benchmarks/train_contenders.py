@@ -24,7 +24,7 @@ import torch
 
 from datasets.shards.reader import ShardReader, list_shards
 from infra.provenance import ROOT
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.optimiser_step import set_float32_products
 from infra.training.plan import Plan
 from model.network import Network, build

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.engine import Objective
 from infra.training.plan import Plan
 from workflows.training import initial_weights

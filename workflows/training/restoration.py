@@ -7,8 +7,8 @@ from typing import Any
 from infra import storage
 from infra.errors import SettingsError
 from infra.runs import Run, Stage
+from infra.settings.optimiser import OptimiserSettings
 from infra.settings.settings import Settings
-from infra.settings.training import OptimiserSettings
 from infra.training.plan import Plan
 from model.linear_fit import start_linear
 from model.objectives.curriculum import Curriculum

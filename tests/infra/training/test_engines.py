@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.engine import Objective, given_a_gpu
 from infra.training.torch_engine import TorchEngine
 from tests.support.root import ROOT

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from infra.errors import TrainingError
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training import loop
 from infra.training.engine import Objective
 from infra.training.loop import Arrays, train

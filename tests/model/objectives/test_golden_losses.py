@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datasets.degrade import degrade_track
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.torch_engine import TorchEngine
 from model.layers.warp_predictor import WarpPredictor
 from model.linear_fit import fit_linear, start_linear

@@ -10,8 +10,8 @@ from datasets.shards.files import ShardError, write_clips
 from datasets.sources.discovery import Source
 from infra.errors import RunError, SettingsError
 from infra.runs import Run, Stage
+from infra.settings.optimiser import OptimiserSettings
 from infra.settings.settings import Settings
-from infra.settings.training import OptimiserSettings
 from tests.datasets.shards.test_files import clip
 from tests.support.root import ROOT
 from workflows.enhancement.outputs import safe_name

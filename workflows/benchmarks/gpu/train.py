@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from datasets.shards.reader import ShardReader, list_shards
-from infra.settings.training import OptimiserSettings
+from infra.settings.optimiser import OptimiserSettings
 from infra.training.optimiser_step import judge, lowered, on_device
 from infra.training.torch_engine import TorchEngine
 from workflows.benchmarks.gpu.network import SEARCHED
