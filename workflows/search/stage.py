@@ -60,7 +60,7 @@ def check(settings: Settings) -> None:
         if frames % 2 == 0:
             raise SettingsError(f"tune.num_frames: {frames} must be odd, with a central frame")
         for step in settings.tune.frame_step or [settings.clip.frame_step]:
-            check_window(settings, "tune.num_frames", frames, frames, step)
+            check_window(settings.clip.num_frames, "tune.num_frames", frames, frames, step)
 
 
 def _shared(settings: Settings) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from infra import storage
 from infra.errors import SettingsError
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
+from infra.settings.training import RecogniserSettings
 from model.objectives.recognition import Recognition
 from model.perceptual import FaceRecogniser, load_vgg_face, save_recogniser
 from workflows.shared import artifacts
@@ -42,7 +43,7 @@ def recogniser(settings: Settings, run: Run) -> None:
             _take_over(stage, options.weights)
         else:
             _train(settings, run, stage)
-        _judge(settings, run, stage)
+        _judge(run, settings.seed, stage)
 
 
 def check(settings: Settings) -> None:
@@ -81,13 +82,12 @@ def _train(settings: Settings, run: Run, stage: Stage) -> None:
         options=options,
         plan=plan,
         seed=settings.seed,
-        build=partial(_build, settings, run, people),
+        build=partial(_build, run, options, people, settings.seed),
     )
     stage.counts |= ended(job, fit(settings, job), ("accuracy",))
 
 
-def _build(settings: Settings, run: Run, people: list[str]) -> Trainee:
-    options = settings.recogniser
+def _build(run: Run, options: RecogniserSettings, people: list[str], seed: int) -> Trainee:
     network = FaceRecogniser(
         identities=len(people), width=options.width, input_size=options.input_size
     )
@@ -99,17 +99,17 @@ def _build(settings: Settings, run: Run, people: list[str]) -> Trainee:
         metadata=network.description(),
         labels={name: index for index, name in enumerate(people)},
         balanced=options.balanced,
-        evaluate=_held_out(settings, run, network),
+        evaluate=_held_out(run, seed, network),
         panels={"faces": partial(augmented_panel, some["high"], objective.degrade)},
     )
 
 
 def _held_out(
-    settings: Settings, run: Run, network: FaceRecogniser
+    run: Run, seed: int, network: FaceRecogniser
 ) -> Callable[[], dict[str, float]] | None:
     """What verifies validation people, in percent and as area under ROC; None without pairs."""
     some = validation_clips(artifacts.shards(run, "validation"), limit=HELD_OUT)
-    pairs = pairs_of(some, settings.seed, HELD_OUT // 2) if some is not None else None
+    pairs = pairs_of(some, seed, HELD_OUT // 2) if some is not None else None
     if some is None or pairs is None:
         return None
 
@@ -126,10 +126,10 @@ def _held_out(
     return evaluate
 
 
-def _judge(settings: Settings, run: Run, stage: Stage) -> None:
+def _judge(run: Run, seed: int, stage: Stage) -> None:
     """Every verification figure rests on the recogniser: say what it reaches on real pictures."""
     with storage.local_file(stage.path(artifacts.WEIGHTS)) as path:
-        held_out = _held_out(settings, run, load_vgg_face(path).eval())
+        held_out = _held_out(run, seed, load_vgg_face(path).eval())
     stage.counts["held_out_verification"] = (
         f"{held_out()['verification']:.1f} %"
         if held_out is not None

@@ -9,19 +9,20 @@ from infra.errors import SettingsError
 from infra.runs import Run, Stage
 from infra.settings.optimiser import OptimiserSettings
 from infra.settings.settings import Settings
+from infra.settings.training import TrainSettings
 from infra.training.plan import Plan
 from model.linear_fit import start_linear
+from model.network import Network
 from model.objectives.curriculum import Curriculum
 from model.objectives.fresh_bursts import FreshBursts
 from model.objectives.restoration import Restoration
+from model.perceptual import FaceRecogniser
 from model.variants import parse_variant
 from model.weights import grow_from
 from workflows.shared import artifacts, networks
 from workflows.training import initial_weights
 from workflows.training.dispatch import ended, fit
 from workflows.training.job import Trainee, TrainingJob, plan_of
-from workflows.training.monitor import Panel
-from workflows.training.pictures import warp_panel
 from workflows.training.validation import Validation
 
 
@@ -45,7 +46,7 @@ def train(settings: Settings, run: Run) -> None:
     }
     for variant in settings.train.variants:
         folder = f"train/{variant}"
-        shorter = _shorter(settings, variant)
+        shorter = _shorter(settings.train.init_from, variant)
         inputs = ["clips", "recogniser", "pretrain"] + ([f"train/{shorter}"] if shorter else [])
         own = {"train": {**used, "init_from": shorter}}
         with run.stage("train", folder, own, inputs) as stage:
@@ -91,7 +92,8 @@ def check(settings: Settings) -> None:
                 "longest window is always evaluated"
             )
         for step in _steps(settings):
-            check_window(settings, "train.variants", variant, parsed.num_frames, step)
+            stored = settings.clip.num_frames
+            check_window(stored, "train.variants", variant, parsed.num_frames, step)
     options = settings.train
     if options.crop is not None and (options.use_search or any(options.perceptual.values())):
         raise SettingsError(
@@ -108,14 +110,13 @@ def _steps(settings: Settings) -> list[int]:
     return searched or [settings.clip.frame_step]
 
 
-def check_window(settings: Settings, field: str, what: object, frames: int, step: int) -> None:
-    """Raise SettingsError where a window of frames so far apart is longer than a clip."""
+def check_window(stored: int, field: str, what: object, frames: int, step: int) -> None:
+    """Raise SettingsError where a window of frames `step` apart is longer than a clip as stored."""
     needed = (frames - 1) * step + 1
-    if needed > settings.clip.num_frames:
+    if needed > stored:
         apart = f", {step} apart" if step > 1 else ""
         raise SettingsError(
-            f"{field}: {what} needs {needed} frames a clip{apart}, "
-            f"clip.num_frames is {settings.clip.num_frames}"
+            f"{field}: {what} needs {needed} frames a clip{apart}, clip.num_frames is {stored}"
         )
 
 
@@ -126,9 +127,9 @@ def _check_start(init_from: str | None, variants: list[str]) -> None:
         )
 
 
-def _shorter(settings: Settings, variant: str) -> str | None:
+def _shorter(init_from: str | None, variant: str) -> str | None:
     """The variant whose weights this one grows from."""
-    return settings.train.init_from if variant != settings.train.init_from else None
+    return init_from if variant != init_from else None
 
 
 def _chosen(settings: Settings, run: Run) -> tuple[Settings, dict[str, float]]:
@@ -156,7 +157,7 @@ def _train_one(
     plan = replace(plan, best=True)
     job = job_of(
         settings, run, stage.uri, f"train-{variant}", variant, perceptual, plan,
-        shorter=_shorter(settings, variant),
+        shorter=_shorter(settings.train.init_from, variant),
     )  # fmt: skip
     last = fit(settings, job)
     named = ("best_step", "validation_psnr", "validation_verification")
@@ -217,31 +218,31 @@ def _build(
     validation = Validation(
         artifacts.shards(run, "validation"), settings.train.validation_clips, settings.seed, judge
     )
-    options = settings.train
+    return Trainee(
+        objective=_objective(network, judge, perceptual, settings.train, settings.clip.blur_sigma),
+        metadata=network.description(),
+        evaluate=partial(validation.score, network),
+        panels=validation.panels(network),
+        notes=notes,
+    )
+
+
+def _objective(
+    network: Network,
+    judge: FaceRecogniser,
+    perceptual: dict[str, float],
+    options: TrainSettings,
+    blur_sigma: float | None,
+) -> Restoration:
+    fresh = None
+    if options.fresh and network.num_frames > 1:
+        fresh = FreshBursts(options.fresh, network.num_frames, blur_sigma, network.frame_step)
     curriculum = Curriculum(
         options.warp_rate, options.true_motion, options.warp_after, options.alignment
     )
-    fresh = None
-    if options.fresh and network.num_frames > 1:
-        blur_sigma = settings.clip.blur_sigma
-        fresh = FreshBursts(options.fresh, network.num_frames, blur_sigma, network.frame_step)
-    objective = Restoration(
+    return Restoration(
         network, network.num_frames, judge, perceptual, augment=options.augment,
         crop=None if any(perceptual.values()) else options.crop, curriculum=curriculum,
         fresh=fresh, rate_by_frames=options.rate_by_frames,
         look_up=options.zero_stage != 3,  # P runs on all workers then, or on none
     )  # fmt: skip
-    panels: dict[str, Panel] = {}
-    if validation.clips is not None:
-        panels["faces"] = partial(validation.panel, network)
-        if network.predictor is not None:
-            low, frames = validation.clips["low"], network.num_frames
-            step = network.frame_step
-            panels["warp"] = partial(warp_panel, network.predictor, low, frames, step)
-    return Trainee(
-        objective=objective,
-        metadata=network.description(),
-        evaluate=partial(validation.score, network),
-        panels=panels,
-        notes=notes,
-    )

@@ -1,5 +1,7 @@
 """How well a network in training restores faces that it does not learn from."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from datasets.protocols.drawn_pairs import DrawnPairs, draw_pairs
 from datasets.verification import pair_similarities, verification_percent
 from model.metrics import psnr_luma
+from model.network import Network
 from model.perceptual import FaceRecogniser
 from workflows.shared.restoring import (
     Clips,
@@ -17,6 +20,8 @@ from workflows.shared.restoring import (
     to_bytes,
     validation_clips,
 )
+from workflows.training.monitor import Panel
+from workflows.training.pictures import warp_panel
 
 PAIRS = 300  # of each kind
 
@@ -54,7 +59,17 @@ class Validation:
             scores["verification"] = verification_percent(similarities, self.pairs.same)
         return scores
 
-    def panel(self, network: nn.Module, rows: int = 4) -> NDArray[np.uint8]:
+    def panels(self, network: Network) -> dict[str, Panel]:
+        """The pictures of a training by name: faces, and where P samples if there is one."""
+        if self.clips is None:
+            return {}
+        panels: dict[str, Panel] = {"faces": partial(self._faces, network)}
+        if network.predictor is not None:
+            low, frames, step = self.clips["low"], network.num_frames, network.frame_step
+            panels["warp"] = partial(warp_panel, network.predictor, low, frames, step)
+        return panels
+
+    def _faces(self, network: nn.Module, rows: int = 4) -> NDArray[np.uint8]:
         """A picture with a row a clip: low frame, bicubic, restored, high."""
         assert self.clips is not None
         spread = np.linspace(0, len(self.clips["frame"]) - 1, rows).round().astype(int)

@@ -64,7 +64,8 @@ def check(settings: Settings) -> None:
     options = settings.pretrain
     initial_weights.check("pretrain.init", options.init)
     if options.objective == "photometric" and options.target == "low":
-        check_window(settings, "pretrain.num_frames", "photometric", options.num_frames, 1)
+        stored = settings.clip.num_frames
+        check_window(stored, "pretrain.num_frames", "photometric", options.num_frames, 1)
 
 
 def _build(settings: Settings, run: Run) -> Trainee:
