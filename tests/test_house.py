@@ -1,13 +1,15 @@
 """The rules of the house that no linter knows (docs/architecture.md); floors are in `make lint`."""
 
 import ast
+from collections.abc import Iterator
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 from tests.support.root import ROOT
 
 FLOORS = ("workflows", "model", "datasets", "infra")
-MOST_FILES, MOST_LINES, LONGEST_CHAIN = 14, 30, 8
+MOST_FILES, MOST_LINES, LONGEST_CHAIN, EQUAL = 14, 30, 8, 6
 
 
 def files(*tops: str) -> list[Path]:
@@ -51,3 +53,24 @@ def test_chains_of_imports_are_short() -> None:
         return (name, *max((chain(other) for other in graph[name]), key=len, default=()))
 
     assert len(longest := max(map(chain, graph), key=len)) <= LONGEST_CHAIN, longest
+
+
+def blocks(path: Path) -> Iterator[tuple[str, ...]]:
+    """Every run of EQUAL lines of code; imports, which must be alike, left out."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    code = [
+        line for line in lines if len(line) > 3 and not line.startswith(("from ", "import ", "#"))
+    ]
+    yield from (tuple(code[i : i + EQUAL]) for i in range(len(code) - EQUAL + 1))
+
+
+def test_nothing_is_written_twice() -> None:
+    found = {
+        path: set(blocks(path)) for path in files(*FLOORS) if path.parent != ROOT / "workflows"
+    }
+    twice = {
+        (module_of(one), module_of(other)): found[one] & found[other]
+        for one, other in combinations(found, 2)
+        if found[one] & found[other]
+    }
+    assert twice == {}

@@ -13,25 +13,17 @@ from datasets.sources.footage import Footage, Frame
 from datasets.tracking.boxes import Square
 from datasets.tracking.camera import Camera, Placed, place
 from datasets.tracking.detectors import Detector
-from datasets.tracking.tracks import follow, follow_whole
+from datasets.tracking.tracks import TrackFrame, follow, follow_whole
 from infra.extraction import Detection
 
 
 @dataclass(frozen=True)
-class TrackCrop:
-    """One face in one frame: `track` and frame `index` from 0, the crop's square `box`
-    (x, y, side) in pixels of the frame, S×S×3 uint8 RGB `image`, and whether the track ends, or
-    ends because the face is `lost` before its shot does. `offset` is how far the face's centre lies
-    from the crop's, (x, y) in low pixels.
+class TrackCrop(TrackFrame):
+    """A face cut out of its frame: `box` is the square of the crop and `image` is S×S×3 uint8 RGB.
 
-    `motion` is 64×2, of `clips.stills_to_films`, where the frame was made from a still."""
+    `offset` is how far the face's centre lies from the crop's, (x, y) in low pixels, and `motion`,
+    64×2 of `clips.stills_to_films`, that of a frame that was made from a still."""
 
-    track: int
-    index: int
-    box: Square
-    image: Frame
-    last: bool
-    lost: bool = False
     offset: tuple[float, float] = (0.0, 0.0)
     motion: NDArray[np.float32] | None = None
 

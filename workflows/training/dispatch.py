@@ -6,7 +6,8 @@ from infra import storage
 from infra.errors import SettingsError
 from infra.settings.settings import Settings
 from workflows.training import in_process
-from workflows.training.job import CHECKPOINTS, TrainingJob, trainee_of
+from workflows.training.driver import trainee_of
+from workflows.training.job import CHECKPOINTS, TrainingJob
 
 
 def fit(settings: Settings, job: TrainingJob) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from infra import storage
@@ -19,6 +20,7 @@ from infra.provenance import versions
 from infra.training.checkpoints import Checkpoints, Mark
 from infra.training.engine import Engine
 from infra.training.loop import train
+from workflows.training import initial_weights
 from workflows.training.batches import batches_of
 from workflows.training.job import Trainee, TrainingJob
 from workflows.training.monitor import Watch
@@ -69,6 +71,22 @@ def drive(
     if watch is not None:
         watch.close()
     return last
+
+
+def trainee_of(job: TrainingJob, rank: int = 0, quiet: bool = False) -> Trainee:
+    """Build the trainee in this process, the same from a seed, and say what weights it starts from.
+
+    All ranks begin with the same weights; each then draws its own augmentation.
+    """
+    torch.manual_seed(job.seed)
+    trainee = job.build()
+    if job.options.init is not None:
+        trainee.notes.append(initial_weights.start(trainee.objective.network, job.options.init))
+    for note in trainee.notes if not (quiet or rank) else ():
+        print(f"[{job.name}] starts {note}", flush=True)
+    if rank:
+        torch.manual_seed(job.seed + rank)
+    return trainee
 
 
 def validations(tell: Callable[[dict[str, float]], object]) -> Observer:

@@ -11,8 +11,8 @@ from infra import storage
 from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
 from infra.training.torch_engine import TorchEngine
-from workflows.training.driver import drive, validations
-from workflows.training.job import CHECKPOINTS, TrainingJob, trainee_of
+from workflows.training.driver import drive, trainee_of, validations
+from workflows.training.job import CHECKPOINTS, TrainingJob
 
 
 def fit(job: TrainingJob) -> dict[str, float]:

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from infra.settings.optimiser import OptimiserSettings
 from infra.training.engine import Objective
 from infra.training.plan import Plan
-from workflows.training import initial_weights
-from workflows.training.monitor import Panel
 
+Panel = Callable[[], NDArray[np.uint8]]  # gives an H×W×3 picture
 CHECKPOINTS = {"deepspeed": "checkpoints", "torch": "checkpoints-torch"}  # of each engine
 
 
@@ -72,19 +72,3 @@ def plan_of(
         seconds=None if options.minutes is None else 60 * options.minutes,
         max_skipped=options.max_skipped,
     )
-
-
-def trainee_of(job: TrainingJob, rank: int = 0, quiet: bool = False) -> Trainee:
-    """Build the trainee in this process, the same from a seed, and say what weights it starts from.
-
-    All ranks begin with the same weights; each then draws its own augmentation.
-    """
-    torch.manual_seed(job.seed)
-    trainee = job.build()
-    if job.options.init is not None:
-        trainee.notes.append(initial_weights.start(trainee.objective.network, job.options.init))
-    for note in trainee.notes if not (quiet or rank) else ():
-        print(f"[{job.name}] starts {note}", flush=True)
-    if rank:
-        torch.manual_seed(job.seed + rank)
-    return trainee

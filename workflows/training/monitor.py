@@ -2,19 +2,17 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from infra import storage
+from workflows.training.job import Panel
 
-Panel = Callable[[], NDArray[np.uint8]]  # H×W×3 picture
 UNSAID = ("step", "loader_share", "gpu_memory_gib")  # in TensorBoard, not in the line of text
 
 

@@ -14,8 +14,8 @@ from infra import cluster, storage
 from infra.errors import FacestackError, FaultError
 from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
-from workflows.training.driver import drive, validations
-from workflows.training.job import CHECKPOINTS, TrainingJob, trainee_of
+from workflows.training.driver import drive, trainee_of, validations
+from workflows.training.job import CHECKPOINTS, TrainingJob
 
 
 def fit(job: TrainingJob) -> dict[str, float]:

@@ -20,7 +20,7 @@ from workflows.shared.restoring import (
     to_bytes,
     validation_clips,
 )
-from workflows.training.monitor import Panel
+from workflows.training.job import Panel
 from workflows.training.pictures import warp_panel
 
 PAIRS = 300  # of each kind

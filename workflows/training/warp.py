@@ -23,8 +23,7 @@ from workflows.shared.motion_errors import stored_motion
 from workflows.shared.restoring import CPU, Clips, validation_clips
 from workflows.training import initial_weights
 from workflows.training.dispatch import ended, fit
-from workflows.training.job import Trainee, TrainingJob, plan_of
-from workflows.training.monitor import Panel
+from workflows.training.job import Panel, Trainee, TrainingJob, plan_of
 from workflows.training.pictures import warp_panel
 from workflows.training.restoration import check_window
 
