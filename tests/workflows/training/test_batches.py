@@ -14,7 +14,7 @@ from datasets.shards.reader import ShardReader, list_shards
 from infra.training.engine import Objective
 from infra.training.optimiser_step import on_device
 from tests.datasets.shards.test_files import clip
-from tests.integration.small_jobs import work, write_shards
+from tests.support.small_jobs import work, write_shards
 from workflows.training import batches
 from workflows.training.batches import batches_of
 from workflows.training.job import Trainee

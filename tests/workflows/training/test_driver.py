@@ -9,7 +9,7 @@ import pytest
 from infra.errors import FaultError
 from infra.training.checkpoints import Checkpoints
 from infra.training.torch_engine import TorchEngine
-from tests.integration.small_jobs import EVERY, STEPS, work, write_shards
+from tests.support.small_jobs import EVERY, STEPS, work, write_shards
 from workflows.training.driver import drive, trainee_of, validations
 from workflows.training.job import TrainingJob
 from workflows.training.monitor import Watch
