@@ -45,7 +45,7 @@ class TrainingJob:
     plan: Plan
     seed: int
     build: Callable[[], Trainee]
-    only_evaluated: bool = False  # report nothing but validations (a search trial)
+    only_evaluated: bool = False  # Ray is told of its validations (a trial of a search)
     callbacks: list[Any] = field(default_factory=list)
     hyperparameters: dict[str, Any] = field(default_factory=dict)  # what a search chose
 
