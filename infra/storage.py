@@ -10,12 +10,11 @@ FaultError names the file.
 
 import json
 import os
-import re
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +23,10 @@ from botocore.exceptions import BotoCoreError
 
 from infra import process
 from infra.errors import FaultError, RunError
+from infra.whole_file import TEMPORARY, whole_file
 
 PATIENCE = float(os.environ.get("FACESTACK_PATIENCE", "120"))  # seconds
 process.set_defaults(process.STORAGE)
-# Files being written by `whole`; a killed process leaves them behind.
-TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 Answer = TypeVar("Answer")
 
 
@@ -122,18 +120,8 @@ def whole(uri: str) -> Iterator[Path]:
             if path.exists():
                 _patiently(uri, lambda: fs.put_file(str(path), target))
         return
-    final = Path(absolute(uri))
-    path = final.with_name(f".{uuid.uuid4().hex}.tmp")
-    with writing(uri):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with whole_file(Path(absolute(uri)), partial(writing, uri)) as path:
         yield path
-        if path.exists():
-            with writing(uri), path.open("rb") as stream:
-                os.fsync(stream.fileno())
-                path.replace(final)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 @contextmanager

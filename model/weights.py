@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from infra.whole_file import whole_file
 from model.network import build
 
 FORMAT = "1"
@@ -35,15 +36,9 @@ def save_weights(
 def write_state(
     state: Mapping[str, Tensor], path: str | os.PathLike[str], header: Mapping[str, str]
 ) -> None:
-    """Write tensors and header under a temporary name beside `path`, then rename."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        save_file(dict(state), temporary, metadata=dict(header))
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write tensors and header, whole or not at all."""
+    with whole_file(Path(path)) as scratch:
+        save_file(dict(state), scratch, metadata=dict(header))
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -30,7 +30,7 @@ class ClipId(NamedTuple):
 
 @dataclass(frozen=True)
 class Clip:
-    """One training example, a row of a shard; `shards.files.COLUMNS` says what each field is."""
+    """One training example, a row of a shard; `shards.schema.COLUMNS` says what each field is."""
 
     clip_id: str
     identity: str

@@ -21,8 +21,7 @@ from datasets.tracking.camera import moves
 from datasets.tracking.crops import TrackCrop, face_tracks, track_crops
 from datasets.tracking.detectors import Detector
 from infra.conventions import CONTROL_POINTS
-from infra.extraction import Cutting, Detection, Limits
-from infra.geometry import Degradation, Geometry
+from infra.extraction import Cutting, Degradation, Detection, Geometry, Limits
 from infra.text import hashed
 
 

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infra.extraction import Cutting, Detection, Grid, Limits
-from infra.geometry import Degradation, Geometry
+from infra.extraction import Cutting, Degradation, Detection, Geometry, Grid, Limits
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]

@@ -8,8 +8,7 @@ from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.sources.layouts import Source
 from datasets.tracking.detectors import Detector
-from infra.extraction import Cutting, Detection, Limits
-from infra.geometry import Degradation, Geometry
+from infra.extraction import Cutting, Degradation, Detection, Geometry, Limits
 
 GEOMETRY = {"size": 32, "scale": 4, "num_frames": 25}
 DETECTION = {"min_face": 20}

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.whole_file import whole_file
+
 Figures = dict[str, Any]
 # Hands over all figures that there are so far; what was handed over outlives the step.
 Save = Callable[[Figures], None]
@@ -63,7 +65,6 @@ class Given:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A file that is the old one or the new one, whenever the process is killed."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    """A text file that is the old one or the new one, whenever the process is killed."""
+    with whole_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

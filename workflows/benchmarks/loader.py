@@ -28,8 +28,7 @@ from datasets.shards.files import write_clips
 from datasets.shards.reader import ShardReader, list_shards
 from datasets.shards.row_groups import Batch
 from datasets.sources.discovery import find_sources
-from infra.extraction import Cutting, Detection
-from infra.geometry import Degradation, Geometry
+from infra.extraction import Cutting, Degradation, Detection, Geometry
 from infra.training.torch_engine import TorchEngine
 from model.complexity import count
 from model.network import build

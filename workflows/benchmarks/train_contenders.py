@@ -27,6 +27,7 @@ from infra.provenance import ROOT
 from infra.settings.optimiser import OptimiserSettings
 from infra.training.optimiser_step import set_float32_products
 from infra.training.plan import Plan
+from infra.whole_file import whole_file
 from model.network import Network, build
 from model.objectives.restoration import Restoration
 from model.perceptual import FaceRecogniser
@@ -198,10 +199,8 @@ def running(setting: Setting, ways: dict[str, int]) -> Iterator[dict[str, Any]]:
 
 
 def _write(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(content))
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        scratch.write_text(json.dumps(content))
 
 
 def _main(name: str, given: str) -> None:

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from datasets.degrade import degrade
 from datasets.sources.footage import Footage
 from datasets.tracking.crops import crop, face_tracks
-from infra.extraction import Detection
-from infra.geometry import Degradation, Geometry
+from infra.extraction import Degradation, Detection, Geometry
 from workflows.shared.source_rows import face_detector
 
 # A crop of at most this many times the network's input side is taken as it is.

@@ -12,7 +12,7 @@ from datasets.clips import realistic
 from datasets.clips.clip import ClipId
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import ShardPlan
-from datasets.shards.files import SCHEMA_VERSION
+from datasets.shards.schema import SCHEMA_VERSION
 from datasets.tracking.camera import DISTANCES
 from datasets.tracking.tracks import TOO_SMALL
 from infra.provenance import commit, versions

@@ -14,8 +14,7 @@ from datasets.shards.files import write_clips
 from datasets.sources.layouts import Source
 from infra import outages, storage
 from infra.attempts import ATTEMPTS, SUFFIX, attempt
-from infra.extraction import Cutting, Detection, Limits
-from infra.geometry import Degradation, Geometry
+from infra.extraction import Cutting, Degradation, Detection, Geometry, Limits
 from infra.settings.settings import Settings
 from infra.text import digest
 from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json

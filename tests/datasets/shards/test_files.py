@@ -10,16 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets.clips.clip import Clip
-from datasets.shards.files import (
-    COLUMNS,
-    SCHEMA_VERSION,
-    ShardError,
-    identities,
-    read_rows,
-    schema,
-    table_of,
-    write_clips,
-)
+from datasets.shards.files import ShardError, identities, read_rows, table_of, write_clips
+from datasets.shards.schema import COLUMNS, SCHEMA_VERSION, schema
 from infra import storage
 from infra.errors import FaultError
 from tests.support.root import ROOT

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets.shards.files import ShardError, schema, write_clips
+from datasets.shards.files import ShardError, write_clips
 from datasets.shards.reader import ShardReader, list_shards
+from datasets.shards.schema import schema
 from tests.datasets.shards.test_files import clip
 
 COLUMNS = ("high", "frame", "identity", "fps")

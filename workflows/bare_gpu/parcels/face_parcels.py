@@ -23,6 +23,7 @@ from datasets.shards.reader import ShardReader
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run, StageRecord
+from infra.whole_file import whole_file
 from model.objectives.fresh_bursts import make_clip
 from model.pixels import to_pixels
 from workflows.bare_gpu.parcels.faces import Loss, pack_clips, unpack_clips
@@ -59,9 +60,7 @@ def pack(run: Run, file: Path, most: Mapping[str, int], judge: Run | None = None
             "counts": {**record.counts, **counts, "clips": sum(counts.values())},
         }
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_suffix(".tmp")
-    with tarfile.open(scratch, "w") as tar:
+    with whole_file(file) as scratch, tarfile.open(scratch, "w") as tar:
         for name, table in tables.items():
             buffer = io.BytesIO()
             pq.write_table(
@@ -80,7 +79,6 @@ def pack(run: Run, file: Path, most: Mapping[str, int], judge: Run | None = None
             _add(tar, "recogniser/stage.json", json.dumps(known.model_dump(), indent=2).encode())
             with storage.local_file(judge.path("recogniser", "weights.safetensors")) as weights:
                 _add(tar, "recogniser/weights.safetensors", weights.read_bytes())
-    scratch.replace(file)
     return about
 
 

@@ -6,7 +6,6 @@ one archive with a long memory stores once, and a parcel leaves out what no step
 """
 
 import lzma
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,7 @@ from tempfile import TemporaryDirectory
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from infra.whole_file import whole_file
 from workflows.bare_gpu.parcels.unpacking import site_name
 
 # What such a machine has: an image made for PyTorch, and nothing of ours. Of what these bring only
@@ -64,15 +64,13 @@ def pack(name: str, folder: Path, python: str) -> Path:
         site = Path(place) / "site"
         _install(wanted, site, python, Path(place) / "wheels")
         archive = folder / name / site_name(python)
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        scratch = archive.with_suffix(".tmp")
         with (
+            whole_file(archive) as scratch,
             lzma.open(scratch, "wb", check=lzma.CHECK_CRC64, filters=FILTERS) as stream,
             tarfile.open(fileobj=stream, mode="w") as tar,
         ):
             for path in _kept(site):
                 tar.add(path, path.relative_to(site), recursive=False)
-        shutil.move(scratch, archive)
     return archive
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.whole_file import whole_file
+
 PART = 15 << 20  # bytes
 LENGTH = 8  # bytes in front that say how long the list of what follows is
 
@@ -53,9 +55,8 @@ def join(folder: Path) -> list[Path]:
                 f"{folder}: {entry['name']} is damaged or a part is missing; fetch the parts again"
             )
         file = folder / f"{entry['name']}.safetensors"
-        scratch = file.with_suffix(".tmp")
-        scratch.write_bytes(own)
-        scratch.replace(file)
+        with whole_file(file) as scratch:
+            scratch.write_bytes(own)
         files.append(file)
     return files
 
