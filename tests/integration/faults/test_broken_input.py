@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -67,10 +68,9 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     # Nine of twelve inputs are bad, far more than the share allowed.
     assert ended.status == 1
-    errors = {
-        row["uri"].rsplit("/", 1)[-1]: row["reason"]
-        for row in pq.read_table(folder / "clips/errors.parquet").to_pylist()
-    }
+    rows = pq.read_table(folder / "clips/errors.parquet").to_pylist()
+    errors = {row["uri"].rsplit("/", 1)[-1]: row["reason"] for row in rows}
+    kinds = Counter(row["kind"] for row in rows)
     assert set(errors) == {
         "empty.mp4", "text.mp4", "truncated.mp4", "one frame.mp4", "no face.mp4",
         "differing sizes", "long.mp4", "large.mp4", r"not \udcff text.mp4",
@@ -100,6 +100,8 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     assert (inputs["found"], inputs["accepted"]) == (12, 3)
     assert inputs["rejected"] == {"no face": 2}
     assert sum(inputs["errors"].values()) == 7
+    assert kinds == {**inputs["rejected"], **inputs["errors"]}
+    assert {"the file is empty", "plays for too long", "frames of differing size"} < set(kinds)
     assert card["clips"]["accepted"] == len(found)
     seen = run("preprocess.py", "inspect", folder, "--clips", 3)
     assert seen.status == 0
