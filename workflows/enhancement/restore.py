@@ -23,7 +23,7 @@ from infra.text import as_utf8, one_line
 from model.streaming import restore
 from workflows.enhancement.locate import Track, low_tracks
 from workflows.enhancement.outputs import Restored, safe_name
-from workflows.evaluation.methods import networks
+from workflows.shared.networks import load_methods
 from workflows.shared.ray_rows import Row, faults_as_rows
 from workflows.shared.restoring import to_bytes
 from workflows.shared.source_rows import sources_of, why
@@ -42,7 +42,9 @@ class Enhancer:
         weights = storage.read_bytes(run.path("train", variant, "weights.safetensors"))
         self.digest = hashlib.sha256(weights).hexdigest()
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
-        self.network: nn.Module = networks(run, [variant], settings.clip)[variant].to(self.device)
+        self.network: nn.Module = load_methods(run, [variant], settings.clip)[variant].to(
+            self.device
+        )
         if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

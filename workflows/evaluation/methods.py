@@ -1,6 +1,6 @@
 """The rows of every table: truth, low frame, bicubic, linear, trained variants, other methods."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +14,10 @@ from torch.nn import functional
 from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.data import ClipSettings
-from model.network import Bicubic
 from model.pixels import to_pixels
-from model.variants import widest
 from workflows.evaluation.exchange import FrameError, read_restored
 from workflows.shared import artifacts
-from workflows.shared.networks import linear_restoration, load_frozen
+from workflows.shared.networks import load_frozen, load_methods
 from workflows.shared.restoring import pictures, restore_clips, shifted
 
 Arrays = dict[str, NDArray[Any]]
@@ -47,7 +45,7 @@ class Methods:
         """Bicubic, linear, the run's variants, and the weights among the other methods; raises
         RunError for weights that are made for other sizes than the clips."""
         variants = ["bicubic", "linear", *artifacts.trained_variants(self.run)]
-        found = networks(self.run, variants, self.clip)
+        found = load_methods(self.run, variants, self.clip)
         for name, uri in self.external.items():
             if is_weights(uri):
                 found[name] = load_frozen(uri)
@@ -69,22 +67,6 @@ class Methods:
             else:
                 found[name] = partial(_external, self.external[name], size)
         return found
-
-
-def networks(run: Run, variants: Iterable[str], clip: ClipSettings) -> dict[str, nn.Module]:
-    """Trained networks of a run by name, for inference; `bicubic` and `linear` too, the latter the
-    linear restoration of the longest window."""
-    found: dict[str, nn.Module] = {}
-    for variant in variants:
-        if variant == "bicubic":
-            found[variant] = Bicubic(clip.scale, clip.size)
-        elif variant == "linear":
-            longest = widest(artifacts.trained_variants(run))
-            uri = run.path("train", longest, artifacts.LINEAR)
-            found[variant] = linear_restoration(uri)
-        else:
-            found[variant] = load_frozen(run.path("train", variant, artifacts.WEIGHTS))
-    return found
 
 
 def is_weights(uri: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from datasets.clips.windows import Account
 from datasets.sources.layouts import Source
+from infra.errors import RunError
 from infra.text import as_utf8, one_line
 from workflows.shared.result_files import InputProblem
 
@@ -58,8 +59,14 @@ def to_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 
 def from_json(values: Iterable[dict[str, Any]]) -> list[Outcome]:
-    """The outcomes that `to_json` wrote."""
-    return [Outcome(**value) for value in values]
+    """The outcomes that `to_json` wrote; raises RunError where another version wrote them."""
+    try:
+        return [Outcome(**value) for value in values]
+    except TypeError as error:
+        raise RunError(
+            "preprocess: was begun by another version of facestack; begin anew with "
+            "--force preprocess"
+        ) from error
 
 
 def errors_of(outcomes: Iterable[Outcome]) -> list[InputProblem]:

@@ -1,15 +1,19 @@
 """The networks that a run holds, loaded for inference."""
 
+from collections.abc import Iterable
+
 from torch import nn
 
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
+from infra.settings.data import ClipSettings
 from model.layers.warp_predictor import WarpPredictor
-from model.network import Network
+from model.network import Bicubic, Network
 from model.perceptual import FaceRecogniser, load_vgg_face
+from model.variants import widest
 from model.weights import load_network, load_weights
-from workflows.shared.artifacts import WEIGHTS
+from workflows.shared.artifacts import LINEAR, WEIGHTS, trained_variants
 
 
 def load_recogniser(run: Run) -> FaceRecogniser:
@@ -40,3 +44,19 @@ def linear_restoration(uri: str) -> Network:
     network = load_frozen(uri)
     assert isinstance(network, Network)
     return network
+
+
+def load_methods(run: Run, names: Iterable[str], clip: ClipSettings) -> dict[str, nn.Module]:
+    """Trained networks of a run by name, for inference; `bicubic` and `linear` too, the latter the
+    linear restoration of the longest window."""
+    found: dict[str, nn.Module] = {}
+    for variant in names:
+        if variant == "bicubic":
+            found[variant] = Bicubic(clip.scale, clip.size)
+        elif variant == "linear":
+            longest = widest(trained_variants(run))
+            uri = run.path("train", longest, LINEAR)
+            found[variant] = linear_restoration(uri)
+        else:
+            found[variant] = load_frozen(run.path("train", variant, WEIGHTS))
+    return found

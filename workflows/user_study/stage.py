@@ -22,8 +22,8 @@ from infra.errors import FacestackError, RunError, SettingsError
 from infra.runs import Run
 from infra.settings import command_line
 from infra.settings.settings import Settings
-from workflows.evaluation.methods import networks
 from workflows.shared import artifacts
+from workflows.shared.networks import load_methods
 from workflows.shared.pictures import png
 from workflows.shared.restoring import restore_clips, to_bytes
 from workflows.user_study.answers import Answers, Question
@@ -99,7 +99,7 @@ def prepare(
     questions, pictures = [], {}
     restored: dict[str, NDArray[np.uint8]] = {}
     methods = sorted({method for pair in pairs for method in pair})
-    for method, network in networks(run, methods, settings.clip).items():
+    for method, network in load_methods(run, methods, settings.clip).items():
         restored[method] = to_bytes(restore_clips(network, found["low"]))
     for number, (first, second) in enumerate(pairs):
         for place in range(settings.study.questions):

@@ -15,7 +15,6 @@ from model.metrics import psnr_luma
 from model.pixels import centre_slice, to_pixels
 from model.weights import load_weights, save_weights
 from tests.support.tiny_training import TINY, write_shards
-from workflows.evaluation import methods
 from workflows.shared import artifacts, networks
 from workflows.shared.restoring import CPU, pictures, restore_clips, validation_clips
 from workflows.training import initial_weights
@@ -105,7 +104,7 @@ def test_the_row_linear_is_that_of_the_widest_variant(run: Run) -> None:
     for name in ("f1", "f3warp"):
         initial_weights.fitted_linear(settings(), run, name, run.path("train", name))
     run.summarise("train", "train", {"variants": ["f1", "f3warp"]}, [], {})
-    row = methods.networks(run, ["linear"], settings().clip)["linear"]
+    row = networks.load_methods(run, ["linear"], settings().clip)["linear"]
     assert row.variant == "linear3warp"
     assert row(torch.rand(1, 3, 3, 8, 8)).shape == (1, 3, 32, 32)
 
@@ -113,7 +112,7 @@ def test_the_row_linear_is_that_of_the_widest_variant(run: Run) -> None:
 def test_a_variant_without_one_is_named(run: Run) -> None:
     run.summarise("train", "train", {"variants": ["f1"]}, [], {})
     with pytest.raises(RunError, match=r"f1/linear\.safetensors: no linear restoration"):
-        methods.networks(run, ["linear"], settings().clip)
+        networks.load_methods(run, ["linear"], settings().clip)
 
 
 def test_a_run_without_training_clips_is_refused(tmp_path: Path) -> None:
