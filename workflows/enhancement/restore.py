@@ -15,7 +15,7 @@ from datasets.clips.windows import NO_FACE
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from datasets.video_writer import write_video
-from infra import outages, storage
+from infra import outages, process, storage
 from infra.attempts import SUFFIX, attempt
 from infra.runs import Run
 from infra.settings.settings import Settings
@@ -35,7 +35,7 @@ class Enhancer:
     """One actor: holds the network, takes a source, writes its tracks, returns the outcome."""
 
     def __init__(self, settings: Settings, run: Run, folder: str) -> None:
-        torch.set_num_threads(1)
+        process.limit_threads(1)
         self.settings = settings
         self.folder = folder
         variant = settings.enhance.variant

@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-import cv2
-
 from datasets.clips.clip import Clip
 from datasets.clips.cutting import clips_of
 from datasets.clips.windows import Account
 from datasets.shards.files import write_clips
 from datasets.sources.layouts import Source
-from infra import outages, storage
+from infra import outages, process, storage
 from infra.attempts import ATTEMPTS, SUFFIX, attempt
 from infra.extraction import Cutting, Degradation, Detection, Geometry, Limits
 from infra.settings.settings import Settings
@@ -55,7 +53,7 @@ def make_part(how: Extraction, folder: str, row: Row) -> Row:
     part = storage.join(folder, "parts", f"{key}.parquet")
     outcomes_uri = storage.join(folder, "parts", f"{key}.json")
     if not storage.exists(outcomes_uri):
-        cv2.setNumThreads(1)  # Ray runs as many of these as there are cores
+        process.limit_threads(1)
         accounts = [Account() for _ in sources]
         record, many = outcomes_uri + SUFFIX, len(sources) > 1
         # A source that is slow but not stuck ends itself within half of it, and says so.

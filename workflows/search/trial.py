@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import ray.tune
-import torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from infra import process, storage
@@ -48,7 +47,7 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
     clip = settings.clip.model_copy(update={"frame_step": step})
     settings = settings.model_copy(update={"clip": clip})
     # The linear restoration is fitted in this process, beside other trials.
-    torch.set_num_threads(max(1, int(options.cpus_per_trial)))
+    process.limit_threads(max(1, int(options.cpus_per_trial)))
     # A trial that was cut off begins anew: checkpoints would cost more than they save.
     plan = replace(plan_of(train_options, 0, "", every), checkpoint_every=None)
     job = job_of(

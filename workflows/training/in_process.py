@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from infra import storage
+from infra import process, storage
 from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
 from infra.training.torch_engine import TorchEngine
@@ -48,7 +48,7 @@ def fit_trial(job: TrainingJob, report: Callable[[dict[str, float]], None]) -> N
 
 
 def _train(job: TrainingJob, report: Callable[[dict[str, float]], None]) -> None:
-    torch.set_num_threads(max(1, int(job.options.cpus_per_worker)))
+    process.limit_threads(max(1, int(job.options.cpus_per_worker)))
     trainee = trainee_of(job)
     engine = DeepSpeedEngine(trainee.objective, job.options)
     drive(job, trainee, engine, observers=[validations(report)])

@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any
 
 import ray.train
-import torch
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from infra import cluster, storage
+from infra import cluster, process, storage
 from infra.errors import FacestackError, FaultError
 from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
@@ -97,7 +96,7 @@ def _worker(job: TrainingJob) -> dict[str, float]:
     logging.getLogger().setLevel(logging.WARNING)
     # DeepSpeed calls what torch is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
-    torch.set_num_threads(max(1, int(job.options.cpus_per_worker)))
+    process.limit_threads(max(1, int(job.options.cpus_per_worker)))
     rank = ray.train.get_context().get_world_rank()
     trainee = trainee_of(job, rank)
     engine = DeepSpeedEngine(trainee.objective, job.options)
