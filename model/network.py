@@ -9,14 +9,14 @@ h w low pixels, S high ones.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from model.layers.bicubic import Bicubic
 from model.layers.features import DEPTH, Enlargement, FeatureExtractor
 from model.layers.linear import LinearRestoration
 from model.layers.reconstruction import Reconstruction
 from model.layers.warp_predictor import WarpPredictor
 from model.layers.warping import warp
-from model.pixels import without_centre
+from model.pixels import check_low, without_centre
 from model.thin_plate_spline import dense_field
 from model.variants import Variant, parse_variant
 
@@ -51,37 +51,6 @@ def build(
     if variant == "bicubic":
         return Bicubic(scale, size)
     return Network(variant, parsed, scale, size, width, start, frame_step)
-
-
-class Bicubic(nn.Module):
-    """Bicubic enlargement of the frame, clamped to [0, 1]: the paper's first baseline.
-
-    Keys' kernel with a = -0.5, as in Pillow and MATLAB, at the borders too.
-    """
-
-    variant = "bicubic"
-    num_frames = frame_step = 1
-
-    def __init__(self, scale: int, size: int) -> None:
-        super().__init__()
-        self.scale, self.size = scale, size
-
-    def forward(self, low: Tensor) -> Tensor:
-        """B×1×3×h×w in [0, 1] → B×3×size×size in [0, 1]; raises ValueError on another shape."""
-        check_low(low, 1, self.size // self.scale)
-        return self.enlarge(low[:, 0])
-
-    def enlarge(self, frames: Tensor) -> Tensor:
-        """N×3×h×w in [0, 1] → N×3×size×size in [0, 1]."""
-        # Without `antialias`, which changes nothing else where a picture grows, a is -0.75.
-        large = functional.interpolate(
-            frames, (self.size, self.size), mode="bicubic", align_corners=False, antialias=True
-        )
-        return large.clamp(0, 1)
-
-    def description(self) -> dict[str, str]:
-        """What `build` needs to make this module again."""
-        return {"variant": "bicubic", "scale": str(self.scale), "size": str(self.size)}
 
 
 class Network(nn.Module):
@@ -187,13 +156,3 @@ class Network(nn.Module):
 
 def _extractor(parsed: Variant, scale: int, size: int) -> nn.Module:
     return Enlargement(scale) if parsed.linear else FeatureExtractor(scale, size)
-
-
-def check_low(low: Tensor, num_frames: int, side: int) -> None:
-    """Raise ValueError unless `low` is B×num_frames×3×side×side."""
-    expected = (num_frames, 3, side, side)
-    if low.ndim != 5 or tuple(low.shape[1:]) != expected:
-        raise ValueError(
-            f"low: expected B×{'×'.join(map(str, expected))} (frames, RGB, rows, columns), "
-            f"got {'×'.join(map(str, low.shape))}; cut the window or build the network for it"
-        )

@@ -74,3 +74,13 @@ def pick_frames(low: Tensor, offset: Tensor) -> Tensor:
             f"neighbour_offset: {offset.tolist()} reaches outside a window of {low.shape[1]} frames"
         )
     return low[torch.arange(low.shape[0], device=low.device), index]
+
+
+def check_low(low: Tensor, num_frames: int, side: int) -> None:
+    """Raise ValueError unless `low` is B×num_frames×3×side×side."""
+    expected = (num_frames, 3, side, side)
+    if low.ndim != 5 or tuple(low.shape[1:]) != expected:
+        raise ValueError(
+            f"low: expected B×{'×'.join(map(str, expected))} (frames, RGB, rows, columns), "
+            f"got {'×'.join(map(str, low.shape))}; cut the window or build the network for it"
+        )

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.cpu.convolution import fast_reconstruction, fast_sequence
+from model.layers.bicubic import Bicubic
 from model.layers.reconstruction import Reconstruction
 from model.layers.warp_predictor import WarpPredictor
 from model.layers.warping import warp
-from model.network import Bicubic, Network, check_low
+from model.network import Network
+from model.pixels import check_low
 from model.thin_plate_spline import dense_field
 
 # More at once fall out of the caches of one core.

@@ -2,8 +2,9 @@
 
 Convention: points, shifts and fields are (x, y) in normalised coordinates, where [-1, 1] spans the
 image from the outer edge of its first pixel to the outer edge of its last (`align_corners=False`):
-the centre of pixel i of n lies at (2 i + 1) / n - 1. The 8 × 8 control points fill [-1, 1]²,
-corners included, and are listed row by row from the top left. A field says where each output pixel
+the centre of pixel i of n lies at (2 i + 1) / n - 1. The 8 × 8 control points (their number:
+GRID in infra/conventions.py) fill [-1, 1]², corners included, and are listed row by row from the
+top left. A field says where each output pixel
 reads its input, so a shift of +x makes the image move to the left.
 
 The interpolant of the 64 shifts s through the control points c, with U(r) = r² log r, solves

@@ -35,7 +35,7 @@ STAGES = {
             "pretrain", "pretrain", "training.warp", "the warp predictor alone", ("preprocess",)
         ),
         StageInfo(
-            "tune", "tune", "search.stage", "a search over frame counts and λ",
+            "tune", "tune", "search.stage", "a search over frames, warping, λ, learning rate",
             ("preprocess", "recogniser", "pretrain"),
         ),
         StageInfo(

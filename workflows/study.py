@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflows.user_study.stage import main
+from workflows.user_study.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

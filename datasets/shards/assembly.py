@@ -1,9 +1,9 @@
 """Makes shards of parts: the second of the two phases in which preprocessing writes.
 
-Each source gives one part, in the order of its frames, in small row groups. When all parts are
-there, `plan_shards` deals their rows, sorted by `order` (a hash: this is the one shuffle), to
-shards, and `assemble_shard` writes one of them. Both are functions of their arguments alone, so
-that a rerun gives the same files.
+Each film gives one part, in the order of its frames, in small row groups; stills share them. When
+all parts are there, `plan_shards` deals their rows, sorted by `order` (a hash: this is the one
+shuffle), to shards, and `assemble_shard` writes one of them. Both are functions of their arguments
+alone, so that a rerun gives the same files.
 """
 
 from collections import defaultdict

@@ -1,4 +1,5 @@
 """The checkpoints of one training: written in the background, whole or not at all, last and best.
+What is in them is the engine's affair (`save` in torch_engine.py and deepspeed_engine.py).
 
     <uri>/step-00000120/…             what the engines of all workers saved
     <uri>/step-00000120/mark-0.json   written after worker 0's files; worker 1 writes mark-1.json …

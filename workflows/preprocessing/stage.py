@@ -30,8 +30,9 @@ def preprocess(settings: Settings, run: Run) -> None:
     """Write `clips/{train,validation,test}/*.parquet`, `clips/errors.parquet` and
     `clips/dataset.json`.
 
-    First every source becomes a part of its own, so that a job cut off goes on with the sources
-    that are missing; then the rows of all parts are dealt to shards, shuffled once.
+    First every film becomes a part of its own, and stills do in bundles, so that a job cut off goes
+    on with the sources that are missing; then the rows of all parts are dealt to shards, shuffled
+    once.
     """
     used = {
         "source": storage.absolute(settings.source) if settings.source else "drawn faces",

@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import ray.tune
-from ray.tune.schedulers import ASHAScheduler
-from ray.tune.search import ConcurrencyLimiter
-from ray.tune.search.optuna import OptunaSearch
 
 from infra import cluster, process, storage
 from infra.errors import RunError, SettingsError
 from infra.progress import say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
-from infra.settings.training import Layer, TuneSettings
+from infra.settings.training import Layer
 from model.variants import variant_name
 from workflows.search import pareto, plots
-from workflows.search.trial import Config, resources, trial, weights_of
+from workflows.search.space import Config, search_space, tune_config
+from workflows.search.trial import resources, trial, weights_of
 from workflows.shared import artifacts
 from workflows.shared.restoring import validation_clips
 from workflows.shared.tables import Cell, Table, comma_separated, markdown
@@ -135,46 +133,6 @@ def failures(results: Iterable[Any]) -> dict[str, str]:
     """Name of each trial that ended with an error → what it said at last, in one line."""
     said = {Path(result.path).name: result.error for result in results if result.error}
     return {name: str(error).strip().splitlines()[-1] for name, error in said.items()}
-
-
-def search_space(options: TuneSettings) -> Config:
-    """What is drawn for each trial, and from where."""
-    space: Config = {
-        "num_frames": ray.tune.choice(options.num_frames),
-        "warp": ray.tune.choice(options.warp),
-    }
-    if options.frame_step:
-        space["frame_step"] = ray.tune.choice(options.frame_step)
-    for layer in options.layers:
-        space[layer] = ray.tune.loguniform(options.perceptual_min, options.perceptual_max)
-    if options.learning_rate_min is not None:
-        space["learning_rate"] = ray.tune.loguniform(
-            options.learning_rate_min, options.learning_rate_max
-        )
-    return space
-
-
-def tune_config(options: TuneSettings, seed: int) -> ray.tune.TuneConfig:
-    """Optuna proposes; ASHA stops the worse half at each validation, where one metric decides.
-
-    With two objectives nothing is stopped: by either of them alone ASHA would cut off the trials
-    that make the other end of the front.
-    """
-    names = [f"validation_{name}" for name in pareto.objectives(options.metric)]
-    if len(names) > 1:
-        search = OptunaSearch(metric=names, mode=["max"] * len(names), seed=seed)
-        metric = scheduler = None
-    else:
-        search = OptunaSearch(seed=seed)
-        metric = names[0]
-        scheduler = ASHAScheduler(max_t=options.reports, grace_period=1, reduction_factor=2)
-    return ray.tune.TuneConfig(
-        metric=metric,
-        mode="max" if metric else None,
-        num_samples=options.trials,
-        search_alg=ConcurrencyLimiter(search, max_concurrent=options.concurrent),
-        scheduler=scheduler,
-    )
 
 
 class Progress(ray.tune.Callback):

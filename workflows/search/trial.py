@@ -10,12 +10,11 @@ from infra import process, storage
 from infra.runs import Run
 from infra.settings.settings import Settings
 from model.variants import variant_name
+from workflows.search.space import Config
 from workflows.training.in_process import fit_trial
 from workflows.training.job import plan_of
 from workflows.training.ray_train import fit
 from workflows.training.restoration import job_of
-
-Config = dict[str, Any]  # what Tune drew: num_frames, warp, λ by layer, perhaps others
 
 
 def trial(config: Config, settings: Settings, run: Run) -> None:

@@ -8,8 +8,9 @@ from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.data import ClipSettings
+from model.layers.bicubic import Bicubic
 from model.layers.warp_predictor import WarpPredictor
-from model.network import Bicubic, Network
+from model.network import Network
 from model.perceptual import FaceRecogniser, load_vgg_face
 from model.variants import widest
 from model.weights import load_network, load_weights

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasets.shards.reader import ShardReader
+from model.layers.bicubic import Bicubic
 from model.metrics import unit_layers
-from model.network import Bicubic
 from model.perceptual import FaceRecogniser
 from model.pixels import centre_slice, to_pixels
 

@@ -16,6 +16,7 @@ from infra.settings.settings import Settings
 from infra.settings.training import TuneSettings
 from workflows.search import pareto, plots
 from workflows.search import stage as tune
+from workflows.search.space import search_space, tune_config
 from workflows.search.trial import resources, weights_of
 from workflows.training import restoration
 
@@ -100,12 +101,12 @@ def test_a_search_of_frames_alone_has_no_figure_of_weights() -> None:
 
 def test_space_follows_the_settings() -> None:
     settings = Settings()
-    assert set(tune.search_space(settings.tune)) == {"num_frames", "warp", "pool3", "pool4"}
+    assert set(search_space(settings.tune)) == {"num_frames", "warp", "pool3", "pool4"}
     settings.tune = TuneSettings(
         num_frames=[1, 9], warp=[True, False], layers=["fc7"], perceptual_min=100,
         perceptual_max=1e6, learning_rate_min=1e-5, learning_rate_max=1e-3,
     )  # fmt: skip
-    space = tune.search_space(settings.tune)
+    space = search_space(settings.tune)
     assert set(space) == {"num_frames", "warp", "fc7", "learning_rate"}
     assert space["num_frames"].categories == [1, 9]
     assert space["warp"].categories == [True, False]
@@ -124,9 +125,9 @@ def test_lists_on_the_command_line() -> None:
 
 def test_two_objectives_stop_no_trial() -> None:
     settings = Settings()
-    assert tune.tune_config(settings.tune, 0).scheduler is not None
+    assert tune_config(settings.tune, 0).scheduler is not None
     settings.tune.metric = "both"
-    config = tune.tune_config(settings.tune, 0)
+    config = tune_config(settings.tune, 0)
     assert (config.metric, config.scheduler) == (None, None)
 
 

@@ -4,7 +4,8 @@ import csv
 import io
 from typing import Any
 
-from workflows.shared.tables import comma_separated, latex, markdown, results, table_1, table_2
+from workflows.evaluation.report.tables import results, table_1, table_2
+from workflows.shared.tables import comma_separated, latex, markdown
 
 
 def row(psnr: float | None, fc7: float, verification: float | None, **more: Any) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from workflows.evaluation.measured import Measured
 from workflows.evaluation.methods import Methods
 from workflows.evaluation.report.plots import psnr_against_frames, roc, training
 from workflows.evaluation.report.sheets import Sheet, overlay, sheets
+from workflows.evaluation.report.tables import results, table_1, table_2
 from workflows.search import pareto
 from workflows.shared import artifacts
 from workflows.shared.figures import figure_png
 from workflows.shared.pictures import data_url, png
-from workflows.shared.tables import FORMATS, Table, results, table_1, table_2
+from workflows.shared.tables import FORMATS, Table
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 

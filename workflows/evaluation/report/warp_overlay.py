@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.layers.bicubic import Bicubic
 from model.layers.warping import warp
-from model.network import Bicubic, Network
+from model.network import Network
 from model.pixels import to_pixels
 from model.thin_plate_spline import dense_field
 from workflows.shared.pictures import write_text
