@@ -123,7 +123,8 @@ def test_worker_killed_more_often_than_allowed_and_gone_on_with(
     with pytest.raises(FaultError, match=r"worker 0 was lost once more than max_failures 1 allows"):
         fit(work(tmp_path, shards, fault=fault))
     assert len(list(tmp_path.glob("killed-*"))) == 2
-    assert steps(tmp_path) == [4, 6]
+    # The kill may come between a checkpoint's mark and the removal of an older one.
+    assert steps(tmp_path)[-2:] == [4, 6]
     fit(work(tmp_path, shards))
     np.testing.assert_allclose(losses(tmp_path), losses(straight), rtol=1e-6)
 
