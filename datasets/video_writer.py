@@ -1,6 +1,7 @@
 """Writes frames as an H.264 mp4 file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,13 +23,11 @@ def write_video(
 
     The file, local or in object storage, appears whole or not at all; frames are encoded as they
     come. `crf` is x264's constant rate factor, lower is better; `preset` trades size for speed.
-    Raises ValueError without a frame or for an odd size.
+    Raises ValueError without a frame or for an odd size, FaultError where a disk refuses, and what
+    `frames` raises as it is.
     """
-    count = 0
-    with (
-        storage.whole(str(uri)) as path,
-        av.open(str(path), "w", format="mp4") as container,
-    ):
+    uri, count = str(uri), 0
+    with storage.whole(uri) as path, _opened(uri, path) as container:
         # One thread: the file then does not depend on the machine's cores. Without the macroblock
         # tree, whose streams of small frames differ from run to run.
         stream = container.add_stream(
@@ -42,9 +41,23 @@ def write_video(
                 stream.height, stream.width = picture.shape[:2]
                 if stream.height % 2 or stream.width % 2:
                     raise ValueError(f"{uri}: a frame of {picture.shape[:2]} has an odd side")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            with storage.writing(uri):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                container.mux(stream.encode(frame))
             count += 1
         if count == 0:
             raise ValueError(f"{uri}: no frame to write")
-        container.mux(stream.encode(None))
+        with storage.writing(uri):
+            container.mux(stream.encode(None))
     return count
+
+
+@contextmanager
+def _opened(uri: str, path: Path) -> Iterator[av.container.OutputContainer]:
+    with storage.writing(uri):
+        container = av.open(str(path), "w", format="mp4")
+    try:
+        yield container
+    finally:
+        with storage.writing(uri):
+            container.close()

@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 # Files being written; a killed process leaves them behind, and `storage.sweep` removes them.
-TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
+# The second form is that of versions before.
+TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp|\.tmp-[0-9a-f]{32}-.*", re.DOTALL)
 
 
 @contextmanager

@@ -34,8 +34,16 @@ ITERATIONS = 6  # of the inverse: an error shrinks each time by the steepness of
 def control_points(
     dtype: torch.dtype = torch.float64, device: torch.device | None = None
 ) -> Tensor:
-    """Return the 64×2 control points (x, y) in [-1, 1], row by row from the top left."""
-    return torch.from_numpy(conventions.control_points()).to(device, dtype)
+    """Return the 64×2 control points (x, y) in [-1, 1], row by row from the top left; the same
+    tensor each time, not to be changed."""
+    return _control_points(dtype, torch.device(device or CPU))
+
+
+@lru_cache(maxsize=8)
+def _control_points(dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Made once a device: a copy from the host in every step is one that a GPU is waited for.
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.from_numpy(conventions.control_points()).to(device, dtype)
 
 
 def pixel_centres(height: int, width: int) -> Tensor:

@@ -53,29 +53,33 @@ def write_clips(
 
 
 def write_tables(uri: str, tables: Iterable[pa.Table], row_group_size: int) -> int:
-    """Writes tables of one schema to the Parquet file `uri`, atomically; gives the rows written."""
-    with storage.whole(uri) as path:
-        return _write(path, tables, row_group_size)
+    """Writes tables of one schema to the Parquet file `uri`, atomically; gives the rows written.
 
-
-def _write(path: Path, tables: Iterable[pa.Table], row_group_size: int) -> int:
+    Raises FaultError where a disk refuses, and what `tables` raises as it is.
+    """
     writer, count = None, 0
-    try:
-        for table in tables:
-            if writer is None:
-                # A dictionary of at most 256 values packs a pixel into one byte; plain Parquet
-                # has no integer under 32 bits. Whole images would each be an entry of their own.
-                packed = any(pa.types.is_fixed_size_binary(field.type) for field in table.schema)
-                writer = pq.ParquetWriter(
-                    path, table.schema, compression="lz4", use_dictionary=not packed,
-                    write_statistics=["clip_id", "identity", "video", "order"],
-                )  # fmt: skip
-            writer.write_table(table, row_group_size)
-            count += table.num_rows
-    finally:
-        if writer is not None:
-            writer.close()
+    with storage.whole(uri) as path:
+        try:
+            for table in tables:
+                with storage.writing(uri):
+                    writer = writer or _writer(path, table.schema)
+                    writer.write_table(table, row_group_size)
+                count += table.num_rows
+        finally:
+            if writer is not None:
+                with storage.writing(uri):
+                    writer.close()
     return count
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # A dictionary of at most 256 values packs a pixel into one byte; plain Parquet has no integer
+    # under 32 bits. Whole images would each be an entry of their own.
+    packed = any(pa.types.is_fixed_size_binary(field.type) for field in schema)
+    return pq.ParquetWriter(
+        path, schema, compression="lz4", use_dictionary=not packed,
+        write_statistics=["clip_id", "identity", "video", "order"],
+    )  # fmt: skip
 
 
 def read_rows(uri: str, columns: list[str] | None = None) -> pa.Table:

@@ -64,3 +64,9 @@ def test_gpu_begins_with_the_standard_library_alone() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_leftovers_are_known_by_their_names() -> None:
+    assert TEMPORARY.fullmatch(f".{'0' * 32}.tmp")
+    assert TEMPORARY.fullmatch(f".tmp-{'a' * 32}-mark-0.json")  # of versions before
+    assert not TEMPORARY.fullmatch("a.tmp")

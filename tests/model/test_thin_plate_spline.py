@@ -130,3 +130,11 @@ def test_matrix_made_in_inference_serves_training() -> None:
 def test_wrong_shape_says_what_is_expected() -> None:
     with pytest.raises(ValueError, match="B×64×2"):
         dense_field(torch.zeros(1, 2, 64), 8, 8)
+
+
+def test_control_points_are_made_once_a_device() -> None:
+    """A copy from the host in a step is one that a GPU is waited for."""
+    assert control_points(torch.float32) is control_points(torch.float32)
+    there = control_points(torch.float32, torch.device("meta"))
+    assert there.device.type == "meta"
+    assert there is control_points(torch.float32, torch.device("meta"))

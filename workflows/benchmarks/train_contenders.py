@@ -18,8 +18,6 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import torch
 
 from datasets.shards.reader import ShardReader, list_shards

@@ -1,6 +1,5 @@
 """The one Ray Data graph of the stage enhance: sources in, outcomes out."""
 
-import json
 from collections.abc import Iterator
 
 import ray.data
@@ -9,7 +8,7 @@ from datasets.sources.layouts import Source
 from infra import cluster
 from infra.runs import Run
 from infra.settings.settings import Settings
-from workflows.enhancement.outputs import Restored
+from workflows.enhancement.outputs import Restored, from_json
 from workflows.enhancement.restore import Enhancer
 from workflows.shared.ray_rows import dataset, rows
 from workflows.shared.source_rows import item
@@ -33,4 +32,4 @@ def restored(
         num_gpus=options.gpus_per_worker or None,
     )
     for row in rows(outcomes):
-        yield Restored(**json.loads(row["outcome"]))
+        yield from_json(row["outcome"])

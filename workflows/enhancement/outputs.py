@@ -1,11 +1,13 @@
 """What the stage enhance leaves: the outcome of each source, and the manifest of all tracks."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from datasets.sources.layouts import Source
+from infra.errors import RunError
 from infra.runs import Stage
 from infra.text import digest
 from workflows.shared.result_files import InputProblem, write_errors, write_rows
@@ -45,6 +47,16 @@ class Restored:
     tracks: list[dict[str, Any]]
     kind: str
     reason: str
+
+
+def from_json(text: str) -> Restored:
+    """An outcome as it was written; raises RunError where another version wrote it."""
+    try:
+        return Restored(**json.loads(text))
+    except TypeError as error:
+        raise RunError(
+            "enhance: was begun by another version of facestack; begin anew with --force enhance"
+        ) from error
 
 
 def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None:

@@ -96,10 +96,15 @@ def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict
     path, filesystem = cluster.place(stage.uri)
     experiment, progress = f"{path}/search", Progress(options.trials)
     if ray.tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
-        tuner = ray.tune.Tuner.restore(
-            experiment, trainable=trainable, resume_errored=True,
-            param_space=search_space(options), storage_filesystem=filesystem,
-        )  # fmt: skip
+        try:
+            tuner = ray.tune.Tuner.restore(
+                experiment, trainable=trainable, resume_errored=True,
+                param_space=search_space(options), storage_filesystem=filesystem,
+            )  # fmt: skip
+        except (AttributeError, ImportError) as error:  # Tune keeps its callbacks by their modules
+            raise RunError(
+                "tune: was begun by another version of facestack; begin anew with --force tune"
+            ) from error
     else:
         tuner = ray.tune.Tuner(
             trainable,

@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -81,6 +83,45 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the video broke"):
         write_clips(str(tmp_path / "a.parquet"), broken(), 1)
     assert os.listdir(tmp_path) == []
+
+
+REFUSED = """
+import resource, sys
+from fractions import Fraction
+import numpy as np
+from infra.errors import FaultError
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # a write beyond fails as on a full disk
+try:
+    if sys.argv[1].endswith(".mp4"):
+        from datasets.video_writer import write_video
+        frames = np.random.default_rng(0).integers(0, 256, (90, 128, 128, 3), np.uint8)
+        write_video(sys.argv[1], frames, Fraction(25), 10)
+    else:
+        from datasets.shards.files import write_clips
+        from tests.datasets.shards.test_files import clip
+        write_clips(sys.argv[1], map(clip, range(200)))
+except FaultError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.mp4"])
+def test_a_disk_that_refuses_is_no_fault_of_the_input(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, tmp_path / name], cwd=ROOT, text=True, check=False,
+        capture_output=True,
+    )  # fmt: skip
+    assert re.search(rf"{name}: cannot be written: .*ile too large", done.stdout), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_clips_raise_stays_what_it_is(tmp_path: Path) -> None:
+    def broken():
+        yield clip(0)
+        raise PermissionError("the film may not be read")
+
+    with pytest.raises(PermissionError, match="the film"):
+        write_clips(str(tmp_path / "a.parquet"), broken(), 1)
 
 
 def test_no_clip_writes_no_file(tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from datasets.shards.files import write_clips
 from datasets.sources.discovery import find_sources
 from datasets.sources.footage import DecodeError
 from infra import storage
+from infra.errors import RunError
 from infra.provenance import commit
 from infra.settings.settings import Settings
 from tests.support.cutting import cut
 from tests.support.media import bright_detector, moving_square, square_frame, write_video
+from workflows.enhancement.outputs import from_json as restored_from_json
 from workflows.preprocessing.dataset_card import make_card, unbalanced
 from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 
@@ -166,3 +168,11 @@ def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
     assert storage.sizes(str(tmp_path / "none")) == {}
     storage.write_bytes("memory://sizes/x/1.parquet", b"123")
     assert Counter(storage.sizes("memory://sizes", ".parquet")) == {"x/1.parquet": 3}
+
+
+def test_outcomes_of_another_version_are_refused_in_one_line(made: tuple) -> None:
+    old = [{key: value for key, value in row.items() if key != "kind"} for row in to_json(made[1])]
+    with pytest.raises(RunError, match=r"another version.*--force preprocess"):
+        from_json(old)
+    with pytest.raises(RunError, match=r"another version.*--force enhance"):
+        restored_from_json('{"name": "a", "uri": "a", "tracks": [], "reason": ""}')

@@ -9,8 +9,8 @@ import pytest
 from ray.tune import Result
 
 from infra import storage
-from infra.errors import SettingsError
-from infra.runs import Run
+from infra.errors import RunError, SettingsError
+from infra.runs import Run, Stage
 from infra.settings.command_line import load
 from infra.settings.settings import Settings
 from infra.settings.training import TuneSettings
@@ -217,3 +217,18 @@ def test_train_takes_the_frame_step_that_was_searched(tmp_path: Path) -> None:
     assert chosen.clip.frame_step == 3
     titles, line = pareto.table(rows)
     assert line[titles.index("frame step")] == "3"
+
+
+def test_a_search_that_another_version_began_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune pickles its callbacks by the names of their modules."""
+
+    def restore(*_: Any, **__: Any) -> None:
+        raise AttributeError("module 'workflows.tune' has no attribute 'Progress'")
+
+    monkeypatch.setattr(tune.ray.tune.Tuner, "can_restore", lambda *_, **__: True)
+    monkeypatch.setattr(tune.ray.tune.Tuner, "restore", restore)
+    run = Run(str(tmp_path))
+    with pytest.raises(RunError, match=r"another version.*--force tune"):
+        tune._search(Settings(), run, Stage("tune", run.path("tune"), ""))
