@@ -38,7 +38,9 @@ KEYS_A = -0.5
 
 def control_points() -> Matrix:
     """The 64×2 control points (x, y) in [-1, 1], row by row from the top left."""
-    line = np.linspace(-1, 1, GRID)
+    # To the last bit its own mirror image, as frames are mirrored in training.
+    half = 2 / (GRID - 1) * np.arange(GRID // 2) - 1
+    line = np.concatenate((half, -half[::-1]))
     return np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
 
 

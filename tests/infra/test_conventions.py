@@ -49,4 +49,6 @@ def test_luma_is_opencvs() -> None:
 def test_control_points_go_row_by_row_from_the_top_left() -> None:
     points = control_points()
     assert points.shape == (64, 2)
-    np.testing.assert_array_equal(points[[0, 7, 8, 63]], [[-1, -1], [1, -1], [-1, -5 / 7], [1, 1]])
+    line = np.linspace(-1, 1, 8)
+    np.testing.assert_allclose(points, [(x, y) for y in line for x in line], rtol=0, atol=3e-16)
+    assert (points == -points[::-1]).all()  # to the last bit
