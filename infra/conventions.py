@@ -41,6 +41,11 @@ def control_points() -> Matrix:
     # To the last bit its own mirror image, as frames are mirrored in training.
     half = 2 / (GRID - 1) * np.arange(GRID // 2) - 1
     line = np.concatenate((half, -half[::-1]))
+    return lattice(line)
+
+
+def lattice(line: NDArray[np.float64]) -> Matrix:
+    """The places (x, y) that take both coordinates from a `line` of n, n²×2, row by row."""
     return np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
 
 

@@ -33,6 +33,13 @@ class InputError(FacestackError):
 class RunError(FacestackError):
     """A run folder does not fit the settings, or lacks what a stage needs."""
 
+    @classmethod
+    def of_another_version(cls, stage: str) -> Self:
+        """The error where what is left of a stage was written by another version of this code."""
+        return cls(
+            f"{stage}: was begun by another version of facestack; begin anew with --force {stage}"
+        )
+
 
 class TrainingError(FacestackError):
     """Training cannot start or go on: no data, a loss that is not finite, a refused checkpoint."""

@@ -99,7 +99,7 @@ def read_bytes(uri: str) -> bytes:
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a file so that a crash leaves either the old content or the new one."""
     if is_local(uri):
-        with writing(uri), whole(uri) as part:
+        with whole(uri) as part, writing(uri):
             part.write_bytes(content)
     else:
         fs, path = file_system(uri)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
-Terms = dict[str, Tensor]
 
 
 def device_of(module: nn.Module) -> torch.device:

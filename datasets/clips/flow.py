@@ -27,9 +27,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.clips.stills_to_films import Field, lattice, spline_values
+from datasets.clips.stills_to_films import Field, spline_values
 from datasets.sources.footage import Frame
-from infra.conventions import CONTROL_POINTS, control_points
+from infra.conventions import CONTROL_POINTS, control_points, lattice
 
 CELLS = 16
 TOLERANCE = 1 / 64  # there and back, of half the side: one pixel of 128, an eighth of 16 low ones

@@ -47,6 +47,7 @@ from infra.conventions import (
     VIGOUR,
     ZOOM,
     control_points,
+    lattice,
 )
 
 # Splines are evaluated at G×G nodes over more than the crop, for what moves into it.
@@ -144,11 +145,6 @@ def _spline_matrix() -> Field:
     """The G²×K matrix of the thin-plate spline from shifts to displacements at the nodes."""
     nodes = np.linspace(-REACH, REACH, NODES)
     return spline_values(lattice(nodes)).astype(np.float32)
-
-
-def lattice(line: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The places (x, y) that take both coordinates from a `line` of n, n²×2, row by row."""
-    return np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
 
 
 def spline_values(places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,10 +2,10 @@
 
 from torch.nn import functional
 
-from infra.training.engine import Objective
+from infra.training.engine import Objective, Terms
 from model.objectives.augmentation import augment_faces
 from model.perceptual import FaceRecogniser
-from model.pixels import Batch, Terms, device_of, exact, to_pixels
+from model.pixels import Batch, device_of, exact, to_pixels
 
 
 class Recognition(Objective):

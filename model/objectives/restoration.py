@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from infra.training.engine import Objective
+from infra.training.engine import Objective, Terms
 from model.losses import perceptual_distances, pixel_loss
 from model.metrics import psnr_luma
 from model.objectives.augmentation import augment_clips
@@ -16,7 +16,7 @@ from model.objectives.curriculum import Curriculum, GivenMotion
 from model.objectives.fresh_bursts import FreshBursts
 from model.objectives.held import HeldFeatures
 from model.perceptual import FaceRecogniser
-from model.pixels import Batch, Terms, device_of, exact, low_window, to_pixels
+from model.pixels import Batch, device_of, exact, low_window, to_pixels
 
 
 class Restoration(Objective):

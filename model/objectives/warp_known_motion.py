@@ -8,13 +8,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from infra.training.engine import Objective
+from infra.training.engine import Objective, Terms
 from model.layers.warp_predictor import WarpPredictor
 from model.metrics import end_point_error
 from model.objectives.known_motion import Pair, make_burst
 from model.objectives.real_pairs import draw_pairs, known_on_host
 from model.objectives.warp_regression import fit_last_layer
-from model.pixels import Batch, Terms, device_of, exact, sent, to_pixels
+from model.pixels import Batch, device_of, exact, sent, to_pixels
 from model.thin_plate_spline import dense_field
 
 

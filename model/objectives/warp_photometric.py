@@ -5,21 +5,12 @@ Suffixes: B batch, T frames, h w low pixels, S high pixels.
 
 from torch import Tensor
 
-from infra.training.engine import Objective
+from infra.training.engine import Objective, Terms
 from model.layers.warp_predictor import WarpPredictor
 from model.layers.warping import warp
 from model.losses import pixel_loss
 from model.objectives.augmentation import jitter_frames
-from model.pixels import (
-    Batch,
-    Terms,
-    device_of,
-    exact,
-    low_window,
-    pick_frames,
-    to_pixels,
-    without_centre,
-)
+from model.pixels import Batch, device_of, exact, low_window, pick_frames, to_pixels, without_centre
 from model.thin_plate_spline import dense_field
 
 

@@ -10,7 +10,7 @@ from datasets.sources.layouts import Source
 from infra.errors import RunError
 from infra.runs import Stage
 from infra.text import digest
-from workflows.shared.result_files import InputProblem, write_errors, write_rows
+from workflows.shared.result_files import problems_of, write_errors, write_rows
 
 MANIFEST = pa.schema(
     [
@@ -54,20 +54,14 @@ def from_json(text: str) -> Restored:
     try:
         return Restored(**json.loads(text))
     except TypeError as error:
-        raise RunError(
-            "enhance: was begun by another version of facestack; begin anew with --force enhance"
-        ) from error
+        raise RunError.of_another_version("enhance") from error
 
 
 def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None:
     """Write `manifest.parquet` and `errors.parquet`, and count what is in them; more errors than
     `allowed` are exit status 1."""
     tracks = [row for outcome in outcomes for row in outcome.tracks]
-    errors = [
-        InputProblem(outcome.uri, "enhance", outcome.kind, outcome.reason)
-        for outcome in outcomes
-        if outcome.reason
-    ]
+    errors = problems_of("enhance", outcomes)
     write_rows(stage.path("manifest.parquet"), tracks, MANIFEST)
     write_errors(stage.path("errors.parquet"), errors)
     stage.counts |= {

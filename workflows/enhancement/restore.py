@@ -23,6 +23,7 @@ from infra.text import as_utf8, one_line
 from model.streaming import restore
 from workflows.enhancement.locate import Track, low_tracks
 from workflows.enhancement.outputs import Restored, safe_name
+from workflows.shared.artifacts import WEIGHTS
 from workflows.shared.networks import load_methods
 from workflows.shared.ray_rows import Row, faults_as_rows
 from workflows.shared.restoring import to_bytes
@@ -39,7 +40,7 @@ class Enhancer:
         self.settings = settings
         self.folder = folder
         variant = settings.enhance.variant
-        weights = storage.read_bytes(run.path("train", variant, "weights.safetensors"))
+        weights = storage.read_bytes(run.path("train", variant, WEIGHTS))
         self.digest = hashlib.sha256(weights).hexdigest()
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
         self.network: nn.Module = load_methods(run, [variant], settings.clip)[variant].to(

@@ -20,7 +20,7 @@ from infra.text import printable
 from workflows.preprocessing.dataset_card import CARD, unbalanced
 from workflows.shared.figures import figure_png
 from workflows.shared.pictures import bare_pixels
-from workflows.shared.restoring import enlarged
+from workflows.shared.restoring import bicubic
 
 COLUMNS = ("clip_id", "identity", "low", "high", "sharpness", "degradation")
 WORST = 10  # reasons and sources printed
@@ -189,7 +189,7 @@ def _cells(clip: Sample) -> list[NDArray[np.uint8]]:
     low, high = clip["low"], clip["high"]
     shown = np.linspace(0, len(low) - 1, LOW_FRAMES).round().astype(int)
     cells = [bare_pixels(low[i], CELL) for i in shown]
-    large = enlarged(low[len(low) // 2], high.shape[0])[1]
+    large = bicubic(low[len(low) // 2], high.shape[0])
     return cells + [
         cv2.resize(i, (CELL, CELL), interpolation=cv2.INTER_AREA) for i in (large, high)
     ]

@@ -8,7 +8,6 @@ from datasets.clips.windows import Account
 from datasets.sources.layouts import Source
 from infra.errors import RunError
 from infra.text import as_utf8, one_line
-from workflows.shared.result_files import InputProblem
 
 
 @dataclass(frozen=True)
@@ -63,16 +62,4 @@ def from_json(values: Iterable[dict[str, Any]]) -> list[Outcome]:
     try:
         return [Outcome(**value) for value in values]
     except TypeError as error:
-        raise RunError(
-            "preprocess: was begun by another version of facestack; begin anew with "
-            "--force preprocess"
-        ) from error
-
-
-def errors_of(outcomes: Iterable[Outcome]) -> list[InputProblem]:
-    """The rows of the errors table: what failed, and what gave no clip."""
-    return [
-        InputProblem(outcome.uri, "preprocess", outcome.kind, outcome.reason)
-        for outcome in outcomes
-        if outcome.reason
-    ]
+        raise RunError.of_another_version("preprocess") from error

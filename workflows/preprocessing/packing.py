@@ -15,10 +15,10 @@ from infra.progress import say
 from infra.runs import Stage, digest_of
 from infra.settings.settings import Settings
 from workflows.preprocessing import splits
-from workflows.preprocessing.outcomes import Outcome, errors_of
+from workflows.preprocessing.outcomes import Outcome
 from workflows.shared import artifacts
 from workflows.shared.ray_rows import Row, each
-from workflows.shared.result_files import write_errors
+from workflows.shared.result_files import problems_of, write_errors
 
 
 def deal(
@@ -30,7 +30,7 @@ def deal(
     for part in sorted({outcome.part for outcome in outcomes} - {""}):
         planned += part_rows(part, split_of)
     if not planned:
-        write_errors(stage.path("errors.parquet"), errors_of(outcomes))
+        write_errors(stage.path("errors.parquet"), problems_of("preprocess", outcomes))
         reasons = Counter(outcome.reason for outcome in outcomes).most_common(1)
         raise RunError(
             f"no clip in {len(outcomes)} sources; the reasons are in "

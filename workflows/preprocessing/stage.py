@@ -18,10 +18,10 @@ from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.preprocessing import packing, splits
 from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced
-from workflows.preprocessing.outcomes import Outcome, errors_of
+from workflows.preprocessing.outcomes import Outcome
 from workflows.preprocessing.parts import extraction, make_part, outcomes_in
 from workflows.shared.ray_rows import each
-from workflows.shared.result_files import write_errors
+from workflows.shared.result_files import problems_of, write_errors
 from workflows.shared.source_rows import bundles, item
 from workflows.shared.source_survey import find
 
@@ -140,7 +140,7 @@ def _account(
     settings: Settings, stage: Stage, outcomes: list[Outcome], plans: list[ShardPlan]
 ) -> None:
     """Count what became of every source, and write the errors table and the card."""
-    errors = errors_of(outcomes)
+    errors = problems_of("preprocess", outcomes)
     write_errors(stage.path("errors.parquet"), errors)
     card = make_card(settings, outcomes, plans, storage.sizes(stage.uri, ".parquet"))
     if wrong := unbalanced(card):

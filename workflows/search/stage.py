@@ -102,9 +102,7 @@ def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict
                 param_space=search_space(options), storage_filesystem=filesystem,
             )  # fmt: skip
         except (AttributeError, ImportError) as error:  # Tune keeps its callbacks by their modules
-            raise RunError(
-                "tune: was begun by another version of facestack; begin anew with --force tune"
-            ) from error
+            raise RunError.of_another_version("tune") from error
     else:
         tuner = ray.tune.Tuner(
             trainable,

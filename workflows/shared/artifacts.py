@@ -15,11 +15,11 @@ BEST, TRIALS = "best.json", "trials.json"  # of a search
 METRICS = "metrics.json"  # of the report
 
 
-def shards(run: Run, split: str, needed: bool = True) -> list[str]:
-    """URIs of a split's shards; raises RunError where there is none and it is needed."""
+def shards(run: Run, split: str) -> list[str]:
+    """URIs of a split's shards; raises RunError where there is none to train on."""
     run.record("clips")
     found = storage.files(run.path("clips", split), ".parquet")
-    if not found and needed and split == "train":
+    if not found and split == "train":
         raise RunError(
             f"{run.path('clips')}: no clip in the {split} split; add videos of more people, "
             "or change preprocess.*_share or seed"

@@ -1,7 +1,8 @@
 """The Parquet tables that a stage leaves beside its results: errors and manifests."""
 
 import io
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,25 @@ class InputProblem(NamedTuple):
     reason: str
 
 
+class Told(Protocol):
+    """What became of a source: `reason` and `kind` are empty where it gave a result."""
+
+    @property
+    def uri(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
 ERRORS = pa.schema([(name, pa.string()) for name in InputProblem._fields])
+
+
+def problems_of(stage: str, outcomes: Iterable[Told]) -> list[InputProblem]:
+    """The rows of the errors table: what failed, and what gave no result."""
+    return [
+        InputProblem(told.uri, stage, told.kind, told.reason) for told in outcomes if told.reason
+    ]
 
 
 def write_errors(uri: str, errors: list[InputProblem]) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from infra.conventions import GRID
 from model.thin_plate_spline import displacement_at
+from workflows.shared.pictures import Picture
 
-Picture = NDArray[np.uint8]
 POINTS = 49  # points along a line of the grid
 FRACTION_BITS = 4  # of a pixel, which keep the lines smooth
 

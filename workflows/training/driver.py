@@ -20,6 +20,7 @@ from infra.provenance import versions
 from infra.training.checkpoints import Checkpoints, Mark
 from infra.training.engine import Engine
 from infra.training.loop import train
+from workflows.shared.artifacts import WEIGHTS
 from workflows.training import initial_weights
 from workflows.training.batches import batches_of
 from workflows.training.job import Trainee, TrainingJob
@@ -190,4 +191,4 @@ def write_weights(job: TrainingJob, trainee: Trainee, engine: Engine) -> None:
     if engine.rank == 0:
         tensors = {name: value.contiguous() for name, value in state.items()}
         content = safetensors.torch.save(tensors, metadata=trainee.metadata)
-        storage.write_bytes(storage.join(job.folder, "weights.safetensors"), content)
+        storage.write_bytes(storage.join(job.folder, WEIGHTS), content)

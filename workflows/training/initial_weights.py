@@ -64,7 +64,7 @@ def new_network(settings: Settings, run: Run, variant: str) -> Network:
     network = build(variant, clip.scale, clip.size, options.width, start, clip.frame_step)
     assert isinstance(network, Network)
     if network.predictor is not None:
-        with storage.local_file(run.path("pretrain", "weights.safetensors")) as path:
+        with storage.local_file(run.path("pretrain", artifacts.WEIGHTS)) as path:
             start_from(network.predictor, load_weights(path)[0])
     return network
 

@@ -11,6 +11,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from infra import storage
+from workflows.shared.artifacts import HISTORY
 from workflows.training.job import Panel
 
 UNSAID = ("step", "loader_share", "gpu_memory_gib")  # in TensorBoard, not in the line of text
@@ -42,7 +43,7 @@ class Watch:
         else:
             self.folder = Path(tempfile.mkdtemp(prefix="facestack-events-"))
         self.writer: SummaryWriter | None = None
-        self.history_uri = storage.join(folder, "history.json")
+        self.history_uri = storage.join(folder, HISTORY)
         self.history: list[dict[str, float]] = []
         if storage.exists(self.history_uri):  # resumed: keep what came before the checkpoint
             self.history = storage.read_json(self.history_uri)

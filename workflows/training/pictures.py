@@ -2,15 +2,14 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.layers.warp_predictor import WarpPredictor
 from model.objectives.augmentation import augment_faces
 from model.pixels import centre_slice, to_pixels
-from workflows.shared.restoring import enlarged, pictures, to_bytes
+from workflows.shared.pictures import Picture, bare_pixels
+from workflows.shared.restoring import pictures, to_bytes
 from workflows.shared.warp_grid import draw_grid, grid_lines
 
-Picture = NDArray[np.uint8]
 SIDE = 192  # pixels of a low frame on the panel
 COLOUR = (255, 220, 0)
 
@@ -31,9 +30,7 @@ def warp_panel(
     for clip, window in zip(frames.numpy(), pixels, strict=True):
         ends = window[[0, -1]]
         lines = grid_lines(predictor(window[num_frames // 2].expand_as(ends), ends))
-        first, centre, last = (
-            enlarged(clip[place], SIDE)[0].copy() for place in (0, num_frames // 2, -1)
-        )
+        first, centre, last = (bare_pixels(clip[place], SIDE) for place in (0, num_frames // 2, -1))
         draw_grid(first, lines[0], COLOUR)
         draw_grid(last, lines[1], COLOUR)
         shown.append([first, centre, last])

@@ -11,10 +11,11 @@ from datasets.verification import pair_similarities, verification_percent
 from model.metrics import psnr_luma
 from model.network import Network
 from model.perceptual import FaceRecogniser
+from workflows.shared.pictures import bare_pixels
 from workflows.shared.restoring import (
     Clips,
+    bicubic,
     describe,
-    enlarged,
     pictures,
     restore_clips,
     to_bytes,
@@ -74,10 +75,12 @@ class Validation:
         assert self.clips is not None
         spread = np.linspace(0, len(self.clips["frame"]) - 1, rows).round().astype(int)
         low = self.clips["low"][spread]
-        restored = to_bytes(restore_clips(network, low))
+        restored, centre = to_bytes(restore_clips(network, low)), low[:, low.shape[1] // 2]
         return np.concatenate(
             [
-                np.concatenate([*enlarged(one[len(one) // 2], high.shape[0]), new, high], axis=1)
-                for one, new, high in zip(low, restored, self.clips["high"][spread], strict=True)
+                np.concatenate(
+                    [bare_pixels(one, len(high)), bicubic(one, len(high)), new, high], axis=1
+                )
+                for one, new, high in zip(centre, restored, self.clips["high"][spread], strict=True)
             ]
         )

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from datasets.clips.flow import STIFFNESS, believed, bending_energy, fit_spline, measure_motion
-from datasets.clips.stills_to_films import draw_motion, lattice, make_burst, render
+from datasets.clips.stills_to_films import draw_motion, make_burst, render
 from datasets.drawn.dataset import draw_clip
 from datasets.drawn.face import paint_head
 from datasets.drawn.identity import draw_identity
+from infra.conventions import lattice
 
 CONTROLS = lattice(np.linspace(-1, 1, 8))
 PLACES = lattice((2 * np.arange(16) + 1) / 16 - 1)

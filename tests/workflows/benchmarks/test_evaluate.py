@@ -34,8 +34,3 @@ def test_a_ratio_above_the_allowed_is_a_failure(
     monkeypatch.setattr(evaluate, "ALLOWED", 0.0)
     assert command.main(SMALL) == 1
     assert "times the forward pass" in capsys.readouterr().err
-
-
-def test_one_pair_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["evaluate", "--pairs", "1"]) == 2
-    assert "--pairs: expected at least 2, got 1" in capsys.readouterr().err

@@ -33,17 +33,3 @@ def test_writes_the_figures_it_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     each = found["gpu_clips_per_second"] / found["loader_clips_per_second"]
     assert found["gpu_loader_processes"] - 1 < each <= found["gpu_loader_processes"]
     assert f"{found['loader_clips_per_second']:.0f} (" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["loader", "--clips", "0"], "--clips: expected at least 1, got 0"),
-        (["loader", "--shards", "no/such/folder"], "holds no shard"),
-    ],
-)
-def test_mistakes_are_one_line_and_status_two(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(words) == 2
-    assert message in capsys.readouterr().err

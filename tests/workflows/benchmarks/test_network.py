@@ -68,24 +68,6 @@ def test_ways_that_differ_are_a_failure(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "required"),
-        (["paint"], "invalid choice"),
-        (["network", "--frames", "0"], "--frames: expected at least 1, got 0"),
-        (["network", "--rounds", "many"], "invalid int value"),
-        (["network", "--json", "no/such/folder/figures.json"], "make it first"),
-    ],
-)
-def test_mistakes_are_one_line_and_status_two(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(words) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 1 and message in told
-
-
-@pytest.mark.parametrize(
     "device",
     [
         "cpu",

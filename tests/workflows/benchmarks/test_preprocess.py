@@ -116,22 +116,6 @@ def test_ways_that_saw_different_things_are_a_failure() -> None:
     assert "different numbers of frames" in bench.problem(lost)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["preprocess", "--frames", "49"], "--frames: expected at least 50, got 49"),
-        (["preprocess", "--min-face", "0"], "--min-face: expected at least 1, got 0"),
-        (["preprocess", "--source", "no/such/folder"], "no such folder"),
-    ],
-)
-def test_mistakes_are_one_line_and_status_two(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(words) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 1 and message in told
-
-
 # The driver runs in this process, and warns of Ray's own affairs.
 @pytest.mark.filterwarnings("default")
 @pytest.mark.integration

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from datasets.shards.reader import ShardReader, list_shards
-from workflows.benchmarks import command, train, train_contenders
+from workflows.benchmarks import train, train_contenders
 from workflows.benchmarks.gpu import train as on_gpu
 from workflows.benchmarks.train_contenders import COLUMNS, Gate, Setting, place, trainee, wait_for
 
@@ -153,11 +153,6 @@ def test_the_bare_loop_rounds_as_the_others_do(
     with pytest.raises(Begun):
         train_contenders.plain(setting)
     assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-
-
-def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["train", "--rounds", "0"]) == 2
-    assert "--rounds: expected at least 1, got 0" in capsys.readouterr().err
 
 
 @pytest.mark.gpu

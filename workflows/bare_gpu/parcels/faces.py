@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.clips.clip import Clip
+from workflows.shared.pictures import Picture, read_picture
 
 JPEG = 95  # 4:4:4; 45 dB on average
 MOTION_STEP = 1 / 64  # of a low pixel
@@ -31,7 +32,6 @@ UNKNOWN = np.int16(-32768)
 LONGEST = 800  # frames of a piece: a WebP has 16,383 rows at most
 PLAIN = ("clip_id", "identity", "video", "track", "frame", "fps", "order", "sharpness",
          "degradation")  # fmt: skip
-Picture = NDArray[np.uint8]
 
 
 @dataclass
@@ -116,10 +116,10 @@ def unpack_clips(table: pa.Table, pieces: pa.Table, shape: tuple[int, int, int])
 
 def decoded(stored: bytes) -> Picture:
     """A stored picture as H×W×3 RGB."""
-    found = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR)
+    found = read_picture(stored)
     if found is None:
         raise ValueError("a picture of the parcel cannot be decoded; make the parcel again")
-    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB))
+    return found
 
 
 def _pieces(clips: list[Clip]) -> tuple[list[Picture], list[tuple[int, int]]]:

@@ -10,11 +10,10 @@ from model.layers.warping import warp
 from model.network import Network
 from model.pixels import to_pixels
 from model.thin_plate_spline import dense_field
-from workflows.shared.pictures import write_text
+from workflows.shared.pictures import Picture, write_text
 from workflows.shared.restoring import to_bytes
 from workflows.shared.warp_grid import draw_grid, grid_lines
 
-Picture = NDArray[np.uint8]
 TILE, MARGIN = 192, 12  # the corners of the grid may move out of the picture
 COLOUR = (0, 200, 90)
 
