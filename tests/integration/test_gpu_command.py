@@ -55,7 +55,7 @@ def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_machine_and_training(tmp_path: Path) -> None:
     words = [
         "--minutes",
-        "1.5",
+        "2.5",
         "--only",
         "machine",
         "training",
