@@ -3,13 +3,14 @@
 A stage writes its files and last its completion record `<stage folder>/stage.json`. A stage whose
 record matches the settings is skipped; one begun with other settings is refused by field name.
 `started.json` holds the settings and inputs of a stage that has not ended, so that a resumed
-training never goes on from another experiment's checkpoint.
+training never goes on from another experiment's checkpoint. `forced.json` of the run names what
+`--force` has emptied already, until its command has ended: given again after a kill, it goes on.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +20,10 @@ from infra import storage
 from infra.errors import RunError
 from infra.progress import say
 from infra.provenance import versions
+from infra.settings import of_run
+from infra.settings.settings import Settings
+
+FORCED = "forced.json"
 
 
 class StageRecord(BaseModel):
@@ -39,11 +44,15 @@ class StageRecord(BaseModel):
 
 
 class Run:
-    """A run folder at a URI, with the stages that are to be redone."""
+    """A run folder at a URI, with the stages that are to be redone, and the settings that it is to
+    remember as the base of later commands (settings/of_run.py) where a stage begins."""
 
-    def __init__(self, uri: str, force: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, uri: str, force: frozenset[str] = frozenset(), settings: Settings | None = None
+    ) -> None:
         self.uri = storage.absolute(uri)
         self.force = force
+        self.settings = settings
 
     def path(self, *parts: str) -> str:
         """The URI of a file or folder of the run."""
@@ -65,42 +74,106 @@ class Run:
 
     @contextmanager
     def stage(
-        self, name: str, folder: str, settings: dict[str, Any], inputs: list[str]
+        self,
+        name: str,
+        folder: str,
+        settings: dict[str, Any],
+        inputs: list[str],
+        changed: Callable[[str], str] | None = None,
     ) -> Iterator["Stage | None"]:
         """Open a stage: yields None where it is complete already, else a Stage to fill.
 
         `settings` is all that the stage's result depends on, `inputs` the stage folders that it
-        reads. The record is written when the block ends without an error. Raises RunError where
-        the folder holds the stage's work with other settings, naming each field, or from inputs
-        that were redone since.
+        reads. `changed(fingerprint)` says what else it reads has changed since it was complete, ""
+        for nothing: else it is opened again, as it is. The record is written when the block ends
+        without an error. Raises RunError where the folder holds the stage's work with other
+        settings, naming each field, or from inputs that were redone since.
         """
         reads = {folder_: self.record(folder_).digest for folder_ in inputs}
         settings = json.loads(json.dumps(settings))
-        forced = name in self.force
-        if forced:
-            storage.remove(self.path(folder))
-        if self.is_complete(folder):
+        emptied = name in self.force and self._empty(name, folder, settings, reads)
+        begun_with = self._begun_with(name, folder, settings, reads)
+        fingerprint = digest_of(settings=begun_with or settings, inputs=reads)
+        complete_before = self.is_complete(folder)
+        if complete_before:
             record = self.record(folder)
-            self._check(name, settings, record.settings)
-            if record.inputs == reads:
+            if not (why := changed(fingerprint) if changed else ""):
                 say(name, f"complete since {record.finished}, skipped ({_brief(record.counts)})")
                 yield None
                 return
-            _refuse_redone(name, "after this stage", record.inputs, reads)
-        started = self.path(folder, "started.json")
-        if storage.exists(started):
-            begun_with = storage.read_json(started)
-            self._check(name, settings, begun_with["settings"])
-            _refuse_redone(name, "since this stage began", begun_with["inputs"], reads)
+            say(name, why)
+        started, complete = self.path(folder, "started.json"), self.path(folder, "stage.json")
+        if begun_with is None:
+            begun_with = settings
+            storage.write_json(started, {"settings": settings, "inputs": reads})
+        elif complete_before:
+            storage.write_json(started, {"settings": begun_with, "inputs": reads})
+            storage.remove(complete)
+        else:
             say(name, "was cut off, goes on")
-        storage.write_json(started, {"settings": settings, "inputs": reads})
-        stage = Stage(name, self.path(folder), digest_of(settings=settings, inputs=reads))
+        if self.settings is not None:
+            of_run.remember(self.uri, self.settings, name != "preprocess")
+        stage = Stage(name, self.path(folder), fingerprint, emptied)
         begun = time.monotonic()
         yield stage
-        record = _record(name, settings, reads, stage.counts, time.monotonic() - begun)
-        storage.write_json(self.path(folder, "stage.json"), record.model_dump())
+        record = _record(name, begun_with, reads, stage.counts, time.monotonic() - begun)
+        storage.write_json(complete, record.model_dump())
         storage.remove(started)
         say(name, f"done in {record.seconds:.0f} s ({_brief(record.counts)})")
+
+    def _begun_with(
+        self, name: str, folder: str, settings: dict[str, Any], reads: dict[str, str]
+    ) -> dict[str, Any] | None:
+        """The settings that the stage's work was begun with, None where there is no work; raises
+        RunError where they are others than `settings`, or from other inputs than it `reads`."""
+        if self.is_complete(folder):
+            record = self.record(folder)
+            found, inputs, when = record.settings, record.inputs, "after this stage"
+        elif storage.exists(self.path(folder, "started.json")):
+            started = storage.read_json(self.path(folder, "started.json"))
+            found, inputs, when = started["settings"], started["inputs"], "since this stage began"
+        else:
+            return None
+        if changed := sorted(of_run.differences(found, settings)):
+            raise RunError(
+                f"{name}: {self.uri} was made with other settings: {'; '.join(changed)}. "
+                f"Give --force {name} to redo it, or another --run"
+            )
+        if redone := [key for key in reads if inputs.get(key) != reads[key]]:
+            raise RunError(
+                f"{name}: {', '.join(redone)} was redone {when}; redo it with --force {name}"
+            )
+        return dict(found)
+
+    def _empty(self, name: str, folder: str, settings: dict[str, Any], reads: Any) -> bool:
+        """Remove a stage's work, unless the same command has done so and was cut off; returns
+        whether it was removed."""
+        forced = self._forced()
+        if folder in forced:
+            try:
+                self._begun_with(name, folder, settings, reads)
+            except RunError:  # forced again with other settings
+                pass
+            else:
+                say(name, f"--force has emptied it, {forced[folder]}; the command goes on")
+                return False
+        storage.remove(self.path(folder))
+        storage.write_json(self.path(FORCED), forced | {folder: _now()})
+        return True
+
+    def _forced(self) -> dict[str, str]:
+        uri = self.path(FORCED)
+        return dict(storage.read_json(uri)) if storage.exists(uri) else {}
+
+    def ended(self, folders: Iterable[str]) -> None:
+        """Note that a command has ended: `--force` empties the stage folders anew from now on."""
+        if forced := self._forced():
+            ended = tuple(folders)
+            left = {name: when for name, when in forced.items() if name.split("/")[0] not in ended}
+            if left:
+                storage.write_json(self.path(FORCED), left)
+            else:
+                storage.remove(self.path(FORCED))
 
     def summarise(
         self,
@@ -117,23 +190,16 @@ class Run:
         record = _record(name, settings, inputs, counts, 0.0)
         storage.write_json(self.path(folder, "stage.json"), record.model_dump())
 
-    def _check(self, name: str, wanted: dict[str, Any], found: dict[str, Any]) -> None:
-        changed = sorted(_differences(found, wanted))
-        if changed:
-            raise RunError(
-                f"{name}: {self.uri} was made with other settings: {'; '.join(changed)}. "
-                f"Give --force {name} to redo it, or another --run"
-            )
-
 
 class Stage:
-    """A stage at work: its folder, the fingerprint of its settings and inputs, and the counts that
-    go into its record."""
+    """A stage at work: its folder, the fingerprint of its settings and inputs, whether `--force`
+    has just emptied it, and the counts that go into its record."""
 
-    def __init__(self, name: str, uri: str, fingerprint: str) -> None:
+    def __init__(self, name: str, uri: str, fingerprint: str, emptied: bool = False) -> None:
         self.name = name
         self.uri = uri
         self.fingerprint = fingerprint
+        self.emptied = emptied
         self.counts: dict[str, Any] = {}
 
     def path(self, *parts: str) -> str:
@@ -146,14 +212,6 @@ def digest_of(**made_from: Any) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _refuse_redone(name: str, when: str, found: dict[str, str], now: dict[str, str]) -> None:
-    changed = [key for key in now if found.get(key) != now[key]]
-    if changed:
-        raise RunError(
-            f"{name}: {', '.join(changed)} was redone {when}; redo it with --force {name}"
-        )
-
-
 def _record(
     name: str, settings: Any, inputs: dict[str, str], counts: dict[str, Any], seconds: float
 ) -> StageRecord:
@@ -164,17 +222,12 @@ def _record(
         counts=counts,
         versions=versions(),
         seconds=round(seconds, 1),
-        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        finished=_now(),
     )
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """`field: old value → new value` for every leaf that differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in old.keys() | new.keys():
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif old != new:
-        yield f"{name} was {json.dumps(old)}, now {json.dumps(new)}"
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _brief(counts: dict[str, Any]) -> str:

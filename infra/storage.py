@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -96,6 +97,12 @@ def read_bytes(uri: str) -> bytes:
     return bytes(_patiently(uri, lambda: fs.cat_file(path)))
 
 
+def read_all(uris: list[str]) -> list[bytes]:
+    """The content of many files, of object storage many at once; raises FileNotFoundError."""
+    with ThreadPoolExecutor(min(32, len(uris) or 1)) as pool:
+        return list(pool.map(read_bytes, uris))
+
+
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a file so that a crash leaves either the old content or the new one."""
     if is_local(uri):
@@ -166,6 +173,14 @@ def read_json(uri: str) -> Any:
 def write_json(uri: str, value: Any) -> None:
     """Write a JSON file, readable and whole."""
     write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def move(uri: str, target: str) -> None:
+    """Give a file another place on the same storage; killed half-way it is at both."""
+    fs, path = file_system(uri)
+    if is_local(uri):
+        Path(absolute(target)).parent.mkdir(parents=True, exist_ok=True)
+    _patiently(uri, lambda: fs.mv(path, file_system(target)[1]))
 
 
 def remove(uri: str) -> None:

@@ -7,14 +7,14 @@ alone, so that a rerun gives the same files.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import pyarrow as pa
 
 from datasets.shards.files import OpenShards, ShardError, open_shard, write_tables
-from datasets.shards.tensors import byte_width, unpack
+from datasets.shards.tensors import byte_width, pack, unpack
 
 SHARD_ROWS = 16  # rows of a row group: what one read of the loader gives
 
@@ -45,15 +45,18 @@ class ShardPlan:
         return f"{self.split}/{self.number:05d}.parquet"
 
 
-def part_rows(part: str, split_of: Callable[[str], str]) -> list[PlannedRow]:
-    """Lists the rows of a part for the plan, without reading an image; `split_of` maps an
-    identity to its split."""
+def part_rows(
+    part: str, split_of: Callable[[str], str], videos: Container[str] | None = None
+) -> list[PlannedRow]:
+    """Lists the rows of a part for the plan, without reading an image; of all its videos, or of
+    those named. `split_of` maps an identity to its split."""
     with open_shard(part) as file:
         images = sum(byte_width(column.type) for column in file.schema_arrow)
-        table = file.read(columns=["clip_id", "identity", "order"], use_threads=False)
+        table = file.read(columns=["clip_id", "identity", "video", "order"], use_threads=False)
     return [
         PlannedRow(row["order"], row["clip_id"], part, index, split_of(row["identity"]), images)
         for index, row in enumerate(table.to_pylist())
+        if videos is None or row["video"] in videos
     ]
 
 
@@ -91,11 +94,29 @@ def assemble_shard(plan: ShardPlan, uri: str, row_group_size: int = SHARD_ROWS) 
         plan.rows[begin : begin + row_group_size]
         for begin in range(0, len(plan.rows), row_group_size)
     )
-    with OpenShards(kept=256) as parts:
+    with OpenParts(kept=256) as parts:
         return write_tables(uri, (_gather(rows, parts) for rows in groups), row_group_size)
 
 
-def _gather(rows: Sequence[PlannedRow], parts: OpenShards) -> pa.Table:
+class OpenParts(OpenShards):
+    """Parts, and shards of before, whose rows are dealt anew like those of parts."""
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(kept)
+        self.groups: dict[str, tuple[int, pa.Table]] = {}
+
+    def group_of_shard(self, uri: str, number: int) -> pa.Table:
+        """Gives a row group of a shard, packed as those of parts; the last one of each is kept,
+        since its rows are wanted one after another: both are sorted by `order`."""
+        if uri not in self.groups or self.groups[uri][0] != number:
+            self.groups[uri] = (
+                number,
+                pack(self.file(uri).read_row_group(number, use_threads=False)),
+            )
+        return self.groups[uri][1]
+
+
+def _gather(rows: Sequence[PlannedRow], parts: OpenParts) -> pa.Table:
     table = unpack(pa.concat_tables(_row(planned, parts) for planned in rows))
     if table["clip_id"].to_pylist() != [planned.clip_id for planned in rows]:
         raise ShardError(
@@ -105,11 +126,13 @@ def _gather(rows: Sequence[PlannedRow], parts: OpenShards) -> pa.Table:
     return table
 
 
-def _row(planned: PlannedRow, parts: OpenShards) -> pa.Table:
+def _row(planned: PlannedRow, parts: OpenParts) -> pa.Table:
     """One row of a part, or an empty table where there is none."""
     file = parts.file(planned.part)
     # All row groups of a part but its last have the length of the first.
     group, row = divmod(planned.row, file.metadata.row_group(0).num_rows)
     if group >= file.num_row_groups:
-        return file.schema_arrow.empty_table()
+        return pack(file.schema_arrow.empty_table())
+    if any(isinstance(column, pa.FixedShapeTensorType) for column in file.schema_arrow.types):
+        return parts.group_of_shard(planned.part, group).slice(row, 1)
     return file.read_row_group(group, use_threads=False).slice(row, 1)

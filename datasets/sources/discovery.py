@@ -4,8 +4,9 @@ Credentials and endpoints come from the environment alone (`AWS_*`), through fss
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from datasets.sources.layouts import (
     IMAGE_EXTENSIONS,
@@ -64,7 +65,7 @@ def survey(root: str, layout: str = "auto") -> Collection:
         f"layout {layout}: {_kinds_of(files.names)}, read as {' and '.join(chosen)}: "
         f"{found} of {people} {'person' if people == 1 else 'people'}"
     )
-    return Collection(sorted(sources, key=lambda source: source.name), seen)
+    return Collection(sorted(files.stamped(sources), key=lambda source: source.name), seen)
 
 
 def _list_files(root: str) -> Files:
@@ -77,9 +78,18 @@ def _list_files(root: str) -> Files:
         )
     if not filesystem.isdir(base):
         raise SourceError(f"{root}: is a file, not a folder; give the folder that holds it")
-    names = (path[len(base) :].lstrip("/") for path in filesystem.find(base))
-    uri = filesystem.unstrip_protocol(base).rstrip("/")
-    return Files(uri, tuple(name for name in names if name and not _hidden(name)))
+    found = {
+        name: _stamp(info)
+        for path, info in filesystem.find(base, detail=True).items()
+        if (name := path[len(base) :].lstrip("/")) and not _hidden(name)
+    }
+    return Files(filesystem.unstrip_protocol(base).rstrip("/"), tuple(found), found)
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    """The size of a file, and its ETag or the time at which it was last written."""
+    when = info.get("ETag") or info.get("mtime") or info.get("LastModified")
+    return f"{info.get('size')} {when}"
 
 
 def _hidden(name: str) -> bool:

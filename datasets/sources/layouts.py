@@ -6,11 +6,13 @@ readers fit what is there.
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from statistics import median
 from typing import Literal
+
+from infra.text import digest
 
 VIDEO_EXTENSIONS = frozenset([
     "mp4", "m4v", "mov", "3gp", "avi", "mkv", "webm", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv",
@@ -29,21 +31,42 @@ class Source:
     """One input: `uri` to open, `name` (path under the root, "/" between the parts), the
     `identity` (name of the parent folder), the `kind` of thing that it is (a video file, a folder
     of frames of one size, a folder of crops that may differ in size, a still), and where the faces
-    are known the `labels`, the URI that tells them."""
+    are known the `labels`, the URI that tells them. Its `stamp` changes when one of its files is
+    replaced: a hash of their sizes and ETags or times."""
 
     uri: str
     name: str
     identity: str
     kind: Kind
     labels: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files below a root that are not hidden: the root's `uri`, and their paths from there."""
+    """The files below a root that are not hidden: the root's `uri`, their paths from there, and of
+    each what tells it from one that takes its place."""
 
     uri: str
     names: tuple[str, ...]
+    stamps: Mapping[str, str] = field(default_factory=dict)
+
+    def stamped(self, sources: list[Source]) -> list[Source]:
+        """The sources, each with its stamp."""
+        folders: dict[str, list[str]] = {}
+        for name in filter(is_image, self.names):
+            folders.setdefault(str(PurePosixPath(name).parent), []).append(name)
+
+        def stamp(source: Source) -> str:
+            place = source.uri.removeprefix(self.uri).strip("/") or "."
+            alone = source.kind in ("video", "image")
+            names = [place] if alone else sorted(folders.get(place, []))
+            if source.labels:
+                names.append(source.labels.removeprefix(self.uri).strip("/"))
+            told = (text for name in names for text in (name, self.stamps.get(name, "")))
+            return digest(*told).hex()[:16]
+
+        return [replace(source, stamp=stamp(source)) for source in sources]
 
     def source(self, name: str, kind: Kind, labels: str = "") -> Source:
         """The source at the path `name`; "." is the root itself, which keeps that name where a

@@ -1,29 +1,18 @@
-"""Reads a command line and the file that its `--config` names into Settings."""
+"""Reads a command line into Settings: above the file that its `--config` names, which lies above
+what the run was made with, which lies above the defaults."""
 
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
+from pydantic_settings import CliSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as CommandLineError
 from yaml import YAMLError
 
-from infra.errors import SettingsError
+from infra.errors import RunError, SettingsError
+from infra.settings import of_run
 from infra.settings.settings import Settings
 from infra.text import one_line
-
-
-class _ConfigFile(BaseSettings):
-    """Finds `--config` before all other arguments are read."""
-
-    model_config = SettingsConfigDict(cli_ignore_unknown_args=True, cli_exit_on_error=False)
-    config: str | None = None
 
 
 def load(arguments: list[str], program: str, about: str) -> Settings:
@@ -33,25 +22,37 @@ def load(arguments: list[str], program: str, about: str) -> Settings:
     class CommandLine(Settings):
         model_config = SettingsConfigDict(cli_prog_name=program)
 
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *_: Any, **__: Any
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            command_line = CliSettingsSource[Any](settings_cls, cli_parse_args=flags)
-            file = _ConfigFile(_cli_parse_args=flags if "--help" not in flags else []).config
-            if file is None:
-                return (command_line,)
-            return (command_line, YamlConfigSettingsSource(settings_cls, yaml_file=_existing(file)))
-
     CommandLine.__doc__ = about
     try:
-        return Settings(**CommandLine().model_dump())
+        # Its `--help` ends the program; nothing has been read then.
+        given = CliSettingsSource[Any](CommandLine, cli_parse_args=flags)()
+        file = given.get("config")
+        chosen = {} if file is None else _read(_existing(file))
+        run = given.get("run") or chosen.get("run") or of_run.DEFAULTS.run
+        return Settings(**of_run.merged(_base(run), chosen, given))
     except CommandLineError as error:
         raise SettingsError(one_line(error) + " (see --help)") from error
     except YAMLError as error:
         raise SettingsError(f"--config: not a YAML file: {one_line(error)}") from error
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+
+
+def _base(run: str) -> dict[str, Any]:
+    """What the run was made with; raises RunError where this code cannot read it."""
+    found = of_run.base_of(run)
+    try:
+        Settings(**found)
+    except ValidationError as error:
+        raise RunError(
+            f"{of_run.place(run)}: {_explain(error)}; it was written by another version of "
+            "facestack, or changed by hand: mend it, or give another --run"
+        ) from error
+    return found
+
+
+def _read(file: str) -> dict[str, Any]:
+    return YamlConfigSettingsSource(Settings, yaml_file=file)()
 
 
 def _kebab(argument: str) -> str:

@@ -10,10 +10,23 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
 
+class Operational:
+    """Marks a field on which no result depends: how work is placed, bounded, watched or judged.
+
+    Such a field may differ from one command on a run to the next; every other one is part of what
+    the run was made from. It stands at the field: `workers: Annotated[int, Operational]`.
+    """
+
+
 class Section(BaseModel):
     """A group of settings that refuses unknown fields."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
+
+    def made_from(self) -> dict[str, Any]:
+        """What a result depends on: all fields but those that are Operational."""
+        fields = type(self).model_fields.items()
+        return self.model_dump(exclude={n for n, field in fields if Operational in field.metadata})
 
 
 class ClipSettings(Section):
@@ -36,7 +49,7 @@ class ClipSettings(Section):
 
     def stored(self) -> dict[str, Any]:
         """What the clips themselves depend on: all but how a network's window is cut from them."""
-        return self.model_dump(exclude={"frame_step"})
+        return {name: value for name, value in self.made_from().items() if name != "frame_step"}
 
     @property
     def low_size(self) -> int:
@@ -139,16 +152,20 @@ class PreprocessSettings(Section):
     )
     train_share: Fraction = Field(0.7, description="share of identities for training")
     validation_share: Fraction = Field(0.15, description="share of identities for validation")
-    max_pixels: Positive = Field(Limits.max_pixels, description="larger frames are refused [px]")
-    max_seconds: float = Field(
+    max_pixels: Annotated[Positive, Operational] = Field(
+        Limits.max_pixels, description="larger frames are refused [px]"
+    )
+    max_seconds: Annotated[float, Operational] = Field(
         Limits.max_seconds, gt=0, description="longer videos are refused [s of play]"
     )
-    time_limit: float = Field(
+    time_limit: Annotated[float, Operational] = Field(
         Limits.time_limit, gt=0, description="longest work on one video [s by the clock]"
     )
     shard_megabytes: Positive = Field(128, description="size a shard is filled to [MB]")
-    workers: int | None = Field(None, gt=0, description="videos at once; none = one a CPU")
-    max_error_share: Fraction = Field(
+    workers: Annotated[int | None, Operational] = Field(
+        None, gt=0, description="videos at once; none = one a CPU"
+    )
+    max_error_share: Annotated[Fraction, Operational] = Field(
         0.1, description="share of inputs that may end as error rows before the exit status is 1"
     )
 

@@ -1,11 +1,11 @@
 """Settings that every training has: how long, how fast, in which arithmetic, on what."""
 
 from math import sqrt
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from infra.settings.data import Positive, Section
+from infra.settings.data import Operational, Positive, Section
 
 
 class OptimiserSettings(Section):
@@ -13,7 +13,7 @@ class OptimiserSettings(Section):
 
     steps: int | None = Field(None, gt=0, description="optimiser steps; none = from epochs")
     epochs: float | None = Field(None, gt=0, description="passes over the training clips")
-    batch_size: Positive = Field(10, description="clips a step and worker")
+    batch_size: Annotated[Positive, Operational] = Field(10, description="clips a step and worker")
     learning_rate: float = Field(1e-4, gt=0, description="Adam's step size")
     rate_of_batch: Positive | None = Field(
         None,
@@ -40,16 +40,18 @@ class OptimiserSettings(Section):
     clip_gradient: float | None = Field(
         None, gt=0, description="largest norm of the gradient; none = no bound"
     )
-    max_skipped: Positive = Field(
+    max_skipped: Annotated[Positive, Operational] = Field(
         25, description="updates skipped in a row for a NaN or inf before the training stops"
     )
-    workers: Positive = Field(1, description="Ray Train workers")
-    cpus_per_worker: float = Field(1, gt=0, description="CPUs a worker")
-    loader_threads: Positive = Field(1, description="threads a worker that read shards ahead")
-    resident: bool = Field(
+    workers: Annotated[Positive, Operational] = Field(1, description="Ray Train workers")
+    cpus_per_worker: Annotated[float, Operational] = Field(1, gt=0, description="CPUs a worker")
+    loader_threads: Annotated[Positive, Operational] = Field(
+        1, description="threads a worker that read shards ahead"
+    )
+    resident: Annotated[bool, Operational] = Field(
         True, description="keep all clips on the GPU where a quarter of its free memory holds them"
     )
-    gpus_per_worker: float = Field(
+    gpus_per_worker: Annotated[float, Operational] = Field(
         0, ge=0, description="GPUs a worker; engine torch takes one there is"
     )
     zero_stage: int = Field(
@@ -58,23 +60,35 @@ class OptimiserSettings(Section):
         le=3,
         description="DeepSpeed ZeRO stage; 3 with several workers draws no pictures in training",
     )
-    offload: bool = Field(False, description="Adam's state in CPU memory (zero_stage 1 and up)")
-    accumulate: Positive = Field(1, description="parts a batch is worked on in, to save memory")
+    offload: Annotated[bool, Operational] = Field(
+        False, description="Adam's state in CPU memory (zero_stage 1 and up)"
+    )
+    accumulate: Annotated[Positive, Operational] = Field(
+        1, description="parts a batch is worked on in, to save memory"
+    )
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         "fp32", description="arithmetic of the network; tf32 is fp32 on a CPU"
     )
-    channels_last: bool = Field(
+    channels_last: Annotated[bool, Operational] = Field(
         True,
         description="channels of a pixel together in memory: on a CPU up to a fifth faster; not "
         "where DeepSpeed lays weights out, at zero_stage 1 and up and in fp16",
     )
-    compile: bool = Field(False, description="let torch.compile fuse the objective first")
-    profile: int = Field(
+    compile: Annotated[bool, Operational] = Field(
+        False, description="let torch.compile fuse the objective first"
+    )
+    profile: Annotated[int, Operational] = Field(
         0, ge=0, description="steps of which a Chrome trace goes to trace.json; 0 = none"
     )
-    log_every: Positive = Field(20, description="steps from one log line to the next")
-    checkpoint_every: Positive = Field(100, description="steps from one checkpoint to the next")
-    max_failures: int = Field(1, ge=-1, description="restarts after a lost worker; -1 = no bound")
+    log_every: Annotated[Positive, Operational] = Field(
+        20, description="steps from one log line to the next"
+    )
+    checkpoint_every: Annotated[Positive, Operational] = Field(
+        100, description="steps from one checkpoint to the next"
+    )
+    max_failures: Annotated[int, Operational] = Field(
+        1, ge=-1, description="restarts after a lost worker; -1 = no bound"
+    )
 
     def rate(self) -> float:
         """The learning rate for as many clips a step as there are.
@@ -92,12 +106,8 @@ class OptimiserSettings(Section):
 
         Half as many clips on twice as many workers make the same step.
         """
-        operation = {"cpus_per_worker", "loader_threads", "gpus_per_worker", "log_every",
-                     "checkpoint_every", "max_failures", "max_skipped", "offload", "accumulate",
-                     "channels_last", "compile", "profile", "batch_size", "workers",
-                     "resident"}  # fmt: skip
         return {
-            **self.model_dump(exclude=operation),
+            **super().made_from(),
             "batch_size × workers": self.batch_size * self.workers,
         }
 

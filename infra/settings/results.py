@@ -1,10 +1,10 @@
 """Settings of the stages that use what was trained: evaluate, enhance, and the user study."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.settings.data import Positive, Section
+from infra.settings.data import Operational, Positive, Section
 
 
 class EvaluateSettings(Section):
@@ -28,7 +28,9 @@ class EvaluateSettings(Section):
         [127.5, 127.5, 127.5], min_length=3, max_length=3, description="subtracted [levels 0-255]"
     )
     judge_scale: float = Field(1 / 127.5, description="factor on levels less the mean")
-    export: str | None = Field(None, description="folder for the test clips' low frames as PNG")
+    export: Annotated[str | None, Operational] = Field(
+        None, description="folder for the test clips' low frames as PNG"
+    )
     external: dict[str, str] = Field(
         {}, description="name=folder of another method's frames, or name=weights.safetensors"
     )
@@ -37,9 +39,11 @@ class EvaluateSettings(Section):
         None, description="test clips used, spread evenly; none = all"
     )
     samples: Positive = Field(8, description="rows of the contact sheet")
-    batch_size: Positive = Field(16, description="clips at once")
-    workers: int | None = Field(None, gt=0, description="actors; none = one a CPU or GPU")
-    gpus_per_worker: float = Field(0, ge=0, description="GPUs an actor")
+    batch_size: Annotated[Positive, Operational] = Field(16, description="clips at once")
+    workers: Annotated[int | None, Operational] = Field(
+        None, gt=0, description="actors; none = one a CPU or GPU"
+    )
+    gpus_per_worker: Annotated[float, Operational] = Field(0, ge=0, description="GPUs an actor")
 
     @model_validator(mode="after")
     def _protocol(self) -> "EvaluateSettings":
@@ -54,11 +58,16 @@ class EnhanceSettings(Section):
     """Batch inference over a collection."""
 
     source: str | None = Field(None, description="videos to enhance; none = the run's source")
+    faces: Literal["aligned", "detect"] | None = Field(
+        None, description="how faces are found in these films; none = as preprocess.faces says"
+    )
     variant: str = Field("f5warp", description="trained variant that restores")
     limit: Positive | None = Field(4, description="videos enhanced, spread evenly; none = all")
-    batch_size: Positive = Field(16, description="frames at once")
-    workers: int | None = Field(None, gt=0, description="actors; none = one a CPU or GPU")
-    gpus_per_worker: float = Field(0, ge=0, description="GPUs an actor")
+    batch_size: Annotated[Positive, Operational] = Field(16, description="frames at once")
+    workers: Annotated[int | None, Operational] = Field(
+        None, gt=0, description="actors; none = one a CPU or GPU"
+    )
+    gpus_per_worker: Annotated[float, Operational] = Field(0, ge=0, description="GPUs an actor")
 
 
 class StudySettings(Section):
@@ -68,5 +77,7 @@ class StudySettings(Section):
         [], description="methods compared, as first:second; none = three pairs of those trained"
     )
     questions: Positive = Field(5, description="clips a pair of methods")
-    port: int = Field(8765, ge=0, le=65535, description="port on loopback; 0 = any free one")
+    port: Annotated[int, Operational] = Field(
+        8765, ge=0, le=65535, description="port on loopback; 0 = any free one"
+    )
     answers: str | None = Field(None, description="SQLite file; none = study/ of the run folder")

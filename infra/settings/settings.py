@@ -46,6 +46,14 @@ class Settings(BaseSettings):
         None, description="folder or s3:// prefix of videos; none = drawn faces"
     )
     force: list[str] = Field([], description="stages to redo; those behind them follow")
+    update: bool = Field(
+        False,
+        description="take up films that came, went or changed since, though what stands on the "
+        "clips then has to be redone",
+    )
+    retry_errors: bool = Field(
+        False, description="try the inputs again that ended as error rows, and no others"
+    )
     seed: int = Field(0, description="seed of every random choice")
     engine: Literal["deepspeed", "torch"] = Field(
         "deepspeed",

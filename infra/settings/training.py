@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.settings.data import Positive, Section
+from infra.settings.data import Operational, Positive, Section
 from infra.settings.optimiser import OptimiserSettings
 
 Layer = Literal["pool3", "pool4", "fc7"]
@@ -25,11 +25,11 @@ class RecogniserSettings(OptimiserSettings):
         6, description="stop after so many validations in a row that were not the best; none = off"
     )
     steps: int | None = Field(200, gt=0, description="optimiser steps; none = from epochs")
-    batch_size: Positive = 32
+    batch_size: Annotated[Positive, Operational] = 32
     learning_rate: float = Field(1e-3, gt=0, description="Adam's step size")
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
     schedule: Literal["constant", "cosine"] = "cosine"
-    cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
+    cpus_per_worker: Annotated[float, Operational] = Field(2, gt=0, description="CPUs a worker")
 
 
 class PretrainSettings(OptimiserSettings):
@@ -54,13 +54,15 @@ class PretrainSettings(OptimiserSettings):
         description="field: pairs that the last layer is fitted to first, which pays where few "
         "steps at a small rate follow; 0 = it starts at zero",
     )
-    evaluate_every: Positive = Field(250, description="steps from one validation to the next")
-    batch_size: Positive = 16
+    evaluate_every: Annotated[Positive, Operational] = Field(
+        250, description="steps from one validation to the next"
+    )
+    batch_size: Annotated[Positive, Operational] = 16
     learning_rate: float = Field(3e-4, gt=0, description="Adam's step size")
     schedule: Literal["constant", "cosine"] = "cosine"
     beta2: float = Field(0.99, gt=0, lt=1, description="Adam's decay of squared gradients")
     warmup: int = Field(20, ge=0, description="steps over which the learning rate rises to it")
-    cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
+    cpus_per_worker: Annotated[float, Operational] = Field(2, gt=0, description="CPUs a worker")
 
 
 class NetworkSettings(Section):
@@ -138,7 +140,7 @@ class TrainSettings(OptimiserSettings):
     )
     evaluate_every: Positive = Field(80, description="steps from one validation to the next")
     validation_clips: Positive = Field(64, description="validation clips used while training")
-    cpus_per_worker: float = Field(2, gt=0, description="CPUs a worker")
+    cpus_per_worker: Annotated[float, Operational] = Field(2, gt=0, description="CPUs a worker")
 
 
 class TuneSettings(Section):
@@ -167,11 +169,13 @@ class TuneSettings(Section):
         "verification",
         description="what is maximised on validation people; both = a Pareto front, none stopped",
     )
-    concurrent: Positive = Field(2, description="trials at once")
+    concurrent: Annotated[Positive, Operational] = Field(2, description="trials at once")
     workers: int = Field(
         0, ge=0, description="Ray Train workers a trial; 0 = it trains in its own process"
     )
-    cpus_per_trial: float = Field(0.5, gt=0, description="CPUs a trial's worker takes")
+    cpus_per_trial: Annotated[float, Operational] = Field(
+        0.5, gt=0, description="CPUs a trial's worker takes"
+    )
 
     @model_validator(mode="after")
     def _ranges(self) -> "TuneSettings":

@@ -156,3 +156,77 @@ def test_progress_is_counted_now_and_then(
     for number in (1, 3, 5, 8):
         count.done(number)
     assert capsys.readouterr().out == "[evaluate] 3 of 9 clips\n[evaluate] 8 of 9 clips\n"
+
+
+def cut_off(run: Run, settings: dict[str, Any], folder: str = "train") -> None:
+    with pytest.raises(KeyboardInterrupt), run.stage("train", folder, settings, []) as stage:
+        assert stage is not None
+        storage.write_bytes(stage.path("checkpoint"), b"half")
+        raise KeyboardInterrupt
+
+
+def test_force_given_again_after_a_kill_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first stage was redone, the second was cut off: neither is emptied again."""
+    force = frozenset({"preprocess", "train"})
+    work(Run(str(tmp_path)), {"seed": 0}, name="preprocess", folder="clips")
+    work(Run(str(tmp_path)), {"steps": 5}, folder="train/f1")
+    assert work(Run(str(tmp_path), force), {"seed": 1}, None, "preprocess", "clips")
+    cut_off(Run(str(tmp_path), force), {"steps": 6}, "train/f1")
+    redone = Run(str(tmp_path)).record("clips").digest
+
+    again = Run(str(tmp_path), force)
+    assert not work(again, {"seed": 1}, None, "preprocess", "clips")
+    assert again.record("clips").digest == redone
+    assert "--force has emptied it" in capsys.readouterr().out
+    with again.stage("train", "train/f1", {"steps": 6}, []) as stage:
+        assert stage is not None and not stage.emptied
+        assert (tmp_path / "train/f1/checkpoint").exists()
+    again.ended(["clips", "train"])
+    assert not (tmp_path / "forced.json").exists()
+    assert work(Run(str(tmp_path), force), {"steps": 6}, folder="train/f1"), "redone when it ended"
+    assert not (tmp_path / "train/f1/checkpoint").exists()
+
+
+def test_force_with_other_settings_after_a_kill_begins_anew(tmp_path: Path) -> None:
+    force = frozenset({"train"})
+    cut_off(Run(str(tmp_path), force), {"steps": 6})
+    assert work(Run(str(tmp_path), force), {"steps": 7})
+    assert not (tmp_path / "train/checkpoint").exists()
+
+
+def test_a_complete_stage_is_opened_again_where_what_it_read_has_changed(tmp_path: Path) -> None:
+    """As it is, with the same fingerprint; and cut off then, it goes on."""
+    run, fingerprints = Run(str(tmp_path)), []
+
+    def opened(said: str) -> bool:
+        def changed(fingerprint: str) -> str:
+            fingerprints.append(fingerprint)
+            return said
+
+        with run.stage("enhance", "enhanced", {"a": 1}, [], changed) as stage:
+            if stage is not None:
+                fingerprints.append(stage.fingerprint)
+                storage.write_bytes(stage.path("film"), b"x")
+            return stage is not None
+
+    assert opened("")
+    assert not opened("")
+    assert opened("1 film added")
+    assert (tmp_path / "enhanced/film").exists()
+    added = {"changed": lambda _: "1 film added"}
+    with (
+        pytest.raises(ZeroDivisionError),
+        run.stage("enhance", "enhanced", {"a": 1}, [], **added) as stage,
+    ):
+        assert stage is not None
+        raise ZeroDivisionError
+    assert not run.is_complete("enhanced")
+    assert opened("")
+    assert len(set(fingerprints)) == 1
+    with (
+        pytest.raises(RunError, match=r"a was 1, now 2"),
+        run.stage("enhance", "enhanced", {"a": 2}, [], **added),
+    ):
+        pass

@@ -84,10 +84,8 @@ def test_enhanced_videos_have_the_frames_and_rate_of_their_sources(tiny: Tiny) -
     rows = pq.read_table(folder / "enhanced/manifest.parquet").to_pylist()
     assert len(rows) == 2
     for row in rows:
-        output, source = (
-            str(folder / row[name].removeprefix(TINY_RUN + "/")) for name in ("output", "uri")
-        )
-        with av.open(output) as restored, av.open(source) as low:
+        output, source = folder / row["output"], folder / "source" / row["video"]
+        with av.open(str(output)) as restored, av.open(str(source)) as low:
             assert restored.streams.video[0].average_rate == low.streams.video[0].average_rate
             pictures = [frame.to_ndarray(format="rgb24") for frame in restored.decode(video=0)]
             assert len(pictures) == row["frames"] == sum(1 for _ in low.decode(video=0)) == 33

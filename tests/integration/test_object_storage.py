@@ -98,7 +98,7 @@ def stumbled(films: Path, tmp_path_factory: pytest.TempPathFactory, ray_folder: 
         faults.choose = no_fault
         with files.open("archive/run/clips/errors.parquet") as stream:
             rows = pq.read_table(stream).to_pylist()
-        errors = {row["uri"].rsplit("/", 1)[-1]: row["reason"] for row in rows}
+        errors = {row["source"].rsplit("/", 1)[-1]: row["reason"] for row in rows}
         assert not files.exists("archive/run/clips/parts")
         content = content_of("s3://archive/run")
     return Stumbled(*ended, set(faults.seen), errors, content)

@@ -15,6 +15,7 @@ from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
 from datasets.sources.footage import Footage
 from datasets.tracking import crops
 from datasets.tracking.detectors import Detector
+from infra import storage
 from infra.extraction import Detection
 from infra.settings.settings import Settings
 from workflows.preprocessing import parts as sources
@@ -33,9 +34,9 @@ def in_process(root: Path, settings: Settings) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         outcomes: list[Outcome] = []
         for bundle in bundles(find(str(root)).sources):
-            row = sources.make_part(how, folder, item(bundle))
+            row = sources.make_part(how, folder, "", item(bundle))
             outcomes += sources.outcomes_in(row)
-        parts = sorted({outcome.part for outcome in outcomes} - {""})
+        parts = sorted({storage.join(folder, outcome.part) for outcome in outcomes if outcome.part})
         rows = (row for part in parts for row in part_rows(part, lambda _: "train"))
         plans = plan_shards(rows, settings.preprocess.shard_megabytes * 2**20)
         clips = sum(assemble_shard(plan, f"{folder}/{plan.name}") for plan in plans)

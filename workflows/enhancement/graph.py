@@ -1,12 +1,13 @@
 """The one Ray Data graph of the stage enhance: sources in, outcomes out."""
 
+import json
 from collections.abc import Iterator
 
 import ray.data
 
 from datasets.sources.layouts import Source
 from infra import cluster
-from infra.runs import Run
+from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.enhancement.outputs import Restored, from_json
 from workflows.enhancement.restore import Enhancer
@@ -15,9 +16,9 @@ from workflows.shared.source_rows import item
 
 
 def restored(
-    settings: Settings, run: Run, folder: str, sources: list[Source]
+    settings: Settings, run: Run, stage: Stage, sources: list[Source]
 ) -> Iterator[Restored]:
-    """What became of each source, in the order in which they end; its films are below `folder`.
+    """What became of each source, in the order in which they end.
 
     A pool of actors, each with the network on one CPU and its share of a GPU. Raises as
     `ray_rows.rows` does.
@@ -26,10 +27,10 @@ def restored(
     workers = options.workers or cluster.gpu_count() or cluster.cpu_count()
     outcomes = dataset([item([source]) for source in sources]).map(
         Enhancer,
-        fn_constructor_args=(settings, run, folder),
+        fn_constructor_args=(settings, run, stage.uri, stage.fingerprint),
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         num_cpus=1,
         num_gpus=options.gpus_per_worker or None,
     )
     for row in rows(outcomes):
-        yield from_json(row["outcome"])
+        yield from_json(json.loads(row["outcome"]))

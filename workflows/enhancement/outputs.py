@@ -7,15 +7,27 @@ from typing import Any
 import pyarrow as pa
 
 from datasets.sources.layouts import Source
+from infra import storage
 from infra.errors import RunError
 from infra.runs import Stage
 from infra.text import digest
-from workflows.shared.result_files import problems_of, write_errors, write_rows
+from workflows.shared.result_files import (
+    problems_of,
+    read_outcomes,
+    write_errors,
+    write_outcomes,
+    write_rows,
+)
 
+OUTCOME = "outcome.json"  # of each source, in the folder of its results
+SOURCES = "sources.parquet"  # all of them, when the stage is complete
 MANIFEST = pa.schema(
     [
-        pa.field("uri", pa.string(), metadata={"description": "the source"}),
-        pa.field("video", pa.string(), metadata={"description": "its path under the root"}),
+        pa.field(
+            "video",
+            pa.string(),
+            metadata={"description": "the source: its path under the root, which stage.json names"},
+        ),
         pa.field("identity", pa.string(), metadata={"description": "its parent folder"}),
         pa.field("track", pa.int32(), metadata={"description": "number of the track, from 0"}),
         pa.field("first_frame", pa.int64(), metadata={"description": "index in the source"}),
@@ -32,29 +44,43 @@ MANIFEST = pa.schema(
         ),
         pa.field("variant", pa.string(), metadata={"description": "what restored it"}),
         pa.field("weights", pa.string(), metadata={"description": "SHA-256 of the weights"}),
-        pa.field("output", pa.string(), metadata={"description": "the mp4 of restored faces"}),
+        pa.field(
+            "output", pa.string(), metadata={"description": "the mp4 of faces, under the run"}
+        ),
     ]
 )
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What became of one source: the rows of the manifest of its `tracks`, or why there are none,
-    in a sentence and in words that are the same for every source."""
+    """What became of one source, of the files and with the settings that `fingerprint` is of: the
+    rows of the manifest of its `tracks`, or why there are none, in a sentence and in words that are
+    the same for every source."""
 
     name: str
-    uri: str
+    fingerprint: str
     tracks: list[dict[str, Any]]
     kind: str
     reason: str
 
 
-def from_json(text: str) -> Restored:
+def from_json(content: dict[str, Any]) -> Restored:
     """An outcome as it was written; raises RunError where another version wrote it."""
     try:
-        return Restored(**json.loads(text))
+        return Restored(**content)
     except TypeError as error:
         raise RunError.of_another_version("enhance") from error
+
+
+def outcomes_below(folder: str) -> list[Restored]:
+    """The outcomes of all sources below the stage's folder."""
+    files = storage.files(folder, f"/{OUTCOME}")
+    return [from_json(json.loads(content)) for content in storage.read_all(files)]
+
+
+def complete_outcomes(folder: str) -> list[Restored]:
+    """The outcomes of all sources of a stage when it was complete; [] where it never was."""
+    return [from_json(found) for found in read_outcomes(storage.join(folder, SOURCES))]
 
 
 def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None:
@@ -64,6 +90,7 @@ def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None
     errors = problems_of("enhance", outcomes)
     write_rows(stage.path("manifest.parquet"), tracks, MANIFEST)
     write_errors(stage.path("errors.parquet"), errors)
+    write_outcomes(stage.path(SOURCES), outcomes)
     stage.counts |= {
         "sources": len(outcomes),
         "tracks": len(tracks),

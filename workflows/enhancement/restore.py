@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,12 +22,13 @@ from infra.settings.settings import Settings
 from infra.text import as_utf8, one_line
 from model.streaming import restore
 from workflows.enhancement.locate import Track, low_tracks
-from workflows.enhancement.outputs import Restored, safe_name
+from workflows.enhancement.outputs import OUTCOME, Restored, safe_name
 from workflows.shared.artifacts import WEIGHTS
 from workflows.shared.networks import load_methods
 from workflows.shared.ray_rows import Row, faults_as_rows
 from workflows.shared.restoring import to_bytes
 from workflows.shared.source_rows import sources_of, why
+from workflows.shared.source_survey import fingerprint
 
 CRF = 14
 
@@ -35,10 +36,12 @@ CRF = 14
 class Enhancer:
     """One actor: holds the network, takes a source, writes its tracks, returns the outcome."""
 
-    def __init__(self, settings: Settings, run: Run, folder: str) -> None:
+    def __init__(self, settings: Settings, run: Run, folder: str, of_stage: str) -> None:
         process.limit_threads(1)
         self.settings = settings
+        self.run = run
         self.folder = folder
+        self.of_stage = of_stage
         variant = settings.enhance.variant
         weights = storage.read_bytes(run.path("train", variant, WEIGHTS))
         self.digest = hashlib.sha256(weights).hexdigest()
@@ -58,10 +61,10 @@ class Enhancer:
         return faults_as_rows(self._outcome, source)
 
     def _outcome(self, source: Source) -> Row:
-        record = storage.join(self.folder, safe_name(source), "outcome.json")
-        if not storage.exists(record):
-            storage.write_json(record, asdict(self._attempted(source, record)))
-        return {"outcome": json.dumps(storage.read_json(record))}
+        record = storage.join(self.folder, safe_name(source), OUTCOME)
+        outcome = self._attempted(source, record)
+        storage.write_json(record, asdict(outcome))
+        return {"outcome": json.dumps(asdict(outcome))}
 
     def _attempted(self, source: Source, record: str) -> Restored:
         tracks: list[Row] = []
@@ -74,14 +77,21 @@ class Enhancer:
         except Exception as error:  # whatever one input does to us, the others go on
             reason, kind = why(source, error)
         return Restored(
-            as_utf8(source.name), as_utf8(source.uri), tracks, kind, as_utf8(one_line(reason))
+            as_utf8(source.name),
+            fingerprint(self.of_stage, source),
+            tracks,
+            kind,
+            as_utf8(one_line(reason)),
         )
 
     def _restore(self, source: Source) -> list[Row]:
         clip, options = self.settings.clip, self.settings.preprocess
+        detection = options.detection()
+        if self.settings.enhance.faces is not None:
+            detection = replace(detection, faces=self.settings.enhance.faces)
         with open_source(source, options.limits()) as footage:
             rate = footage.rate
-            tracks = low_tracks(footage, clip.geometry(), options.detection(), clip.how_degraded())
+            tracks = low_tracks(footage, clip.geometry(), detection, clip.how_degraded())
         return [
             self._write(source, number, track, rate) for number, track in sorted(tracks.items())
         ]
@@ -95,7 +105,6 @@ class Enhancer:
         if count != len(track.low):
             raise RuntimeError(f"{count} frames written, {len(track.low)} read")
         return {
-            "uri": source.uri,
             "video": source.name,
             "identity": source.identity,
             "track": number,
@@ -106,7 +115,7 @@ class Enhancer:
             "input": "native" if track.native else "degraded",
             "variant": self.settings.enhance.variant,
             "weights": self.digest,
-            "output": output,
+            "output": output.removeprefix(self.run.uri).strip("/"),
         }
 
     def _tensors(self, low: list[NDArray[np.uint8]]) -> Iterator[Tensor]:

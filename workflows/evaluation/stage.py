@@ -21,15 +21,13 @@ from workflows.evaluation.report.page import write_report
 from workflows.evaluation.report.samples import stored_clips
 from workflows.shared import artifacts
 
-OPERATION = {"workers", "gpus_per_worker", "batch_size", "export"}
-
 
 def evaluate(settings: Settings, run: Run) -> None:
     """Write `report/metrics.json`, tables, figures and `report/index.html`."""
     settings = _resolved(settings)
     if settings.evaluate.export is not None:
         _export(settings, run, settings.evaluate.export)
-    used = {"evaluate": settings.evaluate.model_dump(exclude=OPERATION), "seed": settings.seed}
+    used = {"evaluate": settings.evaluate.made_from(), "seed": settings.seed}
     inputs = ["clips", "recogniser", "train"]
     if settings.train.use_search or run.is_complete("tune"):
         inputs.append("tune")

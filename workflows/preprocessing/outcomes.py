@@ -12,12 +12,13 @@ from infra.text import as_utf8, one_line
 
 @dataclass(frozen=True)
 class Outcome:
-    """The account of one source whose clips, if any, are in the file `part`; the fields of its
-    account are explained there. `reason` says why it gave no clip, `kind` the same in words that
-    are the same for every source, and `failed` whether it could not be read whole."""
+    """The account of one source whose clips, if any, are in the file `part` of the stage's folder,
+    or in its shards; the fields of its account are explained there. `fingerprint` is of what it was
+    made from. `reason` says why it gave no clip, `kind` the same in words that are the same for
+    every source, and `failed` whether it could not be read whole."""
 
     name: str
-    uri: str
+    fingerprint: str
     identity: str
     part: str
     clips: int
@@ -32,11 +33,11 @@ class Outcome:
     reason: str
 
 
-def outcome_of(source: Source, account: Account, part: str) -> Outcome:
+def outcome_of(source: Source, fingerprint: str, account: Account, part: str) -> Outcome:
     """What became of a source, when its `account` is complete."""
     return Outcome(
         name=as_utf8(source.name),
-        uri=as_utf8(source.uri),
+        fingerprint=fingerprint,
         identity=as_utf8(source.identity),
         part=part if account.clips else "",
         clips=account.clips,

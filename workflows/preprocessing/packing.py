@@ -2,6 +2,7 @@
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 from datasets.protocols.published import Protocol
@@ -15,10 +16,16 @@ from infra.progress import say
 from infra.runs import Stage, digest_of
 from infra.settings.settings import Settings
 from workflows.preprocessing import splits
-from workflows.preprocessing.outcomes import Outcome
+from workflows.preprocessing.outcomes import Outcome, from_json
+from workflows.preprocessing.parts import PARTS
 from workflows.shared import artifacts
 from workflows.shared.ray_rows import Row, each
-from workflows.shared.result_files import problems_of, write_errors
+from workflows.shared.result_files import problems_of, read_outcomes, write_errors, write_outcomes
+
+SOURCES = "sources.parquet"  # what became of every source
+SHARDS = "shards"  # where the clips of a source are that were in shards already
+KEPT = f"{PARTS}/kept"  # such shards
+PLAN = f"{PARTS}/plan"  # which clips go into which shard
 
 
 def deal(
@@ -26,9 +33,14 @@ def deal(
 ) -> list[ShardPlan]:
     """Deal the clips of all parts to shards; raises RunError without a clip."""
     split_of = splits.dealer(settings, protocol)
+    videos: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        videos.setdefault(outcome.part, set()).add(outcome.name)
     planned: list[PlannedRow] = []
-    for part in sorted({outcome.part for outcome in outcomes} - {""}):
-        planned += part_rows(part, split_of)
+    for part in sorted(videos.keys() - {"", SHARDS}):
+        planned += part_rows(stage.path(part), split_of, videos[part])
+    for uri in storage.files(stage.path(KEPT), ".parquet") if SHARDS in videos else ():
+        planned += part_rows(uri, split_of, videos[SHARDS])
     if not planned:
         write_errors(stage.path("errors.parquet"), problems_of("preprocess", outcomes))
         reasons = Counter(outcome.reason for outcome in outcomes).most_common(1)
@@ -37,6 +49,26 @@ def deal(
             f"{stage.path('errors.parquet')}, such as: {reasons[0][0]}"
         )
     return plan_shards(planned, settings.preprocess.shard_megabytes * 2**20)
+
+
+def keep_shards(stage: Stage) -> None:
+    """Where a complete data set is opened again, its shards become parts like others."""
+    if storage.exists(stage.path(SOURCES)) and not storage.exists(stage.path(PLAN)):
+        for split in SPLITS:
+            for uri in storage.files(stage.path(split), ".parquet"):
+                number = uri.rsplit("/", 1)[1]
+                storage.move(uri, stage.path(KEPT, f"{split}-{number}"))
+
+
+def kept_outcomes(stage_folder: str) -> list[Outcome]:
+    """What became of every source of a data set when it was complete; [] where it never was."""
+    return from_json(read_outcomes(storage.join(stage_folder, SOURCES)))
+
+
+def write_sources(stage: Stage, outcomes: list[Outcome]) -> None:
+    """Write what became of every source, now that the clips are in shards."""
+    placed = [replace(each, part=SHARDS if each.part else "") for each in outcomes]
+    write_outcomes(stage.path(SOURCES), placed)
 
 
 def assemble(stage: Stage, plans: list[ShardPlan], workers: int) -> None:
@@ -51,7 +83,7 @@ def _forget_other_plan(stage: Stage, plans: list[ShardPlan]) -> None:
     """Remove the shards of another plan: a source came or went since the run was cut off."""
     rows_of = [(plan.name, [row.clip_id for row in plan.rows]) for plan in plans]
     digest = digest_of(plans=rows_of)
-    record = stage.path("parts", "plan.json")
+    record = stage.path(PLAN)
     if storage.exists(record) and storage.read_json(record) == digest:
         return
     for split in SPLITS:

@@ -18,7 +18,9 @@ from infra.text import digest
 from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 from workflows.shared.ray_rows import Row
 from workflows.shared.source_rows import face_detector, sources_of, why
+from workflows.shared.source_survey import fingerprint
 
+PARTS = "parts"  # the folder of what is not in shards yet
 Guard = Callable[[int], AbstractContextManager[None]]  # around the work on a still, by its number
 
 
@@ -43,15 +45,16 @@ def extraction(settings: Settings) -> Extraction:
     )  # fmt: skip
 
 
-def make_part(how: Extraction, folder: str, row: Row) -> Row:
+def make_part(how: Extraction, folder: str, of_stage: str, row: Row) -> Row:
     """Extract a bundle to a part; its outcomes are written last and say that the part is whole.
 
     They are given as text: rows of a table would have to agree on the reasons of rejections.
     """
     sources = sources_of(row)
-    key = digest(*(source.name for source in sources)).hex()[:24]
-    part = storage.join(folder, "parts", f"{key}.parquet")
-    outcomes_uri = storage.join(folder, "parts", f"{key}.json")
+    made_from = [fingerprint(of_stage, source) for source in sources]
+    key = digest(*(source.name for source in sources), *made_from).hex()[:24]
+    part = f"{PARTS}/{key}.parquet"
+    outcomes_uri = storage.join(folder, PARTS, f"{key}.json")
     if not storage.exists(outcomes_uri):
         process.limit_threads(1)
         accounts = [Account() for _ in sources]
@@ -68,16 +71,33 @@ def make_part(how: Extraction, folder: str, row: Row) -> Row:
 
         try:
             with outages.reporting(), attempt(record, None if guarded else seconds, most):
-                write_clips(part, _clips(how, sources, accounts, guard), packed=True)
+                clips = _clips(how, sources, accounts, guard)
+                write_clips(storage.join(folder, part), clips, packed=True)
         except Exception as error:  # whatever one input does to us, the others go on
             for source, account in zip(sources, accounts, strict=True):
                 account.fail(*why(source, error))
         outcomes = [
-            outcome_of(source, account, part)
-            for source, account in zip(sources, accounts, strict=True)
+            outcome_of(source, made, account, part)
+            for source, made, account in zip(sources, made_from, accounts, strict=True)
         ]
         storage.write_json(outcomes_uri, to_json(outcomes))
     return {"outcomes": json.dumps(storage.read_json(outcomes_uri))}
+
+
+def outcomes_below(folder: str, forget: frozenset[str] = frozenset()) -> list[Outcome]:
+    """The outcomes of all parts below the stage's folder, when those of the sources named in
+    `forget` have been struck out."""
+    found: list[Outcome] = []
+    files = storage.files(storage.join(folder, PARTS), ".json")
+    for uri, content in zip(files, storage.read_all(files), strict=True):
+        outcomes = from_json(json.loads(content))
+        left = [outcome for outcome in outcomes if outcome.name not in forget]
+        if not left:
+            storage.remove(uri)
+        elif len(left) < len(outcomes):
+            storage.write_json(uri, to_json(left))
+        found += left
+    return found
 
 
 def outcomes_in(row: Row) -> list[Outcome]:

@@ -8,6 +8,7 @@ import ray
 from datasets.drawn.dataset import write_person
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import ShardPlan
+from datasets.sources.discovery import Collection
 from datasets.sources.layouts import Source
 from datasets.tracking.detectors import DetectorError, build_detector
 from infra import cluster, storage
@@ -19,11 +20,18 @@ from infra.settings.settings import Settings
 from workflows.preprocessing import packing, splits
 from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced
 from workflows.preprocessing.outcomes import Outcome
-from workflows.preprocessing.parts import extraction, make_part, outcomes_in
+from workflows.preprocessing.parts import (
+    PARTS,
+    extraction,
+    make_part,
+    outcomes_below,
+    outcomes_in,
+)
 from workflows.shared.ray_rows import each
 from workflows.shared.result_files import problems_of, write_errors
 from workflows.shared.source_rows import bundles, item
-from workflows.shared.source_survey import find
+from workflows.shared.source_survey import compare, drawn, find
+from workflows.stages import STAGES
 
 
 def preprocess(settings: Settings, run: Run) -> None:
@@ -38,21 +46,26 @@ def preprocess(settings: Settings, run: Run) -> None:
         "source": storage.absolute(settings.source) if settings.source else "drawn faces",
         "seed": settings.seed,
         "clip": settings.clip.stored(),
-        "preprocess": settings.preprocess.model_dump(exclude={"workers", "max_error_share"}),
+        "preprocess": settings.preprocess.made_from(),
     }
     if settings.source is None:
-        used["synthetic"] = settings.synthetic.model_dump()
-    with run.stage("preprocess", "clips", used, []) as stage:
+        used["synthetic"] = settings.synthetic.made_from()
+    changed = partial(changes, settings, run)
+    if run.is_complete("clips"):
+        storage.remove(run.path("clips", PARTS))  # of a command that was killed at its very end
+    with run.stage("preprocess", "clips", used, [], changed) as stage:
         if stage is not None:
             _make(settings, run, stage)
-    storage.remove(run.path("clips", "parts"))
+    storage.remove(run.path("clips", PARTS))
     storage.sweep(run.path("clips"))  # every writer of this stage has ended
 
 
 def _make(settings: Settings, run: Run, stage: Stage) -> None:
     protocol = splits.protocol_of(settings)
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
-    found = find(settings.source or _draw(settings, run), settings.preprocess.layout)
+    if settings.source is None:
+        _draw(settings, run, stage)
+    found = _sources(settings, run)
     say(stage.name, found.seen)
     outcomes = _extract(settings, stage, found.sources)
     plans = packing.deal(settings, stage, outcomes, protocol)
@@ -62,13 +75,49 @@ def _make(settings: Settings, run: Run, stage: Stage) -> None:
         missing = splits.name_missing(settings, stage, protocol, found.sources)
         stage.counts["protocol"] = missing
     _account(settings, stage, outcomes, plans)
+    packing.write_sources(stage, outcomes)
+
+
+def changes(settings: Settings, run: Run, fingerprint: str) -> str:
+    """What of the sources has changed since the clips were complete, in words.
+
+    Raises RunError where other stages stand on the clips, and the user has not said to go on.
+    """
+    if settings.source is None and not settings.retry_errors:
+        return ""
+    try:
+        sources = _sources(settings, run).sources
+    except SettingsError as error:
+        say("preprocess", f"its source is not compared: {error}")
+        return ""
+    known = packing.kept_outcomes(run.path("clips"))
+    changed = compare(sources, known, fingerprint, settings.retry_errors).changes if known else ""
+    behind = [info for info in STAGES.values() if "preprocess" in info.needs]
+    standing = [info.name for info in behind if run.is_complete(info.folder)]
+    if changed and standing and not (settings.update or settings.retry_errors):
+        raise RunError(
+            f"preprocess: {changed}; {', '.join(standing)} were made from the clips as they are. "
+            "Give --update to take the changes up, and redo these then; or another --run"
+        )
+    return changed
+
+
+def _sources(settings: Settings, run: Run) -> Collection:
+    if settings.source is None:
+        return drawn(run)
+    return find(settings.source, settings.preprocess.layout)
 
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for a source, a protocol or a detector's model that cannot be used."""
     options = settings.preprocess
     if settings.source is not None:
-        sources = find(settings.source, options.layout).sources
+        try:
+            sources = find(settings.source, options.layout).sources
+        except SettingsError:
+            if Run(settings.run).is_complete("clips"):
+                return  # a run that was copied does without its films
+            raise
         splits.check(settings, sources)
         photographs = all(source.kind == "image" for source in sources)
         if photographs and not options.bursts and settings.clip.num_frames > 1:
@@ -89,18 +138,17 @@ def check(settings: Settings) -> None:
         raise SettingsError(f"preprocess.detector_model: {error}") from error
 
 
-def _draw(settings: Settings, run: Run) -> str:
-    """Draw the embedded default's videos into the run folder; returns where they are.
+def _draw(settings: Settings, run: Run, stage: Stage) -> None:
+    """Draw the embedded default's videos into the run folder.
 
     A stage that is redone draws them anew: films that are there are kept, whatever they were made
     with.
     """
-    if "preprocess" in run.force:
+    if stage.emptied:
         storage.remove(run.path("source"))
     say("preprocess", f"no --source: drawing {settings.synthetic.identities} people")
     people = range(settings.synthetic.identities)
     ray.get([_draw_person.remote(settings, run.path("source"), person) for person in people])
-    return run.path("source")
 
 
 @ray.remote
@@ -119,12 +167,20 @@ def _even(size: int) -> int:
 
 def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Outcome]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
-    items = [item(bundle) for bundle in bundles(sources)]
-    forget(stage.path("parts"))
+    forget(stage.path(PARTS))
+    packing.keep_shards(stage)
+    known = [*outcomes_below(stage.uri), *packing.kept_outcomes(stage.uri)]
+    reading = compare(sources, known, stage.fingerprint, settings.retry_errors)
+    outcomes_below(stage.uri, forget=reading.retried)
+    outcomes = reading.kept
+    if outcomes:
+        say(stage.name, f"{len(outcomes)} of {len(sources)} sources were read before")
+    items = [item(bundle) for bundle in bundles(reading.left)]
     workers = min(_workers(settings), len(items))
-    say(stage.name, f"{len(sources)} sources, {workers} at once")
-    task = partial(make_part, extraction(settings), stage.uri)
-    outcomes: list[Outcome] = []
+    if not items:
+        return sorted(outcomes, key=lambda outcome: outcome.name)
+    say(stage.name, f"{len(reading.left)} sources, {workers} at once")
+    task = partial(make_part, extraction(settings), stage.uri, stage.fingerprint)
     count = Count(stage.name, len(sources), "sources")
     for row in each(items, task, workers):
         outcomes += outcomes_in(row)
@@ -161,4 +217,4 @@ def _account(
     for split in SPLITS:
         stage.counts[split] = card["splits"][split]["clips"]
     for error in errors[:20]:
-        say(stage.name, f"error row: {error.uri}: {error.reason}")
+        say(stage.name, f"error row: {error.source}: {error.reason}")

@@ -29,9 +29,8 @@ Row = pareto.Row
 def tune(settings: Settings, run: Run) -> None:
     """Write `tune/best.json`, all trials as `tune/trials.{json,csv,md}`, and `tune/figures/`."""
     options = settings.tune
-    placement = {"concurrent", "cpus_per_trial"}
     used = {
-        "tune": options.model_dump(exclude=placement) | {"workers": max(1, options.workers)},
+        "tune": options.made_from() | {"workers": max(1, options.workers)},
         "train": _shared(settings),
         "clip": settings.clip.model_dump(),
         "network": settings.network.model_dump(),

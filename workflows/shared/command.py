@@ -9,11 +9,12 @@ import sys
 import traceback
 
 from infra import cluster, outages
-from infra.errors import FacestackError, SettingsError
+from infra.errors import FacestackError, RunError, SettingsError
 from infra.runs import Run
-from infra.settings import command_line
+from infra.settings import command_line, of_run
 from infra.settings.settings import Settings
 from infra.text import one_line, printable
+from workflows.shared import source_survey
 from workflows.stages import STAGES
 
 
@@ -24,15 +25,18 @@ def main(names: list[str], about: str) -> int:
     stages = [STAGES[name] for name in names]
     try:
         chosen = command_line.load(sys.argv[1:], program, about)
-        run = Run(chosen.run, force=forced(chosen.force))
+        run = Run(chosen.run, forced(chosen.force), chosen)
         modules = [stage.load() for stage in stages]
+        source_survey.forget_listings()
         with outages.reporting():
+            refuse_other_data(run, chosen, names)
             for module in modules:
                 # What can be refused is refused before hours of work and before a file is written.
                 getattr(module, "check", _nothing)(chosen)
             for stage, module in zip(stages, modules, strict=True):
                 at_work = f"stage {stage.name}"
                 getattr(module, stage.name)(chosen, run)
+            run.ended(stage.folder for stage in stages)
             return max(_status(run, stage.folder) for stage in stages)
     except FacestackError as error:
         print(printable(f"error: {error}"), file=sys.stderr)
@@ -48,6 +52,30 @@ def main(names: list[str], about: str) -> int:
 
 def _nothing(_: Settings) -> None:
     """The check of a stage whose settings pydantic has checked already."""
+
+
+def refuse_other_data(run: Run, settings: Settings, names: list[str]) -> None:
+    """Raise RunError where the run's clips were made with other settings than these, naming each
+    field: no stage behind preprocess, and no tool, fits clips of another size or another kind.
+
+    Where preprocess is among the stages it says so itself, or redoes the clips.
+    """
+    if "preprocess" in names or not run.is_complete("clips"):
+        return
+    found = run.record("clips").settings
+    wanted = {
+        "clip": settings.clip.stored(),
+        "preprocess": settings.preprocess.made_from(),
+        "synthetic": settings.synthetic.made_from(),
+        "seed": settings.seed,
+    }
+    both = [name for name in wanted if name in found]
+    changed = of_run.differences({n: found[n] for n in both}, {n: wanted[n] for n in both})
+    if fields := sorted(changed):
+        raise RunError(
+            f"{run.uri}: its clips were made with other settings: {'; '.join(fields)}. "
+            "Leave these out, give the --config that it was made with, or give another --run"
+        )
 
 
 def forced(names: list[str]) -> frozenset[str]:

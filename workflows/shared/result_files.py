@@ -1,7 +1,9 @@
 """The Parquet tables that a stage leaves beside its results: errors and manifests."""
 
 import io
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -11,10 +13,10 @@ from infra import storage
 
 
 class InputProblem(NamedTuple):
-    """A row of the errors table: why an input gave no result, in words that are the same for all
-    inputs (`kind`) and in a sentence about this one (`reason`)."""
+    """A row of the errors table: why a `source` (its path under the root of all) gave no result, in
+    words that are the same for all (`kind`) and in a sentence about this one (`reason`)."""
 
-    uri: str
+    source: str
     stage: str
     kind: str
     reason: str
@@ -24,7 +26,7 @@ class Told(Protocol):
     """What became of a source: `reason` and `kind` are empty where it gave a result."""
 
     @property
-    def uri(self) -> str: ...
+    def name(self) -> str: ...
     @property
     def kind(self) -> str: ...
     @property
@@ -37,13 +39,39 @@ ERRORS = pa.schema([(name, pa.string()) for name in InputProblem._fields])
 def problems_of(stage: str, outcomes: Iterable[Told]) -> list[InputProblem]:
     """The rows of the errors table: what failed, and what gave no result."""
     return [
-        InputProblem(told.uri, stage, told.kind, told.reason) for told in outcomes if told.reason
+        InputProblem(told.name, stage, told.kind, told.reason) for told in outcomes if told.reason
     ]
 
 
 def write_errors(uri: str, errors: list[InputProblem]) -> None:
     """Write the errors table, with no row where nothing failed."""
     write_rows(uri, [error._asdict() for error in sorted(errors)], ERRORS)
+
+
+SOURCES = pa.schema(
+    [(name, pa.string()) for name in ("source", "fingerprint", "kind", "reason", "outcome")]
+)
+
+
+def write_outcomes(uri: str, outcomes: Iterable[Any]) -> None:
+    """Write what became of every source, of dataclasses with `name`, `fingerprint`, `kind` and
+    `reason`; the column `outcome` holds each as JSON."""
+    rows = [
+        {"source": each.name, "fingerprint": each.fingerprint, "kind": each.kind,
+         "reason": each.reason, "outcome": json.dumps(asdict(each))}
+        for each in outcomes
+    ]  # fmt: skip
+    write_rows(uri, rows, SOURCES)
+
+
+def read_outcomes(uri: str) -> list[dict[str, Any]]:
+    """The outcomes in such a table, [] where there is none."""
+    try:
+        content = storage.read_bytes(uri)
+    except FileNotFoundError:
+        return []
+    table = pq.read_table(io.BytesIO(content), columns=["outcome"])
+    return [json.loads(text) for text in table["outcome"].to_pylist()]
 
 
 def write_rows(uri: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -34,10 +34,8 @@ START_BATCH = 32  # pairs at once
 def pretrain(settings: Settings, run: Run) -> None:
     """Write `pretrain/weights.safetensors`, from which every warping variant starts."""
     options = settings.pretrain
-    made_from = options.made_from()
-    del made_from["evaluate_every"]
     used = {
-        "pretrain": made_from,
+        "pretrain": options.made_from(),
         "clip": settings.clip.stored(),
         "seed": settings.seed,
     }

@@ -69,7 +69,7 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     # Nine of twelve inputs are bad, far more than the share allowed.
     assert ended.status == 1
     rows = pq.read_table(folder / "clips/errors.parquet").to_pylist()
-    errors = {row["uri"].rsplit("/", 1)[-1]: row["reason"] for row in rows}
+    errors = {row["source"].rsplit("/", 1)[-1]: row["reason"] for row in rows}
     kinds = Counter(row["kind"] for row in rows)
     assert set(errors) == {
         "empty.mp4", "text.mp4", "truncated.mp4", "one frame.mp4", "no face.mp4",

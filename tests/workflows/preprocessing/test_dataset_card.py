@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Outco
             write_clips(part, clips)
         except DecodeError as error:
             account.fail(str(error), error.kind)
-        outcomes.append(outcome_of(source, account, part))
+        outcomes.append(outcome_of(source, "", account, part))
     rows = [row for o in outcomes if o.part for row in part_rows(o.part, lambda _: "train")]
     plans = plan_shards(rows, 3 * rows[0].bytes)
     for plan in plans:
@@ -175,4 +175,4 @@ def test_outcomes_of_another_version_are_refused_in_one_line(made: tuple) -> Non
     with pytest.raises(RunError, match=r"another version.*--force preprocess"):
         from_json(old)
     with pytest.raises(RunError, match=r"another version.*--force enhance"):
-        restored_from_json('{"name": "a", "uri": "a", "tracks": [], "reason": ""}')
+        restored_from_json({"name": "a", "uri": "a", "tracks": [], "reason": ""})

@@ -4,16 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.runs import Run
+from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.preprocessing import stage
 
 
-@pytest.mark.parametrize(
-    ("force", "kept"), [(frozenset(), True), (frozenset({"preprocess"}), False)]
-)
+@pytest.mark.parametrize(("emptied", "kept"), [(False, True), (True, False)])
 def test_films_of_other_settings_do_not_outlive_force(
-    force: frozenset[str], kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    emptied: bool, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = tmp_path / "source" / "person_000" / "clip_00.mp4"
     film.parent.mkdir(parents=True)
@@ -28,6 +26,6 @@ def test_films_of_other_settings_do_not_outlive_force(
 
     monkeypatch.setattr(stage, "_draw_person", Drawn)
     monkeypatch.setattr(stage.ray, "get", list)
-    folder = stage._draw(settings, Run(str(tmp_path), force))
-    assert folder == Run(str(tmp_path)).path("source")
+    at_work = Stage("preprocess", str(tmp_path / "clips"), "", emptied)
+    stage._draw(settings, Run(str(tmp_path)), at_work)
     assert film.exists() == kept

@@ -66,9 +66,9 @@ def test_lfw_takes_the_next_still_after_a_broken_one(tmp_path: Path) -> None:
     (tmp_path / "Ann/Ann_0002.jpg").write_bytes(b"")
     settings, sources = settings_of("lfw.yaml", tmp_path)
     (bundle,) = bundles(sources)
-    outcomes = outcomes_in(make_part(extraction(settings), str(tmp_path / "run"), item(bundle)))
+    outcomes = outcomes_in(make_part(extraction(settings), str(tmp_path / "run"), "", item(bundle)))
     part = outcomes[0].part
-    clips = read_rows(part)
+    clips = read_rows(f"{tmp_path}/run/{part}")
     assert [outcome.clips for outcome in outcomes] == [1, 0, 1, 1, 1, 1]
     assert [outcome.part for outcome in outcomes[:2]] == [part, ""]
     assert outcomes[1].reason == "Ann/Ann_0002.jpg: the file is empty"
@@ -81,7 +81,7 @@ DEADLY = """
 import os, pickle, signal, sys
 from workflows.preprocessing import parts
 
-how, folder, row = pickle.loads(sys.stdin.buffer.read())
+how, folder, of_stage, row = pickle.loads(sys.stdin.buffer.read())
 read = parts.clips_by
 
 def deadly(how, source, account):
@@ -92,9 +92,10 @@ def deadly(how, source, account):
 parts.clips_by = deadly
 while not (child := os.fork()) or (status := os.waitpid(child, 0)[1]):
     if not child:  # what Ray does with a task whose worker died
-        parts.make_part(how, folder, row)
+        parts.make_part(how, folder, of_stage, row)
         os._exit(0)
     print(status)
+    assert os.WIFSIGNALED(status)
 """
 
 
@@ -104,7 +105,7 @@ def test_a_still_that_kills_its_process_takes_no_other_along(tmp_path: Path) -> 
     write_images(tmp_path / "Ann", names, [np.full((250, 250, 3), 80, np.uint8)] * 3)
     settings, sources = settings_of("lfw.yaml", tmp_path)
     (bundle,) = bundles(sources)
-    arguments = (extraction(settings), str(tmp_path / "run"), item(bundle))
+    arguments = (extraction(settings), str(tmp_path / "run"), "", item(bundle))
     run = subprocess.run(
         [sys.executable, "-c", DEADLY], input=pickle.dumps(arguments), cwd=ROOT,
         capture_output=True, check=True,

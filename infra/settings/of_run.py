@@ -1,0 +1,101 @@
+"""What a run was made with, `<run>/settings.yaml`: the base of every later command on it.
+
+It lies above the defaults and below `--config` and the command line. A stage that begins writes
+it, so that a command that is refused changes nothing.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from infra import storage
+from infra.errors import RunError
+from infra.settings.data import Section
+from infra.settings.settings import Settings
+
+# What is said of a command, and not of the run.
+OF_A_COMMAND = {"config", "run", "force", "update", "retry_errors", "cluster"}
+# What the clips were made from: these stay as they are, once there are clips.
+OF_THE_CLIPS = ("source", "seed", "synthetic", "preprocess")
+DEFAULTS = Settings()
+
+
+def place(run: str) -> str:
+    """The URI of a run's settings."""
+    return storage.join(storage.absolute(run), "settings.yaml")
+
+
+def base_of(run: str) -> dict[str, Any]:
+    """The settings of a run, {} where there is none; raises RunError for a file that is damaged."""
+    uri = place(run)
+    try:
+        found = yaml.safe_load(storage.read_bytes(uri))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{uri}: not a YAML file; mend it, or give another --run") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{uri}: holds no settings; remove it and give --config, or another --run")
+    return found
+
+
+def remember(run: str, settings: Settings, clips_are_made: bool) -> None:
+    """Write the settings of a run; where it has clips, what these were made from stays as it was.
+
+    A relative source is written as an absolute one: the next command may begin in another folder.
+    """
+    values = settings.model_dump(exclude=OF_A_COMMAND, mode="json")
+    if values["source"] is not None:
+        values["source"] = storage.absolute(values["source"])
+    before = base_of(run)
+    if clips_are_made:
+        values |= {name: before[name] for name in OF_THE_CLIPS if name in before}
+    if values != before:
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        storage.write_bytes(place(run), text.encode())
+
+
+def differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """`field was old, now new` for every leaf of a record that is not as `wanted`.
+
+    A setting that the record does not know yet counts as its default there, and one that it knows
+    though no result depends on it (any more) does not count.
+    """
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in found.keys() | wanted.keys():
+            below = f"{name}.{key}" if name else key
+            section, field = _setting(below)
+            if section is not None and key not in found:
+                yield from differences(getattr(section, field), wanted[key], below)
+            elif section is None or key in wanted or field in section.made_from():
+                yield from differences(found.get(key), wanted.get(key), below)
+    elif found != wanted:
+        yield f"{name} was {json.dumps(found)}, now {json.dumps(wanted)}"
+
+
+def _setting(name: str) -> tuple[Section | None, str]:
+    """The section with default values, and the field in it, that a record calls by a dotted name;
+    (None, "") where it holds no setting.
+
+    Records nest settings: the name `train.network.width` is that of the setting `network.width`.
+    """
+    *path, field = name.split(".")
+    for owner in reversed(path):
+        section = getattr(DEFAULTS, owner, None)
+        if isinstance(section, Section) and field in type(section).model_fields:
+            return section, field
+    return None, ""
+
+
+def merged(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Settings of several sources, the first of which is the base: each field is that of the last
+    source that names it. A field that is a table, such as train.perceptual, is taken whole."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if isinstance(getattr(DEFAULTS, name, None), Section) and isinstance(value, dict):
+                value = {**result.get(name, {}), **value}
+            result[name] = value
+    return result
