@@ -129,7 +129,7 @@ def test_enhance_restores_what_is_new_and_keeps_the_rest(
     arguments = ("enhance.py", "--run", folder, "--enhance.source", source,
                  "--enhance.limit", "none", "--force", "enhance")  # fmt: skip
     assert run(*arguments).status == 0
-    outputs = {path: path.stat().st_mtime_ns for path in (folder / "enhanced").rglob("*.mp4")}
+    outputs = {path: path.stat().st_mtime_ns for path in (folder / "enhanced").rglob("track_*.mp4")}
     assert len(outputs) == 3
     collect(source, drawn, [3])
     shutil.copy(drawn[4], source / "person_0/film.mp4")
