@@ -3,24 +3,50 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 STAMP_DEV := .venv/.installed-dev
+# Every file that is installed is the one that its hash in requirements*.txt names. These lists are
+# whole, so nothing is resolved here; `pip check` says where one is not.
 # Warnings of pip about mirrors and upgrades say nothing about this project.
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
 
-.PHONY: setup demo dashboard parcels test test-unit lint clean
+.PHONY: setup lock demo dashboard parcels test test-unit lint clean
 
 setup: $(STAMP)
 
-# torch first, alone and pinned: where a CPU build is offered it is taken, and no other package
-# then pulls the CUDA build in.
-$(STAMP): requirements.txt constraints.txt
+# Where a CPU build of torch is offered it is taken, and nothing of CUDA with it.
+$(STAMP): requirements.txt requirements-cuda.txt
 	$(PYTHON) -m venv .venv
-	$(PIP) torch
 	$(PIP) -r requirements.txt
+	! grep -q '^Requires-Dist: nvidia' .venv/lib/python*/site-packages/torch-*/METADATA || \
+		$(PIP) -r requirements-cuda.txt
+	$(BIN)/python -m pip check
 	touch $@
 
 $(STAMP_DEV): $(STAMP) requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
+	$(BIN)/python -m pip check
 	touch $@
+
+# Writes requirements*.txt anew from the names in pyproject.toml; versions stay as they are, unless
+# UPGRADE is --upgrade or --upgrade-package NAME. Then commit what has changed.
+# The hashes are those of PyPI; torch's CPU build, which is not there, adds its own where pip finds it.
+UPGRADE ?=
+NEW := .venv/lock
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header
+lock: $(STAMP_DEV)
+	rm -rf $(NEW) && mkdir $(NEW) && cat requirements*.txt > $(NEW)/all.txt
+	$(COMPILE) $(UPGRADE) --group run --group dev -o $(NEW)/all.txt
+	$(COMPILE) --group run -c $(NEW)/all.txt -o $(NEW)/run.txt
+	$(BIN)/pip download --quiet --no-deps -d $(NEW) "$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' $(NEW)/all.txt)"
+	for wheel in $$(ls $(NEW) | grep '^torch-.*+cpu'); do \
+		hash=$$(sha256sum $(NEW)/$$wheel | cut -c -64); \
+		grep -q $$hash $(NEW)/all.txt || \
+			sed -i "/^torch==/a \    --hash=sha256:$$hash \\\\" $(NEW)/all.txt; \
+	done
+	for file in requirements*.txt; do echo '# Written by `make lock`.' > $$file; done
+	awk '/^[a-z]/ {name = $$1} NR == FNR {run[name]; next} \
+		{print >> ("requirements" (name ~ /^(nvidia|cuda|triton)/ ? "-cuda" : name in run ? "" : "-dev") ".txt")}' \
+		$(NEW)/run.txt $(NEW)/all.txt
 
 # All seven stages on drawn faces, no download: minutes on two cores. Result: runs/demo/report/index.html
 demo: $(STAMP)
