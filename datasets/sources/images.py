@@ -11,7 +11,7 @@ import cv2
 import fsspec
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from datasets.sources.footage import DIFFERING, Bounds, DecodeError, Footage, Frame
 from datasets.sources.frame_labels import LabelError, faces_of, missing_before
@@ -21,6 +21,9 @@ from infra import storage
 from infra.extraction import Limits
 from infra.text import one_line
 
+# What Pillow may take a file for, whatever its name says, of some 40; OpenCV, which decodes, then
+# sees the same. What has the extensions of `layouts` is one of these.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 # The limit is max_pixels, not Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
 # What libjpeg says of headers that OpenCV reads well, and what only the quick look cannot do.
@@ -87,7 +90,7 @@ def _read_image(filesystem: fsspec.AbstractFileSystem, path: str, bounds: Bounds
         raise DecodeError.at(label, "the file is empty")
     try:
         # The header alone: a few kilobytes may declare gigabytes of pixels.
-        with Image.open(io.BytesIO(data)) as header:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
             bounds.check_size(*header.size, label)
             if header.format in ("JPEG", "MPO") and (damage := _jpeg_damage(data)):
                 raise DecodeError.at(label, "damaged", f" ({damage}); get a sound copy")
@@ -96,6 +99,10 @@ def _read_image(filesystem: fsspec.AbstractFileSystem, path: str, bounds: Bounds
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except DecodeError:
         raise
+    except UnidentifiedImageError as error:
+        raise DecodeError.at(
+            label, "not a readable image", " (no JPEG, PNG, WebP, BMP or PNM); convert it"
+        ) from error
     except (OSError, SyntaxError, ValueError, cv2.error) as error:
         raise DecodeError.at(label, "not a readable image") from error
     if image is None:

@@ -6,6 +6,7 @@ the same names; the central one is enough, its neighbours serve temporal consist
 """
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 from infra import storage
 from infra.settings.data import ClipSettings
 from infra.text import digest
-from workflows.shared.pictures import Picture, png, read_picture
+from workflows.shared.pictures import PNG, Picture, png, read_picture
 
 THREADS = 16  # of small writes, which wait for the disk or the network
 
@@ -76,12 +77,15 @@ def read_restored(uri: str, clip_id: str, index: int, count: int, size: int) -> 
         content = storage.read_bytes(storage.join(uri, name))
     except FileNotFoundError as error:
         raise FrameError(f"{name}: missing") from error
+    if not content.startswith(PNG + b"\0\0\0\rIHDR"):
+        raise FrameError(f"{name}: not a readable PNG")
+    # By its header, before a few kilobytes become gigabytes of pixels.
+    width, height = struct.unpack_from(">II", content.ljust(24, b"\0"), 16)
+    if (width, height) != (size, size):
+        raise FrameError(f"{name}: {width}×{height} pixels, expected {size}×{size}")
     picture = read_picture(content)
     if picture is None:
-        raise FrameError(f"{name}: not a readable picture")
-    if picture.shape != (size, size, 3):
-        height, width = picture.shape[:2]
-        raise FrameError(f"{name}: {width}×{height} pixels, expected {size}×{size}")
+        raise FrameError(f"{name}: not a readable PNG")
     return picture
 
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]  # H×W×3 RGB
 JPEG_QUALITY = 92
+PNG = b"\x89PNG\r\n\x1a\n"
+SIGNATURES = (PNG, b"\xff\xd8\xff", b"RIFF")
 FONT, TEXT_SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
 
@@ -27,8 +29,10 @@ def data_url(content: bytes, kind: str) -> str:
 
 
 def read_picture(content: bytes) -> Picture | None:
-    """An RGB picture from the bytes of a file; None where they are no picture."""
-    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    """An RGB picture from the bytes of a PNG, JPEG or WebP file; None where they are none."""
+    if not content.startswith(SIGNATURES):  # of some 20 formats that OpenCV would try
+        return None
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     return None if found is None else np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB))
 
 

@@ -1,8 +1,13 @@
 """Only what is named is decoded: codecs, and nothing outside of the file that is read."""
 
+import io
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from datasets.sources import video
 from datasets.sources.footage import DecodeError
@@ -47,3 +52,28 @@ def test_no_container_opens_another_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(video, "FORMATS", video.FORMATS + ",concat")
     with pytest.raises(DecodeError, match="not a readable video"):
         read(tmp_path / "v.mp4")
+
+
+@pytest.mark.parametrize("made", ["TIFF", "GIF", "AVIF", "JPEG2000", "EPS", "TGA", "PSD", "FLI"])
+def test_an_image_of_another_format_is_refused_whatever_its_name(
+    tmp_path: Path, made: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV alone would read the first four, and Pillow's readers of all had opened the file."""
+    data = io.BytesIO()
+    if made in ("PSD", "FLI"):  # Pillow only reads these: headers of 40×30 pixels
+        head = {"PSD": b"8BPS\0\1" + bytes(6) + b"\0\3\0\0\0\36\0\0\0\50\0\10\0\3",
+                "FLI": bytes(4) + b"\x11\xaf\1\0\50\0\36\0\10\0\3\0"}[made]  # fmt: skip
+        data.write(head + bytes(200))
+    else:
+        Image.fromarray(moving_square(1)[0]).save(data, made)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "1.png").write_bytes(data.getvalue())
+
+    def never(*_: object) -> NDArray[np.uint8]:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", never)
+    with pytest.raises(
+        DecodeError, match=r"a/b/1\.png: not a readable image \(no JPEG, PNG, WebP, .*; convert it"
+    ):
+        read(tmp_path / "b")

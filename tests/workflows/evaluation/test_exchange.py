@@ -58,6 +58,27 @@ def test_exported_frames_are_the_pixels_of_the_shards(
     assert [row["clip_id"] for row in index["clips"]] == IDS
 
 
+def test_a_frame_of_another_format_or_of_gigabytes_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, face = frame_name(2, 5), np.zeros((32, 32, 3), np.uint8)
+    tiff = cv2.imencode(".tiff", face)[1].tobytes()
+    whole = cv2.imencode(".png", face)[1].tobytes()
+    bomb = whole[:16] + (30_000).to_bytes(4, "big") * 2 + whole[24:]
+    for name, content in (("tiff", tiff), ("bomb", bomb)):
+        (tmp_path / folder_name(name)).mkdir()
+        (tmp_path / folder_name(name) / file).write_bytes(content)
+
+    def never(*_: object) -> None:
+        raise AssertionError("the pixels were decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", never)
+    with pytest.raises(FrameError, match="not a readable PNG"):
+        read_restored(str(tmp_path), "tiff", 2, 5, 32)
+    with pytest.raises(FrameError, match="30000×30000 pixels, expected 32×32"):
+        read_restored(str(tmp_path), "bomb", 2, 5, 32)
+
+
 def test_restored_frames_are_read_and_what_is_wrong_is_named(tmp_path: Path) -> None:
     ids = ["good", "absent", "small", "broken", "empty"]
     face = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
@@ -74,7 +95,6 @@ def test_restored_frames_are_read_and_what_is_wrong_is_named(tmp_path: Path) -> 
         read_restored(str(tmp_path), "good", 1, 5, 32)
     wrong = check_restored(str(tmp_path), ids, 5, 32)
     assert [line.partition(": ")[2] for line in wrong] == [
-        "missing", "32×16 pixels, expected 32×32", "not a readable picture",
-        "not a readable picture",
+        "missing", "32×16 pixels, expected 32×32", "not a readable PNG", "not a readable PNG",
     ]  # fmt: skip
     assert wrong[1].startswith(f"{folder_name('small')}/{file}")
