@@ -84,8 +84,10 @@ class Cutting:
 @dataclass(frozen=True)
 class Limits:
     """Bounds on one source: `max_pixels` width·height of a frame, `max_seconds` its length when
-    played, `time_limit` seconds by the clock from its opening to its last frame."""
+    played, `time_limit` seconds by the clock from its opening to its last frame, `max_memory` what
+    its worker may take for it [MB]."""
 
     max_pixels: int = 3840 * 2160
     max_seconds: float = 4 * 3600.0
     time_limit: float = 2 * 3600.0
+    max_memory: int = 4096

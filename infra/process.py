@@ -4,8 +4,11 @@
 """
 
 import os
+import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 # For every client of object storage.
 STORAGE = {
@@ -85,3 +88,26 @@ def limit_threads(count: int) -> None:
         torch.set_num_threads(count)
     if (cv2 := sys.modules.get("cv2")) is not None:
         cv2.setNumThreads(count)
+
+
+# Private memory that a process may write to: of limits the one under which Ray's shared object
+# store and what libraries only reserve do not count.
+_MEMORY = resource.getrlimit(resource.RLIMIT_DATA)
+
+
+@contextmanager
+def limited_memory(megabytes: int) -> Iterator[None]:
+    """Let this process take so much memory besides what it holds, while the block runs; more is a
+    MemoryError. On Linux alone, which tells what it holds."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        yield
+        return
+    held = int(status.read_text().split("VmData:")[1].split()[0]) << 10
+    wanted = held + (megabytes << 20)
+    bounds = [limit for limit in _MEMORY if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *bounds]), _MEMORY[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, _MEMORY)

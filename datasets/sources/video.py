@@ -8,7 +8,7 @@ mostly do.
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import chain
 
@@ -23,7 +23,7 @@ from datasets.sources.images import open_images, short
 from datasets.sources.layouts import Source
 from datasets.sources.memory import giving_back
 from datasets.sources.truncation import Tally, check_whole, promised_seconds
-from infra import storage
+from infra import process, storage
 from infra.extraction import Limits
 
 IMAGE_RATE = Fraction(25)
@@ -42,23 +42,33 @@ REMEDY = "; transcode it: ffmpeg -i FILE -c:v libx264 -crf 18 NEW.mp4"
 DETECTION = "+crccheck+bitstream+buffer+explode"
 
 
+@contextmanager
 def open_source(
     source: Source, limits: Limits | None = None, image_rate: Fraction = IMAGE_RATE
-) -> AbstractContextManager[Footage]:
+) -> Iterator[Footage]:
     """Opens `source` for reading, as a context manager that gives a `Footage`.
 
     `image_rate` is the rate of images. Opening and iterating raise `DecodeError` for
     what is empty, not a video, without a video stream, damaged, truncated, beyond `limits`, or of
-    differing image sizes.
+    differing image sizes. The limit of memory holds for the whole process until it is closed.
     """
     limits = limits or Limits()
     if not _is_text(source.name):
         raise DecodeError.at(f"{source.name!a}", "the name is not UTF-8", "; rename the file")
     if ".." in source.name.split("/"):
         raise DecodeError.at(source.name, "the name leads out of its folder", "; rename the object")
-    if source.kind == "video":
-        return _open_video(source, limits)
-    return open_images(source, limits, image_rate)
+    try:
+        with process.limited_memory(limits.max_memory), ExitStack() as stack:
+            if source.kind == "video":
+                yield stack.enter_context(_open_video(source, limits))
+            else:
+                yield stack.enter_context(open_images(source, limits, image_rate))
+    except MemoryError as error:
+        raise DecodeError(
+            f"{source.name}: takes more than {limits.max_memory} MB of memory; scale it down, "
+            "transcode it or raise max_memory",
+            "takes too much memory",
+        ) from error
 
 
 @contextmanager
@@ -79,6 +89,8 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
             container = stack.enter_context(
                 av.open(file, "r", options=options, metadata_errors="replace")
             )
+        except MemoryError:
+            raise
         except (av.FFmpegError, OSError) as error:
             raise DecodeError.at(
                 source.name, "not a readable video", f" ({short(error)})"
@@ -128,6 +140,8 @@ def _decoded(
             image = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
             image = image.astype(np.uint8, copy=False)
             yield np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+    except MemoryError:
+        raise
     except (av.FFmpegError, OSError) as error:
         after = f" after frame {tally.frames} ({short(error)})"
         if isinstance(error, av.FFmpegError):
@@ -147,6 +161,8 @@ def _sound(
         bounds.check_time()
         try:
             frames = packet.decode()
+        except MemoryError:
+            raise
         except av.FFmpegError:
             tally.broken += 1
             continue

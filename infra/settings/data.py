@@ -161,6 +161,9 @@ class PreprocessSettings(Section):
     time_limit: Annotated[float, Operational] = Field(
         Limits.time_limit, gt=0, description="longest work on one video [s by the clock]"
     )
+    max_memory: Positive = Field(
+        Limits.max_memory, description="most that a worker takes for one video [MB]"
+    )
     shard_megabytes: Positive = Field(128, description="size a shard is filled to [MB]")
     workers: Annotated[int | None, Operational] = Field(
         None, gt=0, description="videos at once; none = one a CPU"
@@ -182,7 +185,7 @@ class PreprocessSettings(Section):
 
     def limits(self) -> Limits:
         """The bounds on one source."""
-        return Limits(self.max_pixels, self.max_seconds, self.time_limit)
+        return Limits(self.max_pixels, self.max_seconds, self.time_limit, self.max_memory)
 
     @model_validator(mode="after")
     def _shares(self) -> "PreprocessSettings":

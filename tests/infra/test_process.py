@@ -1,6 +1,7 @@
 """What is set for a process: the user's environment goes first."""
 
 import os
+from pathlib import Path
 
 import cv2
 import pytest
@@ -26,3 +27,18 @@ def test_threads_of_all_that_is_loaded() -> None:
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_memory_is_limited_while_the_block_runs_and_not_longer() -> None:
+    """Blocks may end in another order than they began, as generators do."""
+    with process.limited_memory(100):
+        assert len(bytearray(50 << 20)) == 50 << 20
+        with pytest.raises(MemoryError):
+            bytearray(200 << 20)
+    first, second = process.limited_memory(100), process.limited_memory(100)
+    for block in (first, second):
+        block.__enter__()
+    for block in (first, second):
+        block.__exit__(None, None, None)
+    assert len(bytearray(200 << 20)) == 200 << 20

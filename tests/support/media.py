@@ -1,6 +1,7 @@
 """Small videos that the tests of this room draw and write."""
 
 from fractions import Fraction
+from io import SEEK_CUR, BytesIO
 from pathlib import Path
 
 import av
@@ -50,6 +51,41 @@ def write_images(folder: Path, names: list[str], frames: list[Frame]) -> None:
         colour = cv2.COLOR_RGB2GRAY if kind == ".pgm" else cv2.COLOR_RGB2BGR
         _, data = cv2.imencode(kind, cv2.cvtColor(frame, colour))
         (folder / name).write_bytes(data.tobytes())
+
+
+def write_matroska_bomb(path: Path, megabytes: int) -> None:
+    """A sound H.264 film whose codec's private data are followed by so many megabytes of zeros, of
+    which FFmpeg makes seven copies; they take no room on the disk."""
+
+    def element(name: str, content: bytes, more: int = 0) -> bytes:
+        return bytes.fromhex(name) + (len(content) + more | 1 << 56).to_bytes(8, "big") + content
+
+    with BytesIO() as plain:
+        with av.open(plain, "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+            for frame in moving_square(3):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        plain.seek(0)
+        with av.open(plain) as container:
+            private = container.streams.video[0].codec_context.extradata or b""
+            packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    zeros = megabytes << 20
+    video = element("e0", element("b0", b"\x60") + element("ba", b"\x48"))
+    track = element("d7", b"\1") + element("73c5", b"\1") + element("83", b"\1") + video
+    track += element("86", b"V_MPEG4/ISO/AVC") + element("63a2", private, zeros)
+    blocks = [
+        element("a3", b"\x81" + (40 * number).to_bytes(2, "big") + b"\x80" + packet)
+        for number, packet in enumerate(packets)
+    ]
+    cluster = element("1f43b675", element("e7", b"\0") + b"".join(blocks))
+    tracks = element("1654ae6b", element("ae", track, zeros), zeros)
+    with path.open("wb") as file:
+        file.write(element("1a45dfa3", element("4282", b"matroska")))
+        file.write(element("18538067", tracks, zeros + len(cluster)))
+        file.seek(zeros, SEEK_CUR)
+        file.write(cluster)
 
 
 def bright_detector(frame: Frame) -> NDArray[np.float32]:

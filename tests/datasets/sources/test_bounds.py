@@ -24,7 +24,14 @@ from datasets.sources.video import open_source
 from infra.extraction import Limits
 from tests.datasets.sources.test_hostile import read, source
 from tests.support.cutting import cut
-from tests.support.media import Frame, bright_detector, moving_square, write_images, write_video
+from tests.support.media import (
+    Frame,
+    bright_detector,
+    moving_square,
+    write_images,
+    write_matroska_bomb,
+    write_video,
+)
 
 
 def resident_megabytes() -> float:
@@ -139,6 +146,28 @@ def test_a_zipped_bomb_is_no_source_under_its_own_name_and_none_under_another(
     for item, said in zip(found, ("not a readable video", "not a readable image"), strict=True):
         with pytest.raises(DecodeError, match=said), open_source(item) as footage:
             list(footage.frames())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.parametrize("name", ["v.mkv", "1.png"])
+def test_what_takes_too_much_memory_is_refused_and_the_next_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    """Neither has a frame of more than a few pixels. By itself the film takes seven times its
+    100 MB, and the image its 2 GB."""
+    if name == "v.mkv":
+        write_matroska_bomb(tmp_path / name, 100)
+        assert len(read(tmp_path / name)) == 3
+        bomb = tmp_path / name
+    else:
+        bomb = tmp_path / "b"
+        write_images(bomb, [name], moving_square(1))
+        os.truncate(bomb / name, 2 << 30)
+    with pytest.raises(DecodeError, match=r"takes more than 300 MB of memory; .* raise max_memory"):
+        read(bomb, max_memory=300)
+    write_video(tmp_path / "w.mp4", moving_square(3))
+    assert len(read(tmp_path / "w.mp4", max_memory=300)) == 3
+    assert len(bytearray(400 << 20)) == 400 << 20  # nothing is left of the limit
 
 
 def test_too_long_a_video_is_refused_by_its_header_or_by_its_frames(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from datasets.drawn.dataset import write_person
 from datasets.video_writer import write_video
 from tests.integration.conftest import run
+from tests.support.media import write_matroska_bomb
 from workflows.preprocessing.dataset_card import unbalanced
 
 GOOD = 'Zoë O\'Brien & son/erste "Aufnahme"\n..🙂.mp4'
@@ -51,6 +52,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(broken / "no face.mp4", pictures(40), Fraction(25), 20)
     write_video(broken / "long.mp4", pictures(130), Fraction(25), 20)
     write_video(broken / "large.mp4", pictures(2, 400), Fraction(25), 20)
+    write_matroska_bomb(broken / "memory.mkv", 100)
     shutil.copy(root / "person_0/good.mp4", os.fsencode(broken) + b"/not \xff text.mp4")
     sizes = broken / "differing sizes"
     sizes.mkdir()
@@ -64,16 +66,17 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     ended = run(
         "preprocess.py", "--source", collection, "--run", folder, "--preprocess.faces", "detect",
         "--clip.size", 32, "--preprocess.min-face", 40, "--preprocess.max-pixels", 300 * 300,
-        "--preprocess.max-seconds", 5,
+        "--preprocess.max-seconds", 5, "--preprocess.max-memory", 400,
     )  # fmt: skip
-    # Nine of twelve inputs are bad, far more than the share allowed.
+    # Ten of thirteen inputs are bad, far more than the share allowed.
     assert ended.status == 1
     rows = pq.read_table(folder / "clips/errors.parquet").to_pylist()
     errors = {row["source"].rsplit("/", 1)[-1]: row["reason"] for row in rows}
     kinds = Counter(row["kind"] for row in rows)
     assert set(errors) == {
         "empty.mp4", "text.mp4", "truncated.mp4", "one frame.mp4", "no face.mp4",
-        "differing sizes", "long.mp4", "large.mp4", r"not \udcff text.mp4",
+        "differing sizes", "long.mp4", "large.mp4", "memory.mkv",
+        r"not \udcff text.mp4",
     }  # fmt: skip
     assert "empty" in errors["empty.mp4"]
     assert "no face" in errors["no face.mp4"]
@@ -81,10 +84,11 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     assert "0020.png" in errors["differing sizes"]
     assert "raise max_seconds" in errors["long.mp4"]
     assert "raise max_pixels" in errors["large.mp4"]
+    assert "raise max_memory" in errors["memory.mkv"]
     assert "rename the file" in errors[r"not \udcff text.mp4"]
-    assert len([line for line in ended.output.splitlines() if "error row" in line]) == 9
+    assert len([line for line in ended.output.splitlines() if "error row" in line]) == 10
     counts = json.loads((folder / "clips/stage.json").read_text())["counts"]
-    assert (counts["sources"], counts["errors"]) == (12, 9)
+    assert (counts["sources"], counts["errors"]) == (13, 10)
     found = [
         name
         for split in ("train", "validation", "test")
@@ -97,15 +101,15 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     card = json.loads((folder / "clips/dataset.json").read_text())
     assert unbalanced(card) == []
     inputs = card["inputs"]
-    assert (inputs["found"], inputs["accepted"]) == (12, 3)
+    assert (inputs["found"], inputs["accepted"]) == (13, 3)
     assert inputs["rejected"] == {"no face": 2}
-    assert sum(inputs["errors"].values()) == 7
+    assert sum(inputs["errors"].values()) == 8
     assert kinds == {**inputs["rejected"], **inputs["errors"]}
     assert {"the file is empty", "plays for too long", "frames of differing size"} < set(kinds)
     assert card["clips"]["accepted"] == len(found)
     seen = run("preprocess.py", "inspect", folder, "--clips", 3)
     assert seen.status == 0
-    assert "12 found = 3 accepted + 2 rejected + 7 errors" in seen.output
+    assert "13 found = 3 accepted + 2 rejected + 8 errors" in seen.output
     assert (folder / "clips/contact_sheet.png").stat().st_size > 10_000
 
 
