@@ -37,7 +37,8 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     else:  # The workers of a local Ray inherit the driver's environment as it is.
         passed = (*process.PASSED_ON, *process.WORKER)
         variables |= {name: os.environ[name] for name in passed if name in os.environ}
-    ray.init(
+    start = process.without_secrets()(ray.init)  # which a local Ray would inherit
+    start(
         # "local", for without it Ray also joins what a cluster that is long dead has left behind.
         address=address or "local",
         num_cpus=None if address else cpus,
