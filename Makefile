@@ -3,21 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 STAMP_DEV := .venv/.installed-dev
-# Every file that is installed is the one that its hash in requirements*.txt names. These lists are
-# whole, so nothing is resolved here; `pip check` says where one is not.
+# Every file that is installed is the one that its hash in requirements*.txt names, and what has no
+# wheel (deepspeed) is built with the setuptools of these lists. They are whole, so that nothing is
+# resolved here; `pip check` says where one is not.
 # Warnings of pip about mirrors and upgrades say nothing about this project.
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
+	--no-build-isolation
 
 .PHONY: setup lock demo dashboard parcels test test-unit lint clean
 
 setup: $(STAMP)
 
-# Where a CPU build of torch is offered it is taken, and nothing of CUDA with it.
-$(STAMP): requirements.txt requirements-cuda.txt
+# The CPU build of torch where one is offered, else PyPI's, which on Linux brings CUDA.
+$(STAMP): requirements.txt requirements-torch.txt requirements-torch-cpu.txt
 	$(PYTHON) -m venv .venv
+	$(PIP) -r requirements-torch-cpu.txt || $(PIP) -r requirements-torch.txt
 	$(PIP) -r requirements.txt
-	! grep -q '^Requires-Dist: nvidia' .venv/lib/python*/site-packages/torch-*/METADATA || \
-		$(PIP) -r requirements-cuda.txt
 	$(BIN)/python -m pip check
 	touch $@
 
@@ -27,26 +28,26 @@ $(STAMP_DEV): $(STAMP) requirements-dev.txt
 	touch $@
 
 # Writes requirements*.txt anew from the names in pyproject.toml; versions stay as they are, unless
-# UPGRADE is --upgrade or --upgrade-package NAME. Then commit what has changed.
-# The hashes are those of PyPI; torch's CPU build, which is not there, adds its own where pip finds it.
+# UPGRADE is --upgrade or --upgrade-package NAME. Then commit what has changed. The hashes are those
+# of PyPI; it does not have torch's CPU build, so this is to be called where pip finds that.
 UPGRADE ?=
 NEW := .venv/lock
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header
 lock: $(STAMP_DEV)
-	rm -rf $(NEW) && mkdir $(NEW) && cat requirements*.txt > $(NEW)/all.txt
+	rm -rf $(NEW) && mkdir $(NEW)
+	cat requirements.txt requirements-dev.txt requirements-torch.txt > $(NEW)/all.txt
 	$(COMPILE) $(UPGRADE) --group run --group dev -o $(NEW)/all.txt
 	$(COMPILE) --group run -c $(NEW)/all.txt -o $(NEW)/run.txt
-	$(BIN)/pip download --quiet --no-deps -d $(NEW) "$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' $(NEW)/all.txt)"
-	for wheel in $$(ls $(NEW) | grep '^torch-.*+cpu'); do \
-		hash=$$(sha256sum $(NEW)/$$wheel | cut -c -64); \
-		grep -q $$hash $(NEW)/all.txt || \
-			sed -i "/^torch==/a \    --hash=sha256:$$hash \\\\" $(NEW)/all.txt; \
-	done
+	$(BIN)/pip download --quiet --no-deps -d $(NEW) \
+		"$$(sed -n 's/^\(torch==[^ ]*\).*/\1+cpu/p' $(NEW)/all.txt)"
 	for file in requirements*.txt; do echo '# Written by `make lock`.' > $$file; done
 	awk '/^[a-z]/ {name = $$1} NR == FNR {run[name]; next} \
-		{print >> ("requirements" (name ~ /^(nvidia|cuda|triton)/ ? "-cuda" : name in run ? "" : "-dev") ".txt")}' \
-		$(NEW)/run.txt $(NEW)/all.txt
+		{part = name ~ /^(torch=|setuptools=|nvidia|cuda|triton)/ ? "-torch" : name in run ? "" : "-dev"; \
+		print >> ("requirements" part ".txt")}' $(NEW)/run.txt $(NEW)/all.txt
+	awk '/^[a-z]/ {kept = /^setuptools=/} kept' requirements-torch.txt >> requirements-torch-cpu.txt
+	echo "$$(sed -n 's/^\(torch==[^ ]*\).*/\1+cpu/p' $(NEW)/all.txt)" \
+		"--hash=sha256:$$(sha256sum $(NEW)/torch-*.whl | cut -c -64)" >> requirements-torch-cpu.txt
 
 # All seven stages on drawn faces, no download: minutes on two cores. Result: runs/demo/report/index.html
 demo: $(STAMP)
