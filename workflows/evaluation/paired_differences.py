@@ -75,10 +75,11 @@ def table(found: list[Row]) -> Table:
               "better in people"]  # fmt: skip
     lines = []
     for row in found:
-        interval = "–" if row["interval"] is None else "{:+.3f} to {:+.3f}".format(*row["interval"])
+        ends = row["interval"]
+        interval = Cell("{:+.3f} to {:+.3f}".format(*ends), ends[0]) if ends else Cell("–")
         lines.append([
             Cell(row["method"]), Cell(row["against"]), Cell(f"{row['psnr']:+.3f}", row["psnr"]),
-            Cell(interval), Cell(f"{row['clips_better']:.0f}", row["clips_better"]),
+            interval, Cell(f"{row['clips_better']:.0f}", row["clips_better"]),
             Cell(f"{row['people_better']} of {row['people']}", row["people_better"]),
         ])  # fmt: skip
     return Table(titles, lines)

@@ -4,8 +4,10 @@ import csv
 import io
 from typing import Any
 
+import pytest
+
 from workflows.evaluation.report.tables import results, table_1, table_2
-from workflows.shared.tables import comma_separated, latex, markdown
+from workflows.shared.tables import Cell, Table, comma_separated, latex, markdown
 
 
 def row(psnr: float | None, fc7: float, verification: float | None, **more: Any) -> dict[str, Any]:
@@ -77,3 +79,27 @@ def test_table_1_has_rows_of_train_and_test_people_and_a_best_of_each() -> None:
     assert [cell.text for cell in table_1({"test": FIGURES}).rows[0][:2]] == [
         "test", "ground truth",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r=", "\n@", " =", "＝"])
+def test_a_spreadsheet_runs_no_cell_and_numbers_stay_numbers(begin: str) -> None:
+    text = begin + "cmd|' /C calc'!A0"
+    numbers = [Cell("-0.5"), Cell("+1.25"), Cell("-1e-4"), Cell("-0.13 (-0.2–0.1)", -0.13)]
+    table = Table([text, "a", "b", "c", "d"], [[Cell(text), *numbers]])
+    titles, row = csv.reader(io.StringIO(comma_separated(table), newline=""))
+    assert titles[0] == row[0] == "'" + text.replace("\r", " ").replace("\n", " ")
+    assert row[1:] == ["-0.5", "+1.25", "-1e-4", "-0.13 (-0.2–0.1)", ""]
+
+
+def test_a_name_stays_text_in_markdown_and_latex() -> None:
+    name = "<img src=x>|a\nb\\input{/etc/passwd}~^"
+    table = Table(["method", name], [[Cell("f1"), Cell(name)]])
+    lines = markdown(table).splitlines()
+    assert len(lines) == 3
+    assert lines[2] == r"| f1 | &lt;img src=x>\|a b\input{/etc/passwd}~^ |"
+    assert lines[0].endswith(lines[2].removeprefix("| f1 "))
+    tex = latex(table).splitlines()[4]
+    assert tex == (
+        r"f1 & <img src=x>|a b\textbackslash{}input\{/etc/passwd\}"
+        r"\textasciitilde{}\textasciicircum{} \\"
+    )
