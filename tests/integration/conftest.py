@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from datasets.shards.files import read_rows
 from infra import storage
 from tests.support.root import ROOT
 from tests.support.s3_server import leading_to, reaching, server
+from tests.support.waiting import PATIENCE, until
 from workflows.shared.command import main
 from workflows.stages import STAGES
 
@@ -56,7 +59,7 @@ def run(script: str, *arguments: object, cwd: Path = ROOT, **variables: str) -> 
     started = time.monotonic()
     done = subprocess.run(
         command(script, *arguments), cwd=cwd, env={**os.environ, **variables}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False,
     )  # fmt: skip
     print(done.stdout)
     return Ended(done.returncode, done.stdout, time.monotonic() - started)
@@ -76,21 +79,55 @@ def run_here(*arguments: object) -> Ended:
     return Ended(status, shown.getvalue(), time.monotonic() - started)
 
 
-def run_and_kill(when: Callable[[], bool], script: str, *arguments: object) -> None:
-    """Start a workflow script and SIGKILL it, with all its processes, as soon as `when()`."""
+def run_and_signal(
+    when: Callable[[], object], end: "Callable[[subprocess.Popen[str]], None]",
+    script: str, *arguments: object,
+) -> Ended:  # fmt: skip
+    """Start a workflow script, `end` it as soon as `when()`; how it ended then."""
+    started = time.monotonic()
+    # A shell's background job ignores Ctrl-C, and would hand that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        command(script, *arguments), cwd=ROOT, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command(script, *arguments), cwd=ROOT, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    deadline = time.monotonic() + 300
+    signal.signal(signal.SIGINT, before)
+    # Read all the while: a script that nobody listens to stops at a full pipe.
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(process.communicate)
+        try:
+            until(lambda: when() or process.poll() is not None, "what was waited for")
+            assert process.poll() is None, f"it ended too soon: {said.result()[0]}"
+            end(process)
+            output = said.result(PATIENCE)[0]
+        finally:
+            kill(process)
+    print(output)
+    return Ended(process.returncode, output, time.monotonic() - started)
+
+
+def run_and_kill(when: Callable[[], object], script: str, *arguments: object) -> None:
+    """Start a workflow script and SIGKILL it, with all its processes, as soon as `when()`."""
+    run_and_signal(when, kill, script, *arguments)
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """SIGKILL a script and all that it started, and see it gone.
+
+    Ray gives each worker a process group of its own: those of a killed raylet end by themselves,
+    yet on a busy machine not before the same command has begun anew.
+    """
     try:
-        while not when():
-            assert process.poll() is None, "ended before it could be killed"
-            assert time.monotonic() < deadline, "what was waited for did not come"
-            time.sleep(0.05)
-    finally:
+        below = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        below = []
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    for child in below:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(below)
+    process.wait()
 
 
 def content_of(folder: Path | str) -> dict[str, str]:

@@ -4,13 +4,15 @@ import random
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import s3fs
+
+from tests.support.waiting import until
 
 USER, SECRET = "tester-of-facestack", "only-for-this-test-0123"
 CREDENTIALS = {
@@ -50,6 +52,14 @@ def reaching(variables: dict[str, str]) -> Iterator[None]:
     s3fs.S3FileSystem.clear_instance_cache()
 
 
+def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Whether it is this process that listens: another may have taken the port meanwhile."""
+    return any(
+        found.status == psutil.CONN_LISTEN and found.laddr.port == port
+        for found in psutil.Process(process.pid).net_connections()
+    )
+
+
 @contextmanager
 def server(kind: str, folder: Path) -> Iterator[int]:
     """Gives the server's port; rclone serves `folder`/archive as it lies on the disk."""
@@ -64,14 +74,8 @@ def server(kind: str, folder: Path) -> Iterator[int]:
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the S3 server did not start"
-                time.sleep(0.1)
+        until(lambda: process.poll() is not None or _listens(process, port), "the S3 server")
+        assert process.poll() is None, f"the S3 server ended with {process.returncode}"
         yield port
     finally:
         process.terminate()

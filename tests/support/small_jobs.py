@@ -6,7 +6,6 @@ found there.
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -24,6 +23,7 @@ from infra.training.loop import Plan
 from model.network import Network, build
 from model.objectives.curriculum import Curriculum
 from model.objectives.restoration import Restoration
+from tests.support.waiting import until
 from workflows.training.job import Trainee, TrainingJob
 
 STEPS, GLOBAL_BATCH, EVERY = 8, 4, 4
@@ -125,7 +125,4 @@ def announce(sign: Path, answer: Path, at: int, call: int) -> None:
 
 def wait_for(path: Path) -> None:
     """Wait until a file is there."""
-    deadline = time.monotonic() + 180
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not come"
-        time.sleep(0.05)
+    until(path.exists, str(path))

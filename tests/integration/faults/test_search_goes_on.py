@@ -3,17 +3,25 @@
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from infra import storage
-from tests.integration.conftest import TINY, Ended, command, run
-from tests.support.root import ROOT
+from tests.integration.conftest import TINY, Ended, run, run_and_signal
+from tests.support.search_state import ended_trials
 
-ENDED = '\\"status\\": \\"TERMINATED\\"'
+
+def test_a_state_that_is_replaced_while_it_is_read_is_not_there_yet(tmp_path: Path) -> None:
+    """A name that leads nowhere is listed, and its reading finds nothing."""
+    search = tmp_path / "tune/search"
+    search.mkdir(parents=True)
+    gone = search / "experiment_state-2.json"
+    gone.symlink_to(tmp_path / "gone")
+    assert ended_trials(tmp_path) == 0
+    status = json.dumps(json.dumps({"status": "TERMINATED"}))
+    (search / "experiment_state-1.json").write_text(status)
+    assert ended_trials(tmp_path) == 1
 
 
 def make_ready(tiny: tuple[Path, Ended], run: str) -> None:
@@ -22,34 +30,12 @@ def make_ready(tiny: tuple[Path, Ended], run: str) -> None:
         storage.upload(tiny[0] / stage, f"{run}/{stage}")
 
 
-def finished(folder: Path) -> int:
-    """Trials that Tune has written down as ended."""
-    states = sorted((folder / "tune/search").glob("experiment_state-*.json"))
-    return states[-1].read_text().count(ENDED) if states else 0
+def killed_alone(process: "subprocess.Popen[str]") -> None:
+    process.kill()
 
 
-def run_until(
-    when: Callable[[], bool], send: signal.Signals, *arguments: object
-) -> tuple[int, str]:
-    """Start a script, signal it as soon as `when()`; returns its status and output."""
-    # A shell's background job ignores Ctrl-C, and would hand that on.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(
-        command("tune.py", *arguments), cwd=ROOT, start_new_session=True, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    signal.signal(signal.SIGINT, before)
-    deadline = time.monotonic() + 240
-    while not when():
-        assert process.poll() is None, (
-            f"ended before it could be stopped: {process.communicate()[0]}"
-        )
-        assert time.monotonic() < deadline, "what was waited for did not come"
-        time.sleep(0.1)
-    process.send_signal(send)
-    output = process.communicate(timeout=120)[0]
-    print(output)
-    return process.returncode, output
+def stopped(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGINT)
 
 
 @pytest.mark.usefixtures("reached")
@@ -62,15 +48,15 @@ def test_killed_then_stopped_then_finished_in_object_storage(
                  "--tune.trials", 3, "--tune.concurrent", 1, "--tune.metric", "both",
                  "--tune.warp", "true,false",
                  "--tune.learning-rate-min", 1e-4, "--tune.learning-rate-max", 1e-3)  # fmt: skip
-    run_until(lambda: finished(ready) >= 1, signal.SIGKILL, *arguments)
+    run_and_signal(lambda: ended_trials(ready) >= 1, killed_alone, "tune.py", *arguments)
     first = {path: path.stat().st_mtime_ns for path in ready.glob("tune/trials/*/history.json")}
     assert len(first) == 1
     linear = {path: path.stat().st_mtime_ns for path in ready.glob("tune/linear/*/*")}
     assert linear, "no trial started from the linear restoration"
 
-    status, output = run_until(lambda: finished(ready) >= 2, signal.SIGINT, *arguments)
-    assert status == 2
-    assert "error: tune: stopped; trials that had ended are kept" in output
+    ended = run_and_signal(lambda: ended_trials(ready) >= 2, stopped, "tune.py", *arguments)
+    assert ended.status == 2
+    assert "error: tune: stopped; trials that had ended are kept" in ended.output
     assert not (ready / "tune/stage.json").exists()
 
     ended = run("tune.py", *arguments)
