@@ -117,6 +117,7 @@ class Run:
         begun = time.monotonic()
         yield stage
         record = _record(name, begun_with, reads, stage.counts, time.monotonic() - begun)
+        storage.sweep(stage.uri)  # every writer of this stage has ended
         storage.write_json(complete, record.model_dump())
         storage.remove(started)
         say(name, f"done in {record.seconds:.0f} s ({_brief(record.counts)})")

@@ -53,6 +53,15 @@ def test_changed_settings_are_refused_by_name_with_the_remedy(tmp_path: Path) ->
     assert "--run" in text
 
 
+def test_what_killed_writers_left_behind_is_gone_when_the_stage_is_done(tmp_path: Path) -> None:
+    left = tmp_path / "train/films" / f".{'0' * 32}.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a film")
+    (left.parent / ".own.tmp").write_bytes(b"not one of ours")
+    work(Run(str(tmp_path)), {})
+    assert [path.name for path in left.parent.iterdir()] == [".own.tmp"]
+
+
 def test_a_stage_that_failed_is_not_complete_and_guards_its_settings(tmp_path: Path) -> None:
     run = Run(str(tmp_path))
     with pytest.raises(ZeroDivisionError), run.stage("train", "train", {"steps": 5}, []):

@@ -57,7 +57,6 @@ def preprocess(settings: Settings, run: Run) -> None:
         if stage is not None:
             _make(settings, run, stage)
     storage.remove(run.path("clips", PARTS))
-    storage.sweep(run.path("clips"))  # every writer of this stage has ended
 
 
 def _make(settings: Settings, run: Run, stage: Stage) -> None:
