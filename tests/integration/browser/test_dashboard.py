@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from tests.integration.conftest import Ended
+from tests.support.chromium import needed, new_page
 from tests.support.root import ROOT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium; apt-get install chromium")
+pytestmark = needed
 
 
 @pytest.fixture
@@ -48,14 +47,12 @@ def address(tiny: tuple[Path, Ended]) -> Iterator[str]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1400, "height": 900})
-        browser.close()
+    with new_page(viewport={"width": 1400, "height": 900}) as found:
+        yield found
 
 
 def shown(page: Page, text: str) -> None:
-    expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(text, exact=True).first).to_be_visible()
 
 
 def test_all_stages_their_pictures_and_the_trials(

@@ -1,18 +1,14 @@
 """The report in a real browser, from disk: it sorts, enlarges, fits a telephone, loads nothing."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.integration.conftest import Ended
+from tests.support.chromium import needed, new_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium; apt-get install chromium"),
-]
+pytestmark = [pytest.mark.integration, needed]
 
 
 def column(page: Page, number: int) -> list[str]:
@@ -25,9 +21,7 @@ def test_report_from_disk(tiny: tuple[Path, Ended]) -> None:
     address = (tiny[0] / "report/index.html").as_uri()
     asked: list[str] = []
     said: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme="dark")
+    with new_page(viewport={"width": 400, "height": 800}, color_scheme="dark") as page:
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -61,6 +55,5 @@ def test_report_from_disk(tiny: tuple[Path, Ended]) -> None:
         dark = page.evaluate(shown)
         page.emulate_media(color_scheme="light")
         assert page.evaluate(shown) != dark
-        browser.close()
     assert not said
     assert [url for url in asked if not url.startswith("data:")] == [address]

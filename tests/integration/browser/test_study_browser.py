@@ -1,7 +1,6 @@
 """The user study in a real browser, clicked and typed through to its end."""
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,17 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from werkzeug.serving import make_server
 
+from tests.support.chromium import needed, new_page
+from tests.support.waiting import PATIENCE
 from workflows.user_study.answers import Answers, Question
 from workflows.user_study.server import HOST, create_app
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium; apt-get install chromium"),
-]
+pytestmark = [pytest.mark.integration, needed]
 QUESTIONS = [
     Question(first, second, f"clip {number}")
     for first, second in (("f5warp", "f5"), ("f5warp", "bicubic"), ("f5", "bicubic"))
@@ -70,9 +67,7 @@ def level(page: Page, choice: str) -> int:
 def take_part(address: str, with_keys: bool, picture: str | None = None) -> int:
     """Always choose the brighter side, by mouse or by keys; gives the questions answered."""
     keys = {"left": "ArrowLeft", "right": "ArrowRight"}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1000, "height": 720})
+    with new_page(viewport={"width": 1000, "height": 720}) as page:
         page.goto(address)
         page.get_by_role("button", name="Begin").click()
         answered = 0
@@ -87,7 +82,6 @@ def take_part(address: str, with_keys: bool, picture: str | None = None) -> int:
                 else:
                     page.locator(f"#{brighter}").click()
             answered += 1
-        browser.close()
     return answered
 
 
@@ -98,7 +92,7 @@ def test_two_participants_at_once_click_and_type_to_the_end(study: tuple[str, An
             pool.submit(take_part, address, with_keys, os.environ.get("FACESTACK_STUDY_PICTURE"))
             for with_keys in (False, True)
         ]
-        assert [run.result(timeout=120) for run in runs] == [15, 15]
+        assert [run.result(timeout=PATIENCE) for run in runs] == [15, 15]
     assert answers.participants() == 2
     assert {pair: dict(found) for pair, found in answers.counts().items()} == {
         ("f5warp", "f5"): {"f5warp": 10},

@@ -5,9 +5,10 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from workflows.benchmarks import command
+from workflows.benchmarks import command, process_usage
 from workflows.benchmarks import preprocess as bench
 from workflows.benchmarks.inputs import draw_videos
 from workflows.benchmarks.preprocess_baseline import decode_only, plain_loop
@@ -48,8 +49,23 @@ def test_shares_name_every_part_and_add_up(videos: list[Path]) -> None:
     assert all(share > 0 for name, share in found.items() if name != "colour")
 
 
-def test_peak_memory_sees_what_a_child_of_the_command_takes(tmp_path: Path) -> None:
-    child = "import time; held = bytearray(64 * 2**20); time.sleep(1)"
+def test_peak_memory_sees_what_a_child_of_the_command_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child holds what it takes until it has been looked at."""
+    looked, memory = tmp_path / "looked", process_usage._memory
+
+    def look(process: psutil.Process) -> int:
+        taken = memory(process)
+        if taken > 64 * 2**20:
+            looked.touch()
+        return taken
+
+    monkeypatch.setattr(process_usage, "_memory", look)
+    child = (
+        "import pathlib, time; held = bytearray(64 * 2**20)\n"
+        f"while not pathlib.Path({str(looked)!r}).exists(): time.sleep(0.05)"
+    )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     peak = peak_memory([sys.executable, "-c", parent], tmp_path / "log")
     assert 64 * 2**20 < peak < 256 * 2**20
