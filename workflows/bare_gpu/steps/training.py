@@ -23,7 +23,7 @@ WEIGHTS_LIMIT = 44 << 20  # bytes in all: three parts
 RESERVE, LEAST = 0.15, 15.0  # share of the time for evaluating, and seconds at least
 FIRST_OVERHEAD = 8.0  # seconds of a stage beside its training, until one has been seen
 LEAST_TRAINING = 2.0  # seconds
-TINY_CLIPS = 40  # of each split
+TINY_CLIPS, TINY_STEPS = 40, "30"  # of each split; of each training, where time is left for them
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,7 @@ def _tiny() -> list[str]:
     return [
         "--network.width", "0.125", "--pretrain.batch-size", "8", "--train.batch-size", "4",
         "--train.precision", "fp32", "--pretrain.precision", "fp32",
+        "--train.steps", TINY_STEPS, "--pretrain.steps", TINY_STEPS,
         "--train.validation-clips", "4", "--evaluate.max-clips", "12", "--evaluate.samples", "2",
     ]  # fmt: skip
 
