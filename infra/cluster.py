@@ -5,8 +5,10 @@ Ray is imported when it is first needed: with `--engine torch` it need not be in
 
 import logging
 import os
+import random
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from infra import process, storage
@@ -67,10 +69,16 @@ def place(uri: str) -> tuple[str, Any]:
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of this machine that nothing listens on at the moment.
+
+    It is none of those that the system gives to whoever asks for any, as all processes of Ray do,
+    nor of those of Ray's workers: seconds pass until it is bound, on a busy machine many.
+    """
+    chance = random.SystemRandom()  # others may have seeded the common one alike
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port := chance.randrange(20_000, 30_000)))
+            return port
 
 
 def cpu_count() -> int:

@@ -1,7 +1,5 @@
 """Servers that speak S3 on loopback, with one bucket, `archive`: rclone's and moto's."""
 
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ import psutil
 import pytest
 import s3fs
 
+from infra.cluster import free_port
 from tests.support.waiting import until
 
 USER, SECRET = "tester-of-facestack", "only-for-this-test-0123"
@@ -21,18 +20,6 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 BINARIES = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    """A port that nothing listens on, out of those that neither the system nor Ray hands out: a
-    server that goes away finds it free when it comes back."""
-    while True:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port := random.randrange(20_000, 30_000)))
-            except OSError:
-                continue
-            return port
 
 
 def leading_to(port: int) -> dict[str, str]:

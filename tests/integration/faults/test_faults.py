@@ -26,7 +26,7 @@ from infra.errors import FaultError
 from infra.training.checkpoints import Checkpoints, Mark
 from tests.support import small_jobs
 from tests.support.root import ROOT
-from tests.support.s3_server import free_port, leading_to, reaching
+from tests.support.s3_server import leading_to, reaching
 from tests.support.small_jobs import STEPS, work
 from workflows.training.ray_train import fit
 
@@ -35,10 +35,11 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 class Store:
-    """An S3 server that goes away and comes back with what it held."""
+    """An S3 server that goes away and comes back with what it held: nobody is given its port
+    meanwhile."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = cluster.free_port()
         self.back()
 
     def away(self) -> None:
