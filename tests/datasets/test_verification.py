@@ -33,7 +33,7 @@ def reference(scores: np.ndarray, same: np.ndarray) -> float:
 
 
 @given(SCORED)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_rate_is_where_scikit_learns_roc_meets_the_diagonal(rows: list[tuple[int, bool]]) -> None:
     scores, same = (np.array(column) for column in zip(*rows, strict=True))
     rate = equal_error_rate(scores, same)
@@ -42,7 +42,7 @@ def test_rate_is_where_scikit_learns_roc_meets_the_diagonal(rows: list[tuple[int
 
 
 @given(SCORED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_roc_is_that_of_scikit_learn(rows: list[tuple[int, bool]]) -> None:
     scores, same = (np.array(column) for column in zip(*rows, strict=True))
     false_accepts, true_accepts = roc_points(scores, same)
@@ -63,7 +63,7 @@ def test_product_of_means_is_the_mean_over_all_frame_pairs() -> None:
 
 
 @given(SCORED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_only_the_order_of_scores_counts(rows: list[tuple[int, bool]]) -> None:
     scores, same = (np.array(column) for column in zip(*rows, strict=True))
     rate = equal_error_rate(scores, same)

@@ -18,6 +18,7 @@ from model.objectives.restoration import Restoration
 from tests.infra.training.test_engines import Fit, batch, options
 from tests.model.objectives.test_curriculum import network, stored
 from tests.support.root import ROOT
+from tests.support.waiting import PATIENCE
 
 PLAIN = [{"zero_stage": stage} for stage in range(4)]
 CASES = [
@@ -147,7 +148,7 @@ def start(
 
 def said(process: "subprocess.Popen[str]") -> list[Any]:
     """What it said, once it has ended well."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return [json.loads(line[5:]) for line in out.splitlines() if line.startswith("said ")]
 

@@ -36,7 +36,7 @@ def moments(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sigma=st.floats(0.2, 0.5), round_=st.floats(0.6, 1), angle=st.floats(0, 180),
     defocus=st.sampled_from([0.0, 0.4, 0.8]), motion=st.sampled_from([0.0, 0.5, 1.0]),

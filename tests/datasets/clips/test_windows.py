@@ -34,7 +34,7 @@ def shrink(image: Frame) -> Frame:
     return image[::4, ::4]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     spans=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 70)), max_size=4),
     radius=st.integers(0, 12),
@@ -63,7 +63,7 @@ def test_windows_of_any_tracks(spans: list[tuple[int, int]], radius: int, stride
     assert account.rejected.total() == short
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shots=st.lists(st.tuples(st.integers(1, 70), st.integers(0, 2)), min_size=1, max_size=4),
     radius=st.integers(0, 12),

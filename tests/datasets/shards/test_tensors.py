@@ -25,7 +25,7 @@ def table(rows: int, shape: tuple[int, ...], dtype: str = "uint8") -> tuple[pa.T
     return pa.Table.from_arrays([names, column], schema=schema), values
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.integers(1, 9),
     shape=st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple),
