@@ -52,9 +52,9 @@ def test_a_step_that_fails_and_one_that_hangs_cost_no_other(
         """The slow step's box is over once it has said what it had to, however slow that is."""
 
         def wait(self, timeout: float | None = None) -> int:
-            if "tests.support.steps.slow" in self.args and timeout != driver.GRACE:
+            if "tests.support.steps.slow" in self.args and timeout not in (None, driver.GRACE):
                 until(said.exists, "what the slow step says")
-                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+                raise subprocess.TimeoutExpired(self.args, timeout)
             return super().wait(timeout)
 
     monkeypatch.setattr(driver.subprocess, "Popen", Boxed)
