@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -65,9 +65,9 @@ def run(script: str, *arguments: object, cwd: Path = ROOT, **variables: str) -> 
     return Ended(done.returncode, done.stdout, time.monotonic() - started)
 
 
-def run_here(*arguments: object) -> Ended:
-    """What full.py does, in this process, for what starts nothing: importing everything anew takes
-    a process ten seconds."""
+def run_here(*arguments: object, stages: Iterable[str] = STAGES) -> Ended:
+    """What full.py does, or the script of a stage, in this process, for what starts nothing:
+    importing everything anew takes a process ten seconds."""
     started, shown = time.monotonic(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -75,7 +75,7 @@ def run_here(*arguments: object) -> Ended:
         redirect_stderr(shown),
     ):
         patch.setattr(sys, "argv", ["full.py", *map(str, arguments)])
-        status = main(list(STAGES), "")
+        status = main(list(stages), "")
     return Ended(status, shown.getvalue(), time.monotonic() - started)
 
 
@@ -111,6 +111,43 @@ def run_and_kill(when: Callable[[], object], script: str, *arguments: object) ->
     run_and_signal(when, kill, script, *arguments)
 
 
+def run_and_kill_worker(
+    when: Callable[[], object], title: str, script: str, *arguments: object
+) -> Ended:
+    """Start a workflow script and, after `when()`, SIGKILL the first of its workers that is seen
+    with this title, which Ray gives by what a worker is at; how the script ended."""
+
+    def end(process: "subprocess.Popen[str]") -> None:
+        until(lambda: process.poll() is not None or killed_worker(process.pid, title), title)
+        assert process.poll() is None, f"no {title} was seen at work"
+
+    return run_and_signal(when, end, script, *arguments)
+
+
+def killed_worker(driver: int, title: str) -> bool:
+    """SIGKILL a worker below the process `driver`; False where none has this title just now."""
+    with suppress(psutil.Error):  # a process that is listed may be gone by now
+        for child in psutil.Process(driver).children(recursive=True):
+            with suppress(psutil.Error):
+                if (child.cmdline() or [""])[0].startswith(title):
+                    child.kill()
+                    return True
+    return False
+
+
+def stamps(paths: Iterable[Path]) -> dict[Path, int]:
+    """When each file was written."""
+    return {path: path.stat().st_mtime_ns for path in paths}
+
+
+def planted(stage: Path) -> Path:
+    """A file such as a writer leaves behind below the folder of a stage when it is killed."""
+    left = stage / "half done/.0123456789abcdef0123456789abcdef.tmp"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"half a file")
+    return left
+
+
 def kill(process: "subprocess.Popen[str]") -> None:
     """SIGKILL a script and all that it started, and see it gone.
 
@@ -122,7 +159,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
     except psutil.NoSuchProcess:
         below = []
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # first of all, that nothing is started any more
     for child in below:
         with suppress(psutil.NoSuchProcess):
             child.kill()

@@ -82,7 +82,7 @@ def test_metrics_are_those_of_the_stored_weights(tiny: Tiny) -> None:
 def test_enhanced_videos_have_the_frames_and_rate_of_their_sources(tiny: Tiny) -> None:
     folder, _ = tiny
     rows = pq.read_table(folder / "enhanced/manifest.parquet").to_pylist()
-    assert len(rows) == 2
+    assert len(rows) == VIDEOS
     for row in rows:
         output, source = folder / row["output"], folder / "source" / row["video"]
         with av.open(str(output)) as restored, av.open(str(source)) as low:

@@ -13,7 +13,7 @@ def ended_trials(run: Path) -> int:
     what is gone by then says nothing, and whoever waits asks again.
     """
     found = 0
-    for state in (run / "tune").rglob("experiment_state-*.json"):
+    for state in (run / "tune/search").glob("experiment_state-*.json"):
         with suppress(OSError):
             found = max(found, state.read_text(errors="replace").count(ENDED))
     return found

@@ -1,14 +1,8 @@
 """SIGKILL of a command with all its processes: the same command goes on, and nothing is lost."""
 
 import json
-import os
 import shutil
-import signal
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import psutil
 
 from infra.training.checkpoints import Checkpoints
 from tests.integration.conftest import (
@@ -17,22 +11,12 @@ from tests.integration.conftest import (
     VIDEOS,
     Ended,
     content_of,
+    planted,
     run,
     run_and_kill,
+    run_and_kill_worker,
+    stamps,
 )
-
-
-def busy_worker(folder: Path) -> int | None:
-    """The process of a worker that is reading a video for the run in `folder`."""
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [""])[0].startswith("ray::Map("):
-            try:
-                parents = [part for parent in process.parents() for part in parent.cmdline()]
-            except psutil.Error:
-                continue
-            if str(folder) in parents:
-                return process.pid
-    return None
 
 
 def test_preprocess_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
@@ -42,21 +26,16 @@ def test_preprocess_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
     arguments = ("preprocess.py", "--config", TINY, "--run", folder)
     parts = folder / "clips/parts"
     run_and_kill(lambda: len(list(parts.glob("*.json"))) >= 5, *arguments)
-    done = {path: path.stat().st_mtime_ns for path in parts.glob("*.json")}
+    done = stamps(parts.glob("*.json"))
     assert 5 <= len(done) < VIDEOS, "killed too late to show anything"
     assert not (folder / "clips/stage.json").exists()
-    left = folder / "clips/train/.0123456789abcdef0123456789abcdef.tmp"  # as a kill may leave it
-    left.parent.mkdir(exist_ok=True)
-    left.write_bytes(b"half a shard")
+    planted(folder / "clips")
 
-    with ThreadPoolExecutor(1) as pool:
-        rerun = pool.submit(run, *arguments)
-        while not rerun.done() and (worker := busy_worker(folder)) is None:
-            time.sleep(0.02)
-        assert not rerun.done(), "no worker was seen at work"
-        assert {path: path.stat().st_mtime_ns for path in done} == done, "made again"
-        os.kill(worker, signal.SIGKILL)
-        assert rerun.result().status == 0
+    def went_on() -> bool:
+        assert stamps(done) == done, "made again"
+        return len(list(parts.glob("*.json"))) > len(done)
+
+    assert run_and_kill_worker(went_on, "ray::Map(", *arguments).status == 0
     content = content_of(folder)
     assert len(content) == VIDEOS * CLIPS_A_VIDEO
     assert content == content_of(tiny[0]), "the clips differ from those of an undisturbed run"
