@@ -163,8 +163,15 @@ def kill(process: "subprocess.Popen[str]") -> None:
     for child in below:
         with suppress(psutil.NoSuchProcess):
             child.kill()
-    psutil.wait_procs(below)
     process.wait()
+    until(lambda: all(map(gone, below)), "the end of what was killed")
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, waited for or not by whoever took it over."""
+    with suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def content_of(folder: Path | str) -> dict[str, str]:
