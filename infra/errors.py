@@ -1,6 +1,24 @@
-"""The errors that end a command with one line of text, and the exit status of each."""
+"""The errors that end a command with one line of text, and the exit status of each.
 
-from typing import Self
+0 all done; 1 done, but more inputs ended as error rows than is allowed; 2 bad settings or unusable
+input; 3 stopped by a fault (a full disk, lost workers, storage that stays away) or by an error of
+the program itself, and the same command goes on from there. 2 and 3 end in one line of text.
+
+The standard library alone: a machine may lack what else is needed (workflows/gpu.py).
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Self
+
+from infra.text import one_line, printable
+
+ROOMS = ("workflows", "model", "datasets", "infra", "tests")
 
 
 class FacestackError(Exception):
@@ -49,3 +67,60 @@ class FaultError(FacestackError):
     """What a run stands on gave way: a disk, the storage, a worker. The same command goes on."""
 
     status = 3
+
+
+@dataclass
+class Ending:
+    """How a command ends: its exit status, and what it is at, for an error that nobody foresaw."""
+
+    at_work: str
+    status: int = 0
+
+
+@contextmanager
+def ending(program: str) -> Iterator[Ending]:
+    """Around the whole of an entry point: an error is said in one line and becomes its status."""
+    end = Ending(program)
+    try:
+        yield end
+    except FacestackError as error:
+        print(printable(f"error: {one_line(error)}"), file=sys.stderr)
+        end.status = error.status
+    except ModuleNotFoundError as error:
+        if _ours(error):
+            raise
+        print(_lacking(error), file=sys.stderr)
+        end.status = SettingsError.status
+    except Exception as error:
+        traceback.print_exc()
+        said = f"{end.at_work}: {type(error).__name__}: {one_line(error, 200)}"
+        print(printable(f"error: {said}; traceback above"), file=sys.stderr)
+        end.status = FaultError.status
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around the imports of an entry script: what cannot be imported ends the program likewise."""
+    with ending(Path(sys.argv[0]).name) as end:
+        yield
+    if end.status:
+        sys.exit(end.status)
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in the call as the settings do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise SettingsError in place of printing all options."""
+        raise SettingsError(f"{message} (see --help)")
+
+
+def _ours(error: ModuleNotFoundError) -> bool:
+    return (error.name or "").partition(".")[0] in ROOMS
+
+
+def _lacking(error: ModuleNotFoundError) -> str:
+    return (
+        f"error: no package {error.name!r} in {sys.executable}: give `. .venv/bin/activate` first, "
+        "after `make setup` where there is no .venv"
+    )

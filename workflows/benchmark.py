@@ -5,7 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflows.benchmarks.command import main
+from infra.errors import importing
 
 if __name__ == "__main__":
+    with importing():
+        from workflows.benchmarks.command import main
     sys.exit(main())

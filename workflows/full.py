@@ -6,11 +6,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workflows.shared.command import main
+from infra.errors import importing
 from workflows.stages import STAGES, listing
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--list"]:
         print(listing())
         sys.exit()
+    with importing():
+        from workflows.shared.command import main
     sys.exit(main(list(STAGES), __doc__ or ""))

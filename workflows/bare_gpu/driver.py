@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from infra.errors import Parser, SettingsError, ending
 from workflows.bare_gpu.parcels import unpacking, weight_parts
 from workflows.bare_gpu.step import STEPS, Figures, Given, Step, write_whole
 
@@ -28,28 +29,29 @@ PLAN = "pretrain:0.7,f1:1,f5warp:1.3,f25warp:3,f25:1.2;pretrain:0.5,f1:0.6,f25wa
 
 
 def main(words: list[str], about: str) -> int:
-    """Run the steps that the words choose; 0 all done, 1 one failed, 2 a mistake in the call."""
-    try:
+    """Run the steps that the words choose; returns the exit status, which is 1 when one failed."""
+    with ending("gpu.py") as end:
         chosen = _read(words, about)
         if chosen.join is not None:
             for file in weight_parts.join(chosen.join):
                 print(file)
             return 0
         steps = _chosen(chosen.only, chosen.skip)
-        end = time.monotonic() + 60 * chosen.minutes
+        stop = time.monotonic() + 60 * chosen.minutes
         sites = [str(site) for site in unpacking.sites(chosen.parcels)]
         environment = _environment(sites, chosen.device)
         if chosen.device == "cuda":
             _find_gpu(environment)
-        chosen.out.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    sys.path[1:1] = sites  # for _lacking
-    states = _all(steps, chosen, environment, end)
-    print(f"\n{chosen.out / 'summary.md'}:\n")
-    print((chosen.out / "summary.md").read_text(encoding="utf-8"))
-    return 1 if any(state in ("failed", "out of time") for state in states) else 0
+        try:
+            chosen.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"--out {chosen.out}: {error.strerror}") from error
+        sys.path[1:1] = sites  # for _lacking
+        states = _all(steps, chosen, environment, stop)
+        print(f"\n{chosen.out / 'summary.md'}:\n")
+        print((chosen.out / "summary.md").read_text(encoding="utf-8"))
+        end.status = int(any(state in ("failed", "out of time") for state in states))
+    return end.status
 
 
 def _environment(sites: list[str], device: str) -> dict[str, str]:
@@ -60,13 +62,13 @@ def _environment(sites: list[str], device: str) -> dict[str, str]:
 
 
 def _find_gpu(environment: dict[str, str]) -> None:
-    """Raise ValueError where PyTorch finds no GPU: every step would say so at length."""
+    """Raise SettingsError where PyTorch finds no GPU: every step would say so at length."""
     program = "import torch; assert torch.cuda.is_available(), 'it finds no GPU'"
     call = [sys.executable, "-c", program]
     done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it ended"])[-1]
-        raise ValueError(f"PyTorch: {said}; give --device cpu --tiny to see that all runs")
+        raise SettingsError(f"PyTorch: {said}; give --device cpu --tiny to see that all runs")
 
 
 def _all(
@@ -178,15 +180,15 @@ def _chosen(only: list[str], skip: list[str]) -> list[Step]:
     names = [step.name for step in STEPS]
     for name in (*only, *skip):
         if name not in names:
-            raise ValueError(f"no step {name!r}; there are {', '.join(names)}")
+            raise SettingsError(f"no step {name!r}; there are {', '.join(names)}")
     steps = [step for step in STEPS if step.name not in skip and (not only or step.name in only)]
     if not steps:
-        raise ValueError("--only and --skip leave no step")
+        raise SettingsError("--only and --skip leave no step")
     return steps
 
 
 def _read(words: list[str], about: str) -> argparse.Namespace:
-    parser = _Parser(prog="gpu.py", description=about)
+    parser = Parser(prog="gpu.py", description=about)
     parser.add_argument("--minutes", type=float, default=10, help="for all steps together (10)")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu/out"), metavar="DIR")
     parser.add_argument("--work", type=Path, default=Path("runs/gpu/work"), metavar="DIR",
@@ -207,10 +209,5 @@ def _read(words: list[str], about: str) -> argparse.Namespace:
                         help="put weights together that came back in parts, no more")  # fmt: skip
     chosen = parser.parse_args(words)
     if chosen.minutes <= 0:
-        raise ValueError(f"--minutes: expected more than 0, got {chosen.minutes:g}")
+        raise SettingsError(f"--minutes: expected more than 0, got {chosen.minutes:g}")
     return chosen
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise ValueError(message)

@@ -2,13 +2,12 @@
 
 import argparse
 import importlib
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
-from infra.errors import FacestackError
+from infra import outages, storage
+from infra.errors import Parser, SettingsError, ending
 
 # What workflows.benchmarks.<name> measures. Each gives add_arguments(parser), measure(arguments) →
 # figures (a dictionary for JSON), table(figures) → text, and problem(figures) → what is wrong with
@@ -22,27 +21,19 @@ COMMANDS = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
 def main(words: list[str] | None = None) -> int:
-    """Run one benchmark; returns 0, 1 when its figures are wrong, 2 for a mistake in the call."""
-    try:
+    """Run one benchmark; returns the exit status, which is 1 when its figures are wrong."""
+    with ending("benchmark.py") as end, outages.reporting():
         chosen = _read(words)
         command = _module(chosen.command)
         figures = command.measure(chosen)
         print(command.table(figures))
         if chosen.json is not None:
-            chosen.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    except (ValueError, OSError, FacestackError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    problem = command.problem(figures)
-    if problem:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if problem else 0
+            storage.write_json(str(chosen.json), figures)
+        if problem := command.problem(figures):
+            print(f"error: {problem}", file=sys.stderr)
+            end.status = 1
+    return end.status
 
 
 def _module(name: str) -> ModuleType:
@@ -50,7 +41,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _read(words: list[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="benchmark.py", description=__doc__)
+    parser = Parser(prog="benchmark.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about)
@@ -60,5 +51,5 @@ def _read(words: list[str] | None) -> argparse.Namespace:
     chosen = parser.parse_args(words)
     # Said now, not after minutes of measuring.
     if chosen.json is not None and not chosen.json.resolve().parent.is_dir():
-        raise ValueError(f"--json {chosen.json}: its folder does not exist; make it first")
+        raise SettingsError(f"--json {chosen.json}: its folder does not exist; make it first")
     return chosen

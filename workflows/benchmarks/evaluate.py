@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from datasets.protocols.pairing import Pairing
+from infra.errors import SettingsError
 from model.metrics import central_view
 from model.perceptual import FaceRecogniser
 from workflows.benchmarks.network import machine
@@ -37,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(chosen: argparse.Namespace) -> Figures:
-    """Measure both; raises ValueError for under 2 pairs or another number below 1."""
+    """Measure both; raises SettingsError for under 2 pairs or another number below 1."""
     for name, least in (("pairs", 2), ("size", 1), ("batch", 1), ("threads", 1)):
         if getattr(chosen, name) < least:
-            raise ValueError(f"--{name}: expected at least {least}, got {getattr(chosen, name)}")
+            raise SettingsError(f"--{name}: expected at least {least}, got {getattr(chosen, name)}")
     before = torch.get_num_threads()
     torch.set_num_threads(chosen.threads)
     try:

@@ -28,6 +28,7 @@ from datasets.shards.files import write_clips
 from datasets.shards.reader import ShardReader, list_shards
 from datasets.shards.row_groups import Batch
 from datasets.sources.discovery import find_sources
+from infra.errors import SettingsError
 from infra.extraction import Cutting, Degradation, Detection, Geometry
 from infra.training.torch_engine import TorchEngine
 from model.complexity import count
@@ -51,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(chosen: argparse.Namespace) -> Figures:
-    """Measure both; raises ValueError for a number below 1, or shards that cannot be read."""
+    """Measure both; raises SettingsError for a number below 1, or shards that cannot be read."""
     for name in ("clips", "rounds"):
         if getattr(chosen, name) < 1:
-            raise ValueError(f"--{name}: expected at least 1, got {getattr(chosen, name)}")
+            raise SettingsError(f"--{name}: expected at least 1, got {getattr(chosen, name)}")
     before = torch.get_num_threads()
     try:
         with tempfile.TemporaryDirectory() as folder:

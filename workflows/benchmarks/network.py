@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from infra.errors import SettingsError
 from model.complexity import count
 from model.layers.warping import warp
 from model.network import Network, build
@@ -48,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(chosen: argparse.Namespace) -> Figures:
-    """Measure all ways; raises ValueError for a number below 1."""
+    """Measure all ways; raises SettingsError for a number below 1."""
     for name in ("threads", "frames", "rounds"):
         if getattr(chosen, name) < 1:
-            raise ValueError(f"--{name}: expected at least 1, got {getattr(chosen, name)}")
+            raise SettingsError(f"--{name}: expected at least 1, got {getattr(chosen, name)}")
     before = torch.get_num_threads()
     torch.set_num_threads(chosen.threads)
     try:

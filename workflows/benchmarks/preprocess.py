@@ -24,6 +24,7 @@ import cv2
 from threadpoolctl import threadpool_limits
 
 from infra import cluster
+from infra.errors import SettingsError
 from infra.runs import Run
 from infra.settings.data import ClipSettings, PreprocessSettings
 from infra.settings.settings import Settings
@@ -53,11 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(chosen: argparse.Namespace) -> Figures:
-    """Measure all ways; raises ValueError for a number too small or a source without videos."""
+    """Measure all ways; raises SettingsError for a number too small or a source without videos."""
     for name, least in (("videos", 2), ("frames", 50), ("rounds", 1), ("min_face", 1)):
         if getattr(chosen, name) < least:
             option = name.replace("_", "-")
-            raise ValueError(f"--{option}: expected at least {least}, got {getattr(chosen, name)}")
+            raise SettingsError(
+                f"--{option}: expected at least {least}, got {getattr(chosen, name)}"
+            )
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -86,7 +89,7 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
         draw_videos(root, chosen.videos, chosen.frames)
     found = [source for source in find(str(root)).sources if source.kind == "video"]
     if len(found) < 2:
-        raise ValueError(f"--source {root}: expected two videos or more, found {len(found)}")
+        raise SettingsError(f"--source {root}: expected two videos or more, found {len(found)}")
     everything = [Path(source.uri.removeprefix("file://")) for source in found]
     videos = {"all": everything, "one": everything[:1]}
     for which, paths in videos.items():

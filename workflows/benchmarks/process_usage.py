@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from infra.errors import FaultError
 from infra.provenance import ROOT
 from workflows.benchmarks.inputs import draw_videos
 
@@ -30,7 +31,7 @@ def busy_seconds() -> float:
 def peak_memory(command: list[str], log: Path) -> int:
     """Runs a command to its end and gives the largest memory [bytes] of it and its descendants.
 
-    Shared pages count once (PSS). Output goes to `log`. Raises ValueError where it fails.
+    Shared pages count once (PSS). Output goes to `log`. Raises FaultError where it fails.
     """
     largest = 0
     with log.open("wb") as stream:
@@ -40,7 +41,7 @@ def peak_memory(command: list[str], log: Path) -> int:
             time.sleep(PERIOD)
     if started.returncode:
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise ValueError(f"{' '.join(command)}: ended with {started.returncode}: {said[-1:]}")
+        raise FaultError(f"{' '.join(command)}: ended with {started.returncode}: {said[-1:]}")
     return largest
 
 

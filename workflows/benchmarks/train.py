@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +24,7 @@ import torch
 
 from datasets.clips.clip import Clip
 from datasets.shards.files import write_clips
+from infra.errors import FaultError, SettingsError
 from workflows.benchmarks.gpu import train
 from workflows.benchmarks.network import machine
 from workflows.benchmarks.train_contenders import Setting, place, running, wait_for
@@ -51,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(chosen: argparse.Namespace) -> Figures:
-    """Measure all ways; raises ValueError for a number below 1 or a way that does not run."""
+    """Measure all ways; raises SettingsError for a number below 1 or a way that does not run."""
     for name in ("size", "scale", "batch", "threads", "steps", "rounds"):
         if getattr(chosen, name) < 1:
-            raise ValueError(f"--{name}: expected at least 1, got {getattr(chosen, name)}")
+            raise SettingsError(f"--{name}: expected at least 1, got {getattr(chosen, name)}")
     figures: Figures = {"benchmark": "train", "machine": machine(chosen.threads)}
     figures |= {name: getattr(chosen, name) for name in ("size", "scale", "width", "batch")}
     figures |= {name: getattr(chosen, name) for name in ("steps", "rounds")}
@@ -117,8 +119,9 @@ def compared(setting: Setting, on_ray: list[int]) -> Figures:
                     done = place(setting, way, f"round-{number}-0.json")
                     wait_for(done, processes[way])
                     times[way].append(json.loads(done.read_text()))
-    except ValueError as error:
-        raise ValueError(f"{error}\n{_logs(Path(setting.folder, setting.variant))}") from error
+    except FaultError:
+        print(_logs(Path(setting.folder, setting.variant)), file=sys.stderr)
+        raise
     return {way: _row(setting, way, times, workers[way]) for way in workers}
 
 

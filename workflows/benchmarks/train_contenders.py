@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from datasets.shards.reader import ShardReader, list_shards
+from infra.errors import FaultError
 from infra.provenance import ROOT
 from infra.settings.optimiser import OptimiserSettings
 from infra.training.optimiser_step import set_float32_products
@@ -91,11 +92,11 @@ def place(setting: Setting, way: str, name: str) -> Path:
 
 
 def wait_for(path: Path, alive: Any = None) -> None:
-    """Wait until a file is there; raises ValueError when it does not come or its writer ended."""
+    """Wait until a file is there; raises FaultError when it does not come or its writer ended."""
     deadline = time.monotonic() + PATIENCE
     while not path.exists():
         if time.monotonic() > deadline or (alive is not None and alive.poll() is not None):
-            raise ValueError(f"{path.parent.name}: ended or hangs; see {path.parent}/../*.log")
+            raise FaultError(f"{path.parent.name}: ended or hangs; see {path.parent}/../*.log")
         time.sleep(0.002)
 
 

@@ -20,8 +20,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from infra import storage
-from infra.errors import FacestackError, RunError
+from infra import outages, storage
+from infra.errors import RunError, ending
 from infra.progress import say
 from infra.runs import Run
 from infra.settings import command_line
@@ -43,13 +43,10 @@ CLIPS, ROWS, SHOWN_DISTANCE = 256, 6, 8
 
 def main() -> int:
     """Measure the run that the command line names; returns the exit status of DESIGN §6."""
-    try:
+    with ending("alignment.py") as end, outages.reporting():
         chosen = command_line.load(sys.argv[1:], "alignment.py", __doc__ or "")
         align(Run(chosen.run))
-        return 0
-    except FacestackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return end.status
 
 
 def align(run: Run) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from datasets.protocols.split import SPLITS
 from datasets.shards.reader import ShardReader
 from datasets.shards.row_groups import Batch
-from infra import storage
-from infra.errors import FacestackError, RunError
+from infra import outages, storage
+from infra.errors import Parser, RunError, ending
 from infra.text import printable
 from workflows.preprocessing.dataset_card import CARD, unbalanced
 from workflows.shared.figures import figure_png
@@ -34,23 +33,20 @@ Sample = dict[str, Any]
 
 
 def main(arguments: list[str]) -> int:
-    """Print the card of a run and write its contact sheet; returns the exit status, 0 or 2."""
-    chosen = _parser().parse_args(arguments)
-    run = storage.absolute(chosen.run)
-    out = chosen.out or storage.join(run, "clips", "contact_sheet.png")
-    try:
+    """Print the card of a run and write its contact sheet; returns the exit status."""
+    with ending("preprocess.py inspect") as end, outages.reporting():
+        chosen = _parser().parse_args(arguments)
+        run = storage.absolute(chosen.run)
+        out = chosen.out or storage.join(run, "clips", "contact_sheet.png")
         print(describe(read_card(run)))
         clips = random_clips(run, chosen.clips, chosen.seed)
         storage.write_bytes(out, figure_png(contact_sheet(clips), 100))
-    except (FacestackError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(f"contact sheet of {len(clips)} clips: {out}")
-    return 0
+        print(f"contact sheet of {len(clips)} clips: {out}")
+    return end.status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("preprocess.py inspect", description=__doc__)
+    parser = Parser("preprocess.py inspect", description=__doc__)
     parser.add_argument("run", metavar="RUN", help="run folder, local or s3://")
     parser.add_argument("--out", help="PNG to write; none = clips/contact_sheet.png of the run")
     parser.add_argument("--clips", type=_positive, default=12, help="clips shown (default: 12)")

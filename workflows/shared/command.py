@@ -1,51 +1,36 @@
-"""What every entry point shares: read settings, run stages, turn errors into an exit status.
-
-0 all done; 1 done, but more inputs ended as error rows than is allowed; 2 bad settings or unusable
-input; 3 stopped by a fault (a full disk, lost workers, storage that stays away) or by an error of
-the program itself, and the same command goes on from there. 2 and 3 end in one line of text.
-"""
+"""What the entry points of the stages share: read settings, run stages, give the exit status."""
 
 import sys
-import traceback
 
 from infra import cluster, outages
-from infra.errors import FacestackError, RunError, SettingsError
+from infra.errors import RunError, SettingsError, ending
 from infra.runs import Run
 from infra.settings import command_line, of_run
 from infra.settings.settings import Settings
-from infra.text import one_line, printable
 from workflows.shared import source_survey
 from workflows.stages import STAGES
 
 
 def main(names: list[str], about: str) -> int:
-    """Run the named stages; returns the exit status."""
+    """Run the named stages; returns the exit status (infra/errors.py)."""
     program = f"{names[0] if len(names) == 1 else 'full'}.py"
-    at_work = program
     stages = [STAGES[name] for name in names]
     try:
-        chosen = command_line.load(sys.argv[1:], program, about)
-        run = Run(chosen.run, forced(chosen.force), chosen)
-        modules = [stage.load() for stage in stages]
-        source_survey.forget_listings()
-        with outages.reporting():
+        with ending(program) as end, outages.reporting():
+            chosen = command_line.load(sys.argv[1:], program, about)
+            run = Run(chosen.run, forced(chosen.force), chosen)
+            modules = [stage.load() for stage in stages]
+            source_survey.forget_listings()
             refuse_other_data(run, chosen, names)
             for module in modules:
                 # What can be refused is refused before hours of work and before a file is written.
                 getattr(module, "check", _nothing)(chosen)
             for stage, module in zip(stages, modules, strict=True):
-                at_work = f"stage {stage.name}"
+                end.at_work = f"stage {stage.name}"
                 getattr(module, stage.name)(chosen, run)
             run.ended(stage.folder for stage in stages)
-            return max(_status(run, stage.folder) for stage in stages)
-    except FacestackError as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
-        return error.status
-    except Exception as error:
-        traceback.print_exc()
-        said = one_line(error, 200)
-        print(f"error: {at_work}: {type(error).__name__}: {said}; traceback above", file=sys.stderr)
-        return 3
+            end.status = max(_status(run, stage.folder) for stage in stages)
+        return end.status
     finally:
         cluster.disconnect()
 

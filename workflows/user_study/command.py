@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.shards.reader import ShardReader
-from infra import storage
-from infra.errors import FacestackError, RunError, SettingsError
+from infra import outages, storage
+from infra.errors import RunError, SettingsError, ending
 from infra.runs import Run
 from infra.settings import command_line
 from infra.settings.settings import Settings
@@ -37,20 +37,17 @@ COLUMNS = ("clip_id", "identity", "low", "high", "neighbour")
 def main() -> int:
     """Serve the study, or sum it up; returns the exit status of DESIGN §6."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--summary"]
-    try:
+    with ending("study.py") as end, outages.reporting():
         settings = command_line.load(arguments, "study.py", __doc__ or "")
         run = Run(settings.run)
         answers = Answers(answers_file(settings, run))
         if len(arguments) < len(sys.argv) - 1:
             print(write_summary(answers, run))
-            return 0
-        pairs = method_pairs(settings, run)
-        questions, pictures = prepare(settings, run, pairs)
-        serve(create_app(questions, pictures, answers), settings.study.port)
-        return 0
-    except FacestackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        else:
+            pairs = method_pairs(settings, run)
+            questions, pictures = prepare(settings, run, pairs)
+            serve(create_app(questions, pictures, answers), settings.study.port)
+    return end.status
 
 
 def answers_file(settings: Settings, run: Run) -> Path:

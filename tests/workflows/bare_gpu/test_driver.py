@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import InputError
 from tests.support.waiting import until
 from workflows.bare_gpu import driver
 from workflows.bare_gpu.parcels import unpacking
@@ -157,6 +158,6 @@ def test_a_damaged_parcel_leaves_nothing_half_unpacked(tmp_path: Path) -> None:
     file = tmp_path / "code" / unpacking.site_name(unpacking.HERE)
     file.parent.mkdir()
     file.write_bytes(b"\xfd7zXZ\x00cut short")
-    with pytest.raises(ValueError, match=r"damaged .*carry it again"):
+    with pytest.raises(InputError, match=r"damaged .*carry it again"):
         unpacking.sites(tmp_path)
     assert list(file.parent.iterdir()) == [file]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from infra.errors import InputError, SettingsError
 from model.network import build
 from model.weights import load_network, save_weights
 from workflows.bare_gpu import driver
@@ -37,7 +38,7 @@ def test_weights_come_back_as_bf16_in_parts(
         for one, other in zip(before.parameters(), after.parameters(), strict=True):
             assert torch.equal(one.bfloat16().float(), other)
     parts[3].write_bytes(parts[3].read_bytes()[:-1] + b"x")
-    with pytest.raises(ValueError, match="is damaged or a part is missing"):
+    with pytest.raises(InputError, match="is damaged or a part is missing"):
         weight_parts.join(out)
 
 
@@ -66,7 +67,7 @@ def test_parcels_hold_what_is_imported_and_nothing_twice() -> None:
     )
     assert code >= IMPORTED and ray >= {"ray", "deepspeed", "av"}
     assert not code & ray and not (code | ray) & packages.THERE
-    with pytest.raises(ValueError, match="no parcel 'paint'"):
+    with pytest.raises(SettingsError, match="no parcel 'paint'"):
         packages.missing("paint", "3.12")
 
 

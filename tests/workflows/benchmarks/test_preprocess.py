@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.errors import FaultError
 from workflows.benchmarks import command, process_usage
 from workflows.benchmarks import preprocess as bench
 from workflows.benchmarks.inputs import draw_videos
@@ -72,7 +73,7 @@ def test_peak_memory_sees_what_a_child_of_the_command_takes(
 
 
 def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"ended with 3: \['no disk'\]"):
+    with pytest.raises(FaultError, match=r"ended with 3: \['no disk'\]"):
         peak_memory([sys.executable, "-c", "print('no disk'); exit(3)"], tmp_path / "log")
 
 

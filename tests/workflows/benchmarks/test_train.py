@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from datasets.shards.reader import ShardReader, list_shards
+from infra.errors import FaultError
 from workflows.benchmarks import train, train_contenders
 from workflows.benchmarks.gpu import train as on_gpu
 from workflows.benchmarks.train_contenders import COLUMNS, Gate, Setting, place, trainee, wait_for
@@ -45,7 +46,7 @@ def test_the_gate_opens_for_a_round_at_a_time(setting: Setting) -> None:
 
 def test_what_never_comes_is_said(setting: Setting) -> None:
     ended = argparse.Namespace(poll=lambda: 1)
-    with pytest.raises(ValueError, match="loop: ended or hangs"):
+    with pytest.raises(FaultError, match="loop: ended or hangs"):
         wait_for(place(setting, "loop", "round-0-0.json"), ended)
 
 

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from infra.errors import InputError, SettingsError
 from infra.whole_file import whole_file
 from workflows.bare_gpu.parcels.unpacking import site_name
 
@@ -57,7 +58,7 @@ FILTERS = [
 def pack(name: str, folder: Path, python: str) -> Path:
     """Write the parcel of this name for a Python such as 3.12, x86-64; returns the archive.
 
-    Raises ValueError where pip cannot get a package for it.
+    Raises InputError where pip cannot get a package for it.
     """
     wanted = missing(name, python)
     with TemporaryDirectory(prefix="facestack-parcel-") as place:
@@ -83,7 +84,7 @@ def missing(name: str, python: str) -> list[str]:
         if earlier == name:
             return [f"{package}=={metadata.version(package)}" for package in sorted(found)]
         brought |= found
-    raise ValueError(f"no parcel {name!r}; there are {', '.join(PARCELS)}")
+    raise SettingsError(f"no parcel {name!r}; there are {', '.join(PARCELS)}")
 
 
 def needed_by(packages: Iterable[str], python: str, brought: Set[str]) -> set[str]:
@@ -133,11 +134,11 @@ def _install(wanted: list[str], site: Path, python: str, wheels: Path) -> None:
         if _pip("download", *other, *into) is None:
             continue
         if error := _pip("wheel", "--no-deps", "--wheel-dir", str(wheels), package):
-            raise ValueError(f"{package}: no wheel for Python {python} on Linux x86-64: {error}")
+            raise InputError(f"{package}: no wheel for Python {python} on Linux x86-64: {error}")
     files = [str(file) for file in sorted(wheels.iterdir())]
     error = _pip("install", *other, "--no-deps", "--no-compile", "--target", str(site), *files)
     if error:
-        raise ValueError(f"pip cannot install for Python {python}: {error}")
+        raise InputError(f"pip cannot install for Python {python}: {error}")
 
 
 def _pip(*words: str) -> str | None:

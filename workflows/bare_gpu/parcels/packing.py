@@ -1,10 +1,8 @@
 """The command that makes parcels: sizes are printed, and what is over its limit is refused."""
 
-import argparse
-import sys
 from pathlib import Path
 
-from infra.errors import FacestackError
+from infra.errors import InputError, Parser, SettingsError, ending
 from infra.runs import Run
 from workflows.bare_gpu.driver import ROOT
 from workflows.bare_gpu.parcels import packages
@@ -18,8 +16,8 @@ MOST = ({"validation": 128}, {"train": 900, "validation": 64, "test": 150})
 
 
 def main(words: list[str], about: str) -> int:
-    """Make what is asked for; 0, or 2 with one line where it cannot be made."""
-    parser = argparse.ArgumentParser(prog="gpu.py pack", description=about)
+    """Make what is asked for; returns the exit status."""
+    parser = Parser(prog="gpu.py pack", description=about)
     parser.add_argument("what", nargs="*", choices=[[], "code", "ray", "faces"], default=[],
                         help="code, ray, faces; none = all, faces if --run is given")  # fmt: skip
     parser.add_argument("--out", type=Path, default=ROOT / "parcels", metavar="DIR")
@@ -29,11 +27,11 @@ def main(words: list[str], about: str) -> int:
     parser.add_argument(
         "--limit", type=float, metavar="MIB", help="of one parcel, other than usual"
     )
-    chosen = parser.parse_args(words)
-    wanted = chosen.what or ["code", "ray", *["faces"] * bool(chosen.run)]
-    try:
+    with ending("gpu.py pack") as end:
+        chosen = parser.parse_args(words)
+        wanted = chosen.what or ["code", "ray", *["faces"] * bool(chosen.run)]
         if "faces" in wanted and not chosen.run:
-            raise ValueError("faces: give --run, a run whose clips are to travel")
+            raise SettingsError("faces: give --run, a run whose clips are to travel")
         for name in wanted:
             limit = chosen.limit or LIMITS[name]
             if name != "faces":
@@ -48,10 +46,7 @@ def main(words: list[str], about: str) -> int:
                     ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about_it.items())
                 )
                 _allow(file, limit)
-    except (ValueError, OSError, FacestackError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return end.status
 
 
 def _allow(file: Path, limit: float) -> None:
@@ -60,4 +55,4 @@ def _allow(file: Path, limit: float) -> None:
     print(f"{file}: {size:.1f} MiB of {limit:g}", flush=True)
     if size > limit:
         file.unlink()
-        raise ValueError(f"{file}: {size:.1f} MiB, more than {limit:g}; raise --limit or pack less")
+        raise InputError(f"{file}: {size:.1f} MiB, more than {limit:g}; raise --limit or pack less")

@@ -7,6 +7,8 @@ import tarfile
 import uuid
 from pathlib import Path
 
+from infra.errors import InputError
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -22,7 +24,7 @@ def sites(parcels: Path) -> list[Path]:
 
 
 def _site(archive: Path) -> Path:
-    """The folder, made whole or not at all, and anew for another archive; raises ValueError for a
+    """The folder, made whole or not at all, and anew for another archive; raises InputError for a
     damaged one."""
     stamp = archive.stat()
     folder = archive.parent / f"unpacked-{HERE}-{stamp.st_size}-{stamp.st_mtime_ns}"
@@ -36,6 +38,6 @@ def _site(archive: Path) -> Path:
         except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
             shutil.rmtree(scratch, ignore_errors=True)
             said = " ".join(str(error).split())
-            raise ValueError(f"{archive}: damaged ({said}); carry it again") from error
+            raise InputError(f"{archive}: damaged ({said}); carry it again") from error
         scratch.rename(folder)
     return folder

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.errors import InputError
 from infra.whole_file import whole_file
 
 PART = 15 << 20  # bytes
@@ -36,14 +37,14 @@ def cut(files: Mapping[str, Path], folder: Path, limit: int) -> list[str]:
 
 
 def join(folder: Path) -> list[Path]:
-    """Put the parts together again as <name>.safetensors beside them; raises ValueError where a
+    """Put the parts together again as <name>.safetensors beside them; raises InputError where a
     part is missing or damaged."""
     content = b"".join(part.read_bytes() for part in sorted(folder.glob("weights.[0-9][0-9]")))
     length = int.from_bytes(content[:LENGTH], "big")
     try:
         entries = json.loads(content[LENGTH : LENGTH + length])
     except ValueError as error:
-        raise ValueError(
+        raise InputError(
             f"{folder}: holds no weights.00; give the folder that came back"
         ) from error
     content = content[LENGTH + length :]
@@ -51,7 +52,7 @@ def join(folder: Path) -> list[Path]:
     for entry in entries:
         own = content[entry["at"] : entry["at"] + entry["bytes"]]
         if hashlib.sha256(own).hexdigest() != entry["sha256"]:
-            raise ValueError(
+            raise InputError(
                 f"{folder}: {entry['name']} is damaged or a part is missing; fetch the parts again"
             )
         file = folder / f"{entry['name']}.safetensors"
