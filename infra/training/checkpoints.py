@@ -115,6 +115,13 @@ class Checkpoints:
         if upload is not None:
             upload.result()
 
+    def close(self) -> None:
+        """Wait for the last upload, and end the thread; raises FaultError where it failed."""
+        try:
+            self.wait()
+        finally:
+            self.thread.shutdown()
+
     def _upload(self, taken: Path, mark: Mark) -> None:
         uri = storage.join(self.uri, _name(mark.step))
         try:

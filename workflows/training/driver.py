@@ -5,8 +5,8 @@ to go on from, feeds the loop and hands each report to observers. It knows neith
 DeepSpeed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +46,7 @@ def drive(
     found = None if checkpoints is None or step is None else checkpoints.at(step)
     last = {} if found is None else found.scalars
     batches = batches_of(job, trainee, engine.device, engine.rank, engine.world_size)
-    watch = watch_of(job, trainee) if engine.rank == 0 else None
     every: list[Observer] = []
-    if checkpoints is not None:
-        every.append(lambda *_: checkpoints.check())
-    if watch is not None:
-        every.append(_showing(job, watch))
-    if checkpoints is not None:
-        every.append(_saving(job, checkpoints, engine.world_size))
-    every += observers
 
     def report(scalars: dict[str, float], folder: Path | None) -> None:
         nonlocal last
@@ -62,15 +54,23 @@ def drive(
         for observe in every:
             observe(last, folder)
 
-    with _going_on_from(found, checkpoints) as folder:
-        train(engine, batches, report, job.plan, folder, trainee.evaluate, keeper(job))
+    # In the end, and whatever ends it, what was saved and shown has come where it belongs.
+    with ExitStack() as open_until_then:
+        if checkpoints is not None:
+            every.append(lambda *_: checkpoints.check())
+            open_until_then.callback(checkpoints.close)
+        if engine.rank == 0:
+            every.append(_showing(job, open_until_then.enter_context(watch_of(job, trainee))))
+        if checkpoints is not None:
+            every.append(_saving(job, checkpoints, engine.world_size))
+        every += observers
+        with nullcontext() if checkpoints is None else checkpoints.files(found) as folder:
+            train(engine, batches, report, job.plan, folder, trainee.evaluate, keeper(job))
     if checkpoints is not None:
         if job.plan.best:
             engine.agree(0)  # the files of all ranks are there
             last = last | take_best(checkpoints, engine, _of_rank_zero(engine, checkpoints.best))
         write_weights(job, trainee, engine)
-    if watch is not None:
-        watch.close()
     return last
 
 
@@ -114,19 +114,6 @@ def _saving(job: TrainingJob, checkpoints: Checkpoints, world_size: int) -> Obse
             checkpoints.save(folder, mark_of(job, scalars, world_size))
 
     return see
-
-
-@contextmanager
-def _going_on_from(found: Mark | None, checkpoints: Checkpoints | None) -> Iterator[Path | None]:
-    """The files to go on from; in the end what was saved has come where it belongs."""
-    if checkpoints is None:
-        yield None
-        return
-    try:
-        with checkpoints.files(found) as folder:
-            yield folder
-    finally:
-        checkpoints.wait()
 
 
 def _of_rank_zero(engine: Engine, step: Callable[[], int | None]) -> int | None:

@@ -4,6 +4,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import rmtree
+from typing import Self
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -11,6 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from infra import storage
+from infra.errors import FacestackError, FaultError
 from workflows.shared.artifacts import HISTORY
 from workflows.training.job import Panel
 
@@ -38,15 +41,15 @@ class Watch:
         self.group = name.partition("-")[0]
         self.hyperparameters = dict(hyperparameters or {})
         self.uri = storage.join(folder, "events")
-        if storage.is_local(self.uri):
-            self.folder = Path(self.uri)
-        else:
-            self.folder = Path(tempfile.mkdtemp(prefix="facestack-events-"))
         self.writer: SummaryWriter | None = None
         self.history_uri = storage.join(folder, HISTORY)
         self.history: list[dict[str, float]] = []
         if storage.exists(self.history_uri):  # resumed: keep what came before the checkpoint
             self.history = storage.read_json(self.history_uri)
+        if storage.is_local(self.uri):
+            self.folder = Path(self.uri)
+        else:
+            self.folder = Path(tempfile.mkdtemp(prefix="facestack-events-"))
         self.bar = tqdm(total=steps, desc=name, unit="step", disable=None)  # on a terminal alone
         self.began: tuple[int, float] | None = None
 
@@ -68,15 +71,31 @@ class Watch:
             for name, panel in self.panels.items():
                 self.writer.add_image(f"{self.group}/{name}", panel(), step, dataformats="HWC")
             self.writer.flush()
-            self._upload()
-            storage.write_json(self.history_uri, self.history)
+            self._hand_over()
 
-    def close(self) -> None:
-        """Flush and hand the events over."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        """Hand over what there is, however the training ended; its own error comes first."""
+        try:
+            # A storage that stays away is not waited for once more.
+            self.close(hand_over=not isinstance(error, FaultError) or storage.is_local(self.uri))
+        except (FacestackError, OSError):
+            if error is None:
+                raise
+
+    def close(self, hand_over: bool = True) -> None:
+        """Flush events and history, and leave nothing behind on this machine."""
         self.bar.close()
-        if self.writer is not None:
-            self.writer.close()
-        self._upload()
+        try:
+            if self.writer is not None:
+                self.writer.close()
+                if hand_over:
+                    self._hand_over()
+        finally:
+            if not storage.is_local(self.uri):
+                rmtree(self.folder, ignore_errors=True)
 
     def _declare(self, writer: SummaryWriter) -> None:
         """What the HParams tab lists; written first, since a stopped trial never sees its end."""
@@ -100,6 +119,7 @@ class Watch:
             text += f"  left {tqdm.format_interval(seconds / done * (self.steps - step))}"
         print(f"[{self.name}] step {step}/{self.steps}  {text}", flush=True)
 
-    def _upload(self) -> None:
+    def _hand_over(self) -> None:
         if not storage.is_local(self.uri):
             storage.upload(self.folder, self.uri)
+        storage.write_json(self.history_uri, self.history)
