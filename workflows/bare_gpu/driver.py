@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infra.errors import Parser, SettingsError, ending
+from infra.progress import SPOKEN, say
 from workflows.bare_gpu.parcels import unpacking, weight_parts
 from workflows.bare_gpu.step import STEPS, Figures, Given, Step, write_whole
 
@@ -91,13 +92,13 @@ def _all(
         elif box < LEAST:
             result = {"state": "out of time", "why": "no time was left for it", "seconds": 0}
         else:
-            print(f"[{step.name}] {step.about}: {box:.0f} s at most", flush=True)
+            say(step.name, f"{step.about}: {box:.0f} s at most")
             result = _run(step, given, environment)
         result = {"step": step.name, "about": step.about, "device": chosen.device, **result}
         write_whole(chosen.out / f"{step.name}.json", json.dumps(result, indent=1) + "\n")
         (chosen.out / f"{step.name}.running.json").unlink(missing_ok=True)
         why = f": {result['why'].splitlines()[-1]}" if result.get("why") else ""
-        print(f"[{step.name}] {result['state']} in {result['seconds']:.0f} s{why}", flush=True)
+        say(step.name, f"{result['state']} in {result['seconds']:.0f} s{why}")
         states.append(str(result["state"]))
         write_whole(chosen.out / "summary.md", summary(chosen.out))
     return states
@@ -117,9 +118,7 @@ def _run(step: Step, given: Given, environment: dict[str, str]) -> Figures:
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            status: int | None = process.wait(given.seconds)
-        except subprocess.TimeoutExpired:
-            status = None
+            status = _waited(process, step, begun, given.seconds)
         finally:
             _end(process)
     said = log.read_text(encoding="utf-8", errors="replace")
@@ -134,6 +133,20 @@ def _run(step: Step, given: Given, environment: dict[str, str]) -> Figures:
     elif status:
         result |= {"state": "failed", "why": said.strip()[-TAIL:] or f"exit status {status}"}
     return result | found
+
+
+def _waited(
+    process: subprocess.Popen[bytes], step: Step, begun: float, seconds: float
+) -> int | None:
+    """The status of a step that ends in time, else None; says meanwhile how long it has taken."""
+    while True:
+        left = begun + seconds - time.monotonic()
+        try:
+            return process.wait(max(0.0, min(SPOKEN, left)))
+        except subprocess.TimeoutExpired:
+            if left <= SPOKEN:
+                return None
+            say(step.name, f"{time.monotonic() - begun:.0f} of {seconds:.0f} s at most")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from datasets.protocols.pairing import Pairing
 from infra.errors import SettingsError
+from infra.progress import Count
 from model.metrics import central_view
 from model.perceptual import FaceRecogniser
 from workflows.benchmarks.network import machine
@@ -58,6 +59,7 @@ def _measured(chosen: argparse.Namespace) -> Figures:
     faces = 2 * chosen.pairs  # the worst case: no face is in two pairs
     forward = evaluate = 0.0
     parts = []
+    done = Count("evaluate", faces, "faces")
     _describe_both(network, torch.rand(2, 3, chosen.size, chosen.size))  # once, to warm up
     for start in range(0, faces, chosen.batch):
         count = min(chosen.batch, faces - start)
@@ -68,6 +70,7 @@ def _measured(chosen: argparse.Namespace) -> Figures:
         between = clock()
         parts.append(describe(network, images, chosen.batch))
         forward, evaluate = forward + between - begun, evaluate + clock() - between
+        done.done(start + count)
     pairing = Pairing(
         pairs=[(2 * pair, 2 * pair + 1) for pair in range(chosen.pairs)],
         same=[pair % 2 == 0 for pair in range(chosen.pairs)],

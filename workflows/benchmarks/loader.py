@@ -30,6 +30,7 @@ from datasets.shards.row_groups import Batch
 from datasets.sources.discovery import find_sources
 from infra.errors import SettingsError
 from infra.extraction import Cutting, Degradation, Detection, Geometry
+from infra.progress import say
 from infra.training.torch_engine import TorchEngine
 from model.complexity import count
 from model.network import build
@@ -60,6 +61,7 @@ def measure(chosen: argparse.Namespace) -> Figures:
     try:
         with tempfile.TemporaryDirectory() as folder:
             if chosen.shards is None:
+                say("loader", f"writing {chosen.clips} clips of drawn faces")
                 _write(Path(folder), chosen.clips)
             return _measured(str(chosen.shards or folder), chosen.rounds)
     finally:
@@ -100,11 +102,14 @@ def _measured(folder: str, rounds: int) -> Figures:
         size = sum(tensor.nbytes for tensor in batch.values()) / BATCH
         _train(engine, batch)
         read, busy, trained = [], [], []
-        for _ in range(rounds):
+        for number in range(1, rounds + 1):
             clock, processor = _read(batches)
             read.append(clock)
             busy.append(processor)
             trained.append(_train(engine, batch))
+            rates = (BATCH / times[-1] for times in (read, trained))
+            say("loader", "round {}/{}: {:.0f} clips/s read, {:.1f} trained on".format(
+                number, rounds, *rates))  # fmt: skip
     loader, training = (BATCH / statistics.median(times) for times in (read, trained))
     gmac = count(f"f{FRAMES}warp", SCALE, SIZE)[1]
     consumed = GPU_TFLOPS * 1e3 * GPU_SHARE / (2 * 3 * gmac)

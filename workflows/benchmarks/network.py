@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from infra.errors import SettingsError
+from infra.progress import say
 from model.complexity import count
 from model.layers.warping import warp
 from model.network import Network, build
@@ -72,6 +73,7 @@ def _measured(threads: int, frames: int, rounds: int) -> Figures:
     }
     results, gmac = {}, {}
     for name, (way, given) in ways.items():
+        say("network", f"{name}: {len(given)} frames once, to compare")
         way(given[:1])  # fills the constants that are computed once a process
         with FlopCounterMode(display=False) as counter:
             results[name] = way(given)
@@ -79,12 +81,14 @@ def _measured(threads: int, frames: int, rounds: int) -> Figures:
     clock: Times = {name: [] for name in (*ways, "sgemm")}
     busy: Times = {name: [] for name in (*ways, "sgemm")}
     square = torch.rand(SGEMM, SGEMM)
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         for name, (way, given) in (*ways.items(), ("sgemm", (lambda a: a @ a, square))):
             times = _timed(way, given)
             share = 1 if name == "sgemm" else len(given)
             clock[name].append(times[0] / share)
             busy[name].append(times[1] / share)
+            each = f"{1e3 * clock[name][-1]:.0f} ms" + ("" if name == "sgemm" else " a frame")
+            say("network", f"round {number}/{rounds}: {name} {each}")
     counted = busy if threads == 1 else clock
     peak = 2 * SGEMM**3 / min(counted["sgemm"]) / 1e9
     rows = [_row(name, clock, busy, counted, gmac[name], peak) for name in ways]

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from infra import cluster
 from infra.errors import SettingsError
+from infra.progress import say
 from infra.runs import Run
 from infra.settings.data import ClipSettings, PreprocessSettings
 from infra.settings.settings import Settings
@@ -86,6 +87,7 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
     root = chosen.source
     if root is None:
         root = folder / "drawn"
+        say("preprocess", f"drawing {chosen.videos} films of {chosen.frames} frames")
         draw_videos(root, chosen.videos, chosen.frames)
     found = [source for source in find(str(root)).sources if source.kind == "video"]
     if len(found) < 2:
@@ -97,13 +99,19 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
     counts: dict[str, Figures] = {}
     spent: Spent = {}
     calls = _calls(folder, videos["all"], chosen.min_face, counts, spent)
+    say("preprocess", f"starting Ray, and a stage of one film of {len(everything)}")
     connecting = _seconds(lambda: cluster.connect(cpus=max(WORKERS)))
     # Workers import what they need in their first task.
     first = _seconds(lambda: _stage(folder / "one", chosen.min_face, max(WORKERS)))
     times: Times = {name: [] for name in calls}
-    for _ in range(chosen.rounds):
+    for number in range(1, chosen.rounds + 1):
         for name, call in calls.items():
             times[name].append(_timed(name, call))
+            clock, rate = times[name][-1][0], counts[name]["frames"] / times[name][-1][0]
+            say("preprocess", f"round {number}/{chosen.rounds}: {name} {clock:.1f} s, "
+                f"{rate:.0f} frames/s")  # fmt: skip
+    if chosen.memory:
+        say("preprocess", "memory of preprocess.py, on short films and on ten times as long ones")
     usual = statistics.median(clock for clock, _ in times[f"one video {max(WORKERS)}"])
     memory = stage_memory(folder, chosen.min_face) if chosen.memory else None
     return {

@@ -25,6 +25,7 @@ import torch
 from datasets.clips.clip import Clip
 from datasets.shards.files import write_clips
 from infra.errors import FaultError, SettingsError
+from infra.progress import say
 from workflows.benchmarks.gpu import train
 from workflows.benchmarks.network import machine
 from workflows.benchmarks.train_contenders import Setting, place, running, wait_for
@@ -61,6 +62,7 @@ def measure(chosen: argparse.Namespace) -> Figures:
     figures |= {name: getattr(chosen, name) for name in ("size", "scale", "width", "batch")}
     figures |= {name: getattr(chosen, name) for name in ("steps", "rounds")}
     with TemporaryDirectory(prefix="facestack-benchmark-") as folder:
+        say("train", f"writing {CLIPS} clips")
         write_shards(folder, chosen.size, chosen.scale)
         settings = [
             Setting(
@@ -113,12 +115,16 @@ def compared(setting: Setting, on_ray: list[int]) -> Figures:
             for way in workers:
                 for rank in range(workers[way]):
                     wait_for(place(setting, way, f"round-0-{rank}.json"), processes[way])
+                say("train", f"{setting.variant}: {way} has made its first steps")
             for number in range(1, setting.rounds + 1):
                 for way in list(workers)[:: 1 if number % 2 else -1]:
                     place(setting, way, f"go-{number}").touch()
                     done = place(setting, way, f"round-{number}-0.json")
                     wait_for(done, processes[way])
                     times[way].append(json.loads(done.read_text()))
+                    rate = _clips(setting, workers[way]) / times[way][-1][0]
+                    say("train", f"{setting.variant}, round {number}/{setting.rounds}: {way} "
+                        f"{rate:.1f} clips/s")  # fmt: skip
     except FaultError:
         print(_logs(Path(setting.folder, setting.variant)), file=sys.stderr)
         raise
@@ -141,8 +147,13 @@ def _logs(folder: Path) -> str:
     return "\n".join(log.read_text()[-2000:] for log in folder.glob("*.log"))
 
 
+def _clips(setting: Setting, workers: int) -> int:
+    """What a round is of."""
+    return setting.batch * setting.steps * workers
+
+
 def _row(setting: Setting, way: str, times: dict[str, list[list[float]]], workers: int) -> Figures:
-    clips = setting.batch * setting.steps * workers
+    clips = _clips(setting, workers)
     clock = [seconds for seconds, _ in times[way]]
     base = [seconds for seconds, _ in times["plain"]]
     busy = [seconds for _, seconds in times[way]]

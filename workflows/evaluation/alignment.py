@@ -39,6 +39,7 @@ from workflows.shared.motion_errors import (
 from workflows.shared.restoring import COLUMNS, CPU, validation_clips
 
 CLIPS, ROWS, SHOWN_DISTANCE = 256, 6, 8
+Row = dict[str, Any]
 
 
 def main() -> int:
@@ -62,23 +63,30 @@ def align(run: Run) -> dict[str, Any]:
     low = to_pixels(torch.from_numpy(some["low"]), CPU)
     high = to_pixels(torch.from_numpy(some["high"]), CPU)
     predictor = networks.load_predictor(run, low.shape[-1])
+    found: dict[str, Any] = {"clips": len(low), "identities": len(set(some["identity"]))}
+    say("alignment", f"{found['clips']} test clips of {found['identities']} people")
+    found["end_point_error"] = known_motion(
+        predictor, high, clip["scale"], clip["blur_sigma"], seed
+    )
+    _say_end_point(found["end_point_error"])
+    found["stored_end_point_error"] = stored_motion(
+        predictor, low, torch.from_numpy(some["motion"])
+    )
+    _say_stored(found["stored_end_point_error"])
     errors = error_by_distance(predictor, low)
-    found = {
-        "clips": len(low),
-        "identities": len(set(some["identity"])),
-        "end_point_error": known_motion(predictor, high, clip["scale"], clip["blur_sigma"], seed),
-        "stored_end_point_error": stored_motion(predictor, low, torch.from_numpy(some["motion"])),
-        "squared_error": [
-            {"distance": place + 1}
-            | {name: round(float(row[place]), 2) for name, row in errors.items()}
-            for place in range(low.shape[1] // 2)
-        ],
-        "linear_gain": linear_gains(run, predictor, clip),
-    }
+    found["squared_error"] = [
+        {"distance": place + 1}
+        | {name: round(float(row[place]), 2) for name, row in errors.items()}
+        for place in range(low.shape[1] // 2)
+    ]
+    _say_squared(found["squared_error"])
+    found["linear_gain"] = []
+    for row in linear_gains(run, predictor, clip):
+        found["linear_gain"].append(row)
+        _say_gain(row)
     storage.write_json(run.path("alignment", "alignment.json"), found)
     figure = picture(predictor, low[spread(some["identity"], ROWS)])
     storage.write_bytes(run.path("alignment", "alignment.png"), figure_png(figure))
-    _say(found)
     return found
 
 
@@ -118,20 +126,26 @@ def spread(identity: Any, count: int) -> list[int]:
     return [int(index) for index in np.concatenate([firsts, others])[:count]]
 
 
-def _say(found: dict[str, Any]) -> None:
-    error = found["end_point_error"]
-    say("alignment", f"{found['clips']} test clips of {found['identities']} people")
+def _say_end_point(error: Row) -> None:
     say("alignment", f"end-point error {error['before']:.3f} → {error['after']:.3f} low pixels")
-    for row in found["stored_end_point_error"]:
+
+
+def _say_stored(rows: list[Row]) -> None:
+    for row in rows:
         change = 100 * (row["after"] / max(row["before"], 1e-9) - 1)
         say("alignment", f"{row['distance']:>2} frames away: stored motion {row['before']:.3f} → "
             f"{row['after']:.3f} low pixels ({change:+.0f} %, {row['pairs']} pairs)")  # fmt: skip
-    for row in found["squared_error"]:
+
+
+def _say_squared(rows: list[Row]) -> None:
+    for row in rows:
         change = 100 * (row["after"] / max(row["before"], 1e-9) - 1)
         say("alignment", f"{row['distance']:>2} frames away: squared error {row['before']:7.1f} "
             f"(smoothed {row['smoothed']:.1f}) → {row['after']:.1f} ({change:+.0f} %)")  # fmt: skip
-    for row in found["linear_gain"]:
-        apart = f", {row['step']} apart" if row["step"] > 1 else ""
-        say("alignment", f"{row['frames']:>2} frames{apart}: linear restoration gains "
-            f"{row['none']:+.2f} dB as they are, {row['predicted']:+.2f} aligned by P, "
-            f"{row['stored']:+.2f} by stored motion")  # fmt: skip
+
+
+def _say_gain(row: Row) -> None:
+    apart = f", {row['step']} apart" if row["step"] > 1 else ""
+    say("alignment", f"{row['frames']:>2} frames{apart}: linear restoration gains "
+        f"{row['none']:+.2f} dB as they are, {row['predicted']:+.2f} aligned by P, "
+        f"{row['stored']:+.2f} by stored motion")  # fmt: skip

@@ -8,7 +8,7 @@ the distance to it what P still has to learn; R can be expected to keep what its
 Suffixes: N clips, T frames, A = T-1 others, K = 64 control points.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ COLUMNS = ("low", "high", "motion")
 @torch.no_grad()
 def linear_gains(
     run: Run, predictor: WarpPredictor, clip: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """A row a window that the clips hold: PSNR [dB] of one frame, and the gain over it with the
     frames as they are (`none`), and aligned by P (`predicted`) and by stored motion (`stored`)."""
     fitted, tried = (
@@ -42,7 +42,6 @@ def linear_gains(
     )
     assert fitted is not None and tried is not None, "both splits were seen to have clips"
     one = _score(build("f1", clip["scale"], clip["size"]), fitted, tried)
-    rows = []
     for frames, step in WINDOWS:
         if (frames - 1) * step + 1 > clip["num_frames"]:
             continue
@@ -53,8 +52,7 @@ def linear_gains(
             field: round(_score(network, fitted, tried, field) - one, 3)
             for field in ("none", "predicted", "stored")
         }
-        rows.append({"frames": frames, "step": step, "one_frame": round(one, 3), **gains})
-    return rows
+        yield {"frames": frames, "step": step, "one_frame": round(one, 3), **gains}
 
 
 def _score(network: Any, fitted: Any, tried: Any, field: str = "predicted") -> float:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from datasets.shards.reader import ShardReader
 from infra import outages, storage
 from infra.errors import RunError, SettingsError, ending
+from infra.progress import say
 from infra.runs import Run
 from infra.settings import command_line
 from infra.settings.settings import Settings
@@ -97,6 +98,7 @@ def prepare(
     restored: dict[str, NDArray[np.uint8]] = {}
     methods = sorted({method for pair in pairs for method in pair})
     for method, network in load_methods(run, methods, settings.clip).items():
+        say("study", f"{count} test clips by {method}")
         restored[method] = to_bytes(restore_clips(network, found["low"]))
     for number, (first, second) in enumerate(pairs):
         for place in range(settings.study.questions):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -47,18 +49,19 @@ def test_a_step_that_fails_and_one_that_hangs_cost_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(driver, "STEPS", (BAD, LACKING, SLOW, GOOD))
-    said = tmp_path / "out" / "slow.running.json"
+    monkeypatch.setattr(driver, "SPOKEN", 0.2)
+    said, waited = tmp_path / "out" / "slow.running.json", driver._waited
 
-    class Boxed(subprocess.Popen):
+    def boxed(
+        process: subprocess.Popen[bytes], step: Step, begun: float, seconds: float
+    ) -> int | None:
         """The slow step's box is over once it has said what it had to, however slow that is."""
+        if step is SLOW:
+            until(said.exists, "what the slow step says")
+            begun, seconds = time.monotonic(), 0.5
+        return waited(process, step, begun, seconds)
 
-        def wait(self, timeout: float | None = None) -> int:
-            if "tests.support.steps.slow" in self.args and timeout not in (None, driver.GRACE):
-                until(said.exists, "what the slow step says")
-                raise subprocess.TimeoutExpired(self.args, timeout)
-            return super().wait(timeout)
-
-    monkeypatch.setattr(driver.subprocess, "Popen", Boxed)
+    monkeypatch.setattr(driver, "_waited", boxed)
     assert driver.main(words(tmp_path, "--minutes", "30"), "") == 1
     found = {step: result(tmp_path, step) for step in ("bad", "lacking", "slow", "good")}
     assert {step: one["state"] for step, one in found.items()} == {
@@ -81,7 +84,9 @@ def test_a_step_that_fails_and_one_that_hangs_cost_no_other(
         "on cpu",
     ):
         assert said in page
-    assert page in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert page in shown
+    assert re.search(r"^\[slow\] \d+ of \d+ s at most$", shown, re.M)
     assert "out of luck" in (tmp_path / "out" / "log.txt").read_text()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra import progress
 from workflows.benchmarks import command, evaluate
 
 # Whole commands at toy size: not Ray, yet too long for unit tests.
@@ -18,6 +19,7 @@ def test_writes_the_figures_it_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "ALLOWED", 1e9)  # so small a network is all overhead
+    monkeypatch.setattr(progress, "SPOKEN", -1)
     target = tmp_path / "figures.json"
     assert command.main([*SMALL, "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))
@@ -25,7 +27,9 @@ def test_writes_the_figures_it_prints(
     assert figures["evaluate_seconds"] >= figures["verdict_seconds"] > 0
     ratio = figures["evaluate_seconds"] / figures["forward_seconds"]
     assert figures["ratio"] == pytest.approx(ratio)
-    assert f"| {figures['ratio']:.3f} |" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"| {figures['ratio']:.3f} |" in shown
+    assert "[evaluate] 3 of 8 faces" in shown
 
 
 def test_a_ratio_above_the_allowed_is_a_failure(

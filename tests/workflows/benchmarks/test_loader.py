@@ -33,3 +33,17 @@ def test_writes_the_figures_it_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     each = found["gpu_clips_per_second"] / found["loader_clips_per_second"]
     assert found["gpu_loader_processes"] - 1 < each <= found["gpu_loader_processes"]
     assert f"{found['loader_clips_per_second']:.0f} (" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("tiny")
+def test_each_round_is_said_before_the_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read, trained = iter([(0.3, 0.3)]), iter([1.0, 1.5])  # the first warms up
+    monkeypatch.setattr(loader, "_read", lambda _: next(read))
+    monkeypatch.setattr(loader, "_train", lambda *_: next(trained))
+    assert command.main(["loader", "--clips", "20", "--rounds", "2"]) == 3, "ended by the second"
+    assert capsys.readouterr().out.splitlines() == [
+        "[loader] writing 20 clips of drawn faces",
+        "[loader] round 1/2: 10 clips/s read, 2.0 trained on",
+    ]

@@ -44,6 +44,19 @@ def test_writes_the_figures_it_prints(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.usefixtures("tiny")
+def test_each_measurement_is_said_before_the_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = iter([(0.02, 0.02), (0.16, 0.16)])
+    monkeypatch.setattr(compared, "FRAMES", {"naive": 2, "batched": 2})
+    monkeypatch.setattr(compared, "_timed", lambda *_: next(times))
+    assert command.main(["network", "--frames", "2", "--rounds", "2"]) == 3, "ended by the third"
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "[network] round 1/2: naive 10 ms a frame", "[network] round 1/2: batched 80 ms a frame",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("tiny")
 def test_naive_is_the_network_and_sees_every_frame() -> None:
     network, film = compared.prepared(), torch.rand(2, 3, 4, 4)
     with torch.no_grad():

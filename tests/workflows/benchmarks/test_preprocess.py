@@ -3,7 +3,9 @@
 import json
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -77,6 +79,9 @@ def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
         peak_memory([sys.executable, "-c", "print('no disk'); exit(3)"], tmp_path / "log")
 
 
+VIDEO = Namespace(kind="video", uri="/nowhere/a.mp4")
+
+
 def figures(**changed: object) -> bench.Figures:
     """Figures of a run in which the plain loop takes 10 ms a frame and everything is reached."""
     seconds = {"decode": 1, "plain": 10, "in process": 10, "stage 1": 10.5, "stage 2": 5.5}
@@ -131,6 +136,28 @@ def test_ways_that_saw_different_things_are_a_failure() -> None:
     assert "the stage's clips differ" in bench.problem(lost)
     lost["counts"]["plain"]["frames"] = 999
     assert "different numbers of frames" in bench.problem(lost)
+
+
+def test_each_measurement_is_said_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter([1.0, 1.0, 2.0])  # Ray, its first stage, and the first way
+
+    def calls(*given: Any) -> dict[str, Any]:
+        given[3].update({name: {"frames": 1000, "clips": 80} for name in bench.ALONE})
+        return dict.fromkeys(bench.ALONE)
+
+    monkeypatch.setattr(bench, "draw_videos", lambda *_: None)
+    monkeypatch.setattr(bench, "find", lambda _: Namespace(sources=[VIDEO, VIDEO]))
+    monkeypatch.setattr(bench, "_calls", calls)
+    monkeypatch.setattr(bench, "_seconds", lambda _: next(seconds))
+    with pytest.raises(StopIteration):
+        bench.measure(Namespace(videos=2, frames=50, rounds=2, min_face=1, source=None, memory=0))
+    assert capsys.readouterr().out.splitlines() == [
+        "[preprocess] drawing 2 films of 50 frames",
+        "[preprocess] starting Ray, and a stage of one film of 2",
+        "[preprocess] round 1/2: decode 2.0 s, 500 frames/s",
+    ]
 
 
 # The driver runs in this process, and warns of Ray's own affairs.

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,32 @@ def test_what_never_comes_is_said(setting: Setting) -> None:
     ended = argparse.Namespace(poll=lambda: 1)
     with pytest.raises(FaultError, match="loop: ended or hangs"):
         wait_for(place(setting, "loop", "round-0-0.json"), ended)
+
+
+def test_each_round_is_said_before_the_next(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second way of the first round never comes."""
+
+    @contextmanager
+    def running(*_: Any) -> Iterator[dict[str, None]]:
+        yield {"plain": None, "loop": None}
+
+    def wait_for(path: Path, _: None) -> None:
+        if path.parent.name == "loop" and path.name.startswith("round-1"):
+            raise FaultError("loop: ended or hangs")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("[0.5, 0.5]")
+
+    monkeypatch.setattr(train, "running", running)
+    monkeypatch.setattr(train, "wait_for", wait_for)
+    with pytest.raises(FaultError):
+        train.compared(setting, [])
+    assert capsys.readouterr().out.splitlines() == [
+        "[train] f3warp: plain has made its first steps",
+        "[train] f3warp: loop has made its first steps",
+        "[train] f3warp, round 1/2: plain 8.0 clips/s",
+    ]
 
 
 def test_shards_feed_the_job(setting: Setting) -> None:

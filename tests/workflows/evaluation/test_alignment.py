@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from infra.runs import Run
 from model.objectives.known_motion import make_burst
 from model.thin_plate_spline import dense_field
+from tests.support.tiny_training import write_shards
+from workflows.evaluation import alignment
 from workflows.evaluation.alignment import picture, spread
 from workflows.shared.motion_errors import Predict, error_by_distance, known_motion, stored_motion
 
@@ -129,3 +132,21 @@ def test_the_picture_has_a_row_a_clip_and_five_columns() -> None:
     before, after = (figure.axes[column].images[0].get_array() for column in (3, 4))
     assert np.allclose(before, after, atol=1e-5)
     plt.close(figure)
+
+
+def test_figures_are_said_as_they_are_measured(
+    ready: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All but the last, which fails."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("the linear gain")
+
+    monkeypatch.setattr(alignment, "linear_gains", fail)
+    write_shards(ready, "test", 8)
+    with pytest.raises(KeyError):
+        alignment.align(ready)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "[alignment] 8 test clips of 4 people"
+    assert said[1].startswith("[alignment] end-point error")
+    assert "2 frames away: squared error" in said[-1]

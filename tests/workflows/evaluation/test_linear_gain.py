@@ -43,7 +43,8 @@ def test_aligned_frames_gain_and_others_do_not(
         assert stage is not None
         write_moving(run, "train", 12)
         write_moving(run, "test", 4)
-    rows = linear_gains(run, WarpPredictor(8), {"scale": SCALE, "size": SIZE, "num_frames": FRAMES})
+    clip = {"scale": SCALE, "size": SIZE, "num_frames": FRAMES}
+    rows = list(linear_gains(run, WarpPredictor(8), clip))
     # A window of 25 is longer than these clips.
     assert [(row["frames"], row["step"]) for row in rows] == [(5, 1), (5, 2)]
     for row in rows:

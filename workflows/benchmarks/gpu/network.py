@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from infra.progress import say
 from model.network import Network, build
 from model.streaming import restore
 from workflows.benchmarks.gpu.timing import (
@@ -69,13 +70,19 @@ def measure(device: str, sizes: Sizes, save: Save = lambda _: None) -> Figures:
         ]
         save(figures)
         for variant in sizes.variants:
-            figures["variants"] += _variant(variant, where, sizes, rates)
+            rows = _variant(variant, where, sizes, rates)
+            each = (f"{r['precision']} {r['frames_per_second']:.0f}" for r in rows)
+            say("network", f"{variant} on {device}, frames/s: {', '.join(each)}")
+            figures["variants"] += rows
             save(figures)
         network = prepared(MAIN, where, sizes)
         figures["batches"] = [_batch(network, where, batch, sizes) for batch in sizes.batches]
         save(figures)
         for way in WAYS:
-            figures["ways"].append(_way(way, network, where, sizes))
+            row = _way(way, network, where, sizes)
+            found = row.get("error") or f"{row['frames_per_second']:.0f} frames/s"
+            say("network", f"{MAIN} on {device}, {way}: {found}")
+            figures["ways"].append(row)
             save(figures)
     return figures
 

@@ -12,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from datasets.shards.reader import ShardReader, list_shards
+from infra.progress import say
 from infra.settings.optimiser import OptimiserSettings
 from infra.training.optimiser_step import judge, lowered, on_device
 from infra.training.torch_engine import TorchEngine
@@ -53,6 +54,8 @@ def measure(
         except Exception as error:  # what a machine has not must not cost the other rows
             row["error"] = said(error)
         rows.append(row)
+        said_of = row.get("error") or f"{row['clips_per_second']:.0f} clips/s"
+        say("train", f"{setting.variant} on {device}, {precision}, {way}: {said_of}")
         save(rows)
     return rows
 
