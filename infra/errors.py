@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
+from infra.progress import leave
 from infra.text import one_line, printable
 
 ROOMS = ("workflows", "model", "datasets", "infra", "tests")
@@ -84,6 +85,7 @@ def ending(program: str) -> Iterator[Ending]:
     try:
         yield end
     except FacestackError as error:
+        leave()
         print(printable(f"error: {one_line(error)}"), file=sys.stderr)
         end.status = error.status
     except ModuleNotFoundError as error:
@@ -92,6 +94,7 @@ def ending(program: str) -> Iterator[Ending]:
         print(_lacking(error), file=sys.stderr)
         end.status = SettingsError.status
     except Exception as error:
+        leave()
         traceback.print_exc()
         said = f"{end.at_work}: {type(error).__name__}: {one_line(error, 200)}"
         print(printable(f"error: {said}; traceback above"), file=sys.stderr)

@@ -7,7 +7,7 @@ import numpy as np
 from datasets.sources.layouts import Source
 from infra import cluster, storage
 from infra.errors import FacestackError, SettingsError
-from infra.progress import say
+from infra.progress import Count, say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from infra.text import as_utf8
@@ -48,10 +48,12 @@ def enhance(settings: Settings, run: Run) -> None:
             say(stage.name, f"{len(outcomes)} of {len(sources)} films are restored already")
         _clear(stage, reading.left)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        count = Count(stage.name, len(sources), "films")
         for outcome in restored(settings, run, stage, reading.left) if reading.left else ():
             outcomes.append(outcome)
             found = outcome.reason or f"{len(outcome.tracks)} tracks"
-            say(stage.name, f"{len(outcomes)} of {len(sources)}: {outcome.name}: {found}")
+            line = f"{len(outcomes)} of {len(sources)}: {outcome.name}: {found}"
+            count.done(len(outcomes), line=line)
         outcomes.sort(key=lambda outcome: outcome.name)
         write_tables(stage, outcomes, settings.preprocess.max_error_share * len(sources))
 

@@ -1,7 +1,6 @@
 """What people see of a training: progress as text, and TensorBoard."""
 
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
@@ -10,10 +9,10 @@ from typing import Self
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
-from tqdm import tqdm
 
 from infra import storage
 from infra.errors import FacestackError, FaultError
+from infra.progress import Count, leave
 from workflows.shared.artifacts import HISTORY
 from workflows.training.job import Panel
 
@@ -50,8 +49,8 @@ class Watch:
             self.folder = Path(self.uri)
         else:
             self.folder = Path(tempfile.mkdtemp(prefix="facestack-events-"))
-        self.bar = tqdm(total=steps, desc=name, unit="step", disable=None)  # on a terminal alone
-        self.began: tuple[int, float] | None = None
+        self.count: Count | None = None
+        self.psnr: float | None = None  # of the last validation
 
     def see(self, scalars: dict[str, float], milestone: bool) -> None:
         """Show one report; at a milestone (saved or validated) pictures and history.json too."""
@@ -87,7 +86,7 @@ class Watch:
 
     def close(self, hand_over: bool = True) -> None:
         """Flush events and history, and leave nothing behind on this machine."""
-        self.bar.close()
+        leave()
         try:
             if self.writer is not None:
                 self.writer.close()
@@ -108,16 +107,17 @@ class Watch:
     def _say(self, step: int, shown: Mapping[str, float]) -> None:
         """A bar on a terminal, a line in a log; both say how long is left."""
         text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        now = time.monotonic()
-        self.began = self.began or (step, now)
-        if not self.bar.disable:
-            self.bar.initial, self.bar.n = self.began[0], step
-            self.bar.set_postfix_str(text)
-            return
-        done, seconds = step - self.began[0], now - self.began[1]
-        if done > 0 and step < self.steps:
-            text += f"  left {tqdm.format_interval(seconds / done * (self.steps - step))}"
-        print(f"[{self.name}] step {step}/{self.steps}  {text}", flush=True)
+        self.psnr = shown.get("validation_psnr", self.psnr)
+        told = {
+            "loss": shown.get("loss"),
+            "PSNR": self.psnr,
+            "clips/s": shown.get("clips_per_second"),
+        }
+        short = ", ".join(
+            f"{name} {value:.4g}" for name, value in told.items() if value is not None
+        )
+        self.count = self.count or Count(self.name, self.steps, "steps", begun=step)
+        self.count.done(step, short, f"step {step}/{self.steps}  {text}")
 
     def _hand_over(self) -> None:
         if not storage.is_local(self.uri):

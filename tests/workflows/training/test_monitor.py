@@ -10,9 +10,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from infra.progress import CLEAR, say
 from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
 from tests.support.small_jobs import work
+from tests.support.terminal import Terminal
 from workflows.training.driver import watch_of
 from workflows.training.job import Trainee
 from workflows.training.monitor import Watch
@@ -46,19 +48,32 @@ def test_terms_pictures_and_history(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "left 00:0" in lines[1]
 
 
-def test_a_terminal_gets_one_bar_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+def test_a_terminal_gets_one_bar_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen.stream)
     watch = Watch("train-f5", str(tmp_path), 30, {})
+    told = {"loss": 4.0, "pixel": 3.0, "clips_per_second": 12.5}
     for step in (10, 20, 30):
-        watch.see({"step": step, "loss": 4.0}, milestone=False)
+        watch.see({"step": step, "validation_psnr": 24.3, **told}, milestone=False)
+        told = {**told, "loss": 2.0}
     watch.close()
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "30/30" in shown.err
-    assert "loss 4" in shown.err
-    assert shown.err.count("\n") == 1
+    shown = screen.shown()
+    assert shown.count("\n") == 1 and shown.endswith("\n")
+    drawn = shown.strip().split(CLEAR)
+    assert len(drawn) == 3
+    assert drawn[0].startswith("train-f5") and drawn[0].endswith("loss 4, PSNR 24.3, clips/s 12.5")
+    assert "20/30 steps, left 00:0" in drawn[1]
+    assert "30/30 steps" in drawn[2] and "loss 2, " in drawn[2]
+
+
+def test_what_ends_early_keeps_its_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen.stream)
+    with Watch("train-f5", str(tmp_path), 30, {}) as watch:
+        watch.see({"step": 10, "loss": 4.0}, milestone=False)
+    say("train", "done")
+    shown = screen.shown().splitlines()
+    assert "10/30 steps" in shown[0] and shown[1] == "[train] done"
 
 
 def test_a_resumed_training_strikes_out_what_came_after_its_checkpoint(tmp_path: Path) -> None:
