@@ -1,6 +1,8 @@
 """What a training leaves for people: lines of text, TensorBoard events, history.json."""
 
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,10 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from infra.progress import CLEAR, say
+from infra.runs import Run
 from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
+from tests.support.root import ROOT
 from tests.support.small_jobs import work
 from tests.support.terminal import Terminal
+from tests.support.tiny_training import TINY
 from workflows.training.driver import watch_of
 from workflows.training.job import Trainee
 from workflows.training.monitor import Watch
@@ -72,8 +77,27 @@ def test_what_ends_early_keeps_its_bar(tmp_path: Path, monkeypatch: pytest.Monke
     with Watch("train-f5", str(tmp_path), 30, {}) as watch:
         watch.see({"step": 10, "loss": 4.0}, milestone=False)
     say("train", "done")
-    shown = screen.shown().splitlines()
-    assert "10/30 steps" in shown[0] and shown[1] == "[train] done"
+    shown = screen.shown().split("\n")
+    assert "10/30 steps" in shown[0] and shown[1:] == ["[train] done", ""]
+
+
+@pytest.mark.integration
+def test_a_training_on_a_terminal_and_into_a_file(ready: Run, tmp_path: Path) -> None:
+    """The command as it is typed, and as a job runs it."""
+    config, screen = tmp_path / "tiny.yaml", Terminal()
+    config.write_text(json.dumps(TINY))
+    command = [sys.executable, ROOT / "workflows/train.py", "--config", config, "--run", ready.uri]
+    subprocess.run(command, stdout=screen.file, stderr=screen.file, check=True)
+    bars = [line for line in screen.shown().split("\n") if CLEAR in line]
+    assert [bar.partition(" ")[0] for bar in bars] == ["train-f1", "train-f3warp"]
+    for bar in bars:
+        drawn = bar.split(CLEAR)
+        assert len(drawn) == 4 and "4/4 steps" in drawn[-1]
+        assert all(" loss " in text and " clips/s " in text for text in drawn)
+    log = subprocess.run([*command, "--force", "train"], capture_output=True, text=True, check=True)
+    assert "\r" not in log.stdout
+    steps = re.findall(r"^\[train-f1\] step (\d)/4  loss .*clips_per_second", log.stdout, re.M)
+    assert steps == list("1234")
 
 
 def test_a_resumed_training_strikes_out_what_came_after_its_checkpoint(tmp_path: Path) -> None:
