@@ -53,7 +53,9 @@ def enhance(settings: Settings, run: Run) -> None:
             outcomes.append(outcome)
             found = outcome.reason or f"{len(outcome.tracks)} tracks"
             line = f"{len(outcomes)} of {len(sources)}: {outcome.name}: {found}"
-            count.done(len(outcomes), line=line)
+            if outcome.reason:
+                say(stage.name, line)  # beside the bar of a terminal, too
+            count.done(len(outcomes), line=None if outcome.reason else line)
         outcomes.sort(key=lambda outcome: outcome.name)
         write_tables(stage, outcomes, settings.preprocess.max_error_share * len(sources))
 
