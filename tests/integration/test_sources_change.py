@@ -150,6 +150,8 @@ def test_enhance_restores_what_is_new_and_keeps_the_rest(
         ("evaluate", ("--clip.size", "64"), "clip.size was 32, now 64"),
         ("enhance", ("--preprocess.faces", "detect"), 'preprocess.faces was "aligned", now "de'),
         ("train", ("--seed", "4"), "seed was 3, now 4"),
+        ("study", ("--clip.scale", "8"), "clip.scale was 4, now 8"),
+        ("alignment", ("--clip.size", "64"), "clip.size was 32, now 64"),
     ],
 )
 def test_other_clips_are_refused_by_field_name_before_work(

@@ -46,7 +46,9 @@ def main() -> int:
     """Measure the run that the command line names; returns the exit status of DESIGN §6."""
     with ending("alignment.py") as end, outages.reporting():
         chosen = command_line.load(sys.argv[1:], "alignment.py", __doc__ or "")
-        align(Run(chosen.run))
+        run = Run(chosen.run)
+        artifacts.refuse_other_clips(run, chosen)
+        align(run)
     return end.status
 
 

@@ -7,6 +7,8 @@ from datasets.shards.files import open_shard
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
+from infra.settings.of_run import differences
+from infra.settings.settings import Settings
 
 WEIGHTS = "weights.safetensors"  # of the recogniser, of P, and of each variant, in its own folder
 LINEAR = "linear.safetensors"  # beside the weights of a variant
@@ -34,6 +36,27 @@ def rows(paths: list[str]) -> int:
         with open_shard(uri) as file:
             total += file.metadata.num_rows
     return total
+
+
+def refuse_other_clips(run: Run, settings: Settings) -> None:
+    """Raise RunError where the run's clips were made with other settings than these, naming each
+    field: no stage behind preprocess, and no tool, fits clips of another size or another kind."""
+    if not run.is_complete("clips"):
+        return
+    found = run.record("clips").settings
+    wanted = {
+        "clip": settings.clip.stored(),
+        "preprocess": settings.preprocess.made_from(),
+        "synthetic": settings.synthetic.made_from(),
+        "seed": settings.seed,
+    }
+    both = [name for name in wanted if name in found]
+    changed = differences({n: found[n] for n in both}, {n: wanted[n] for n in both})
+    if fields := sorted(changed):
+        raise RunError(
+            f"{run.uri}: its clips were made with other settings: {'; '.join(fields)}. "
+            "Leave these out, give the --config that it was made with, or give another --run"
+        )
 
 
 def trained_variants(run: Run) -> list[str]:

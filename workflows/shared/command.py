@@ -3,11 +3,12 @@
 import sys
 
 from infra import cluster, outages
-from infra.errors import RunError, SettingsError, ending
+from infra.errors import SettingsError, ending
 from infra.runs import Run
-from infra.settings import command_line, of_run
+from infra.settings import command_line
 from infra.settings.settings import Settings
 from workflows.shared import source_survey
+from workflows.shared.artifacts import refuse_other_clips
 from workflows.stages import STAGES
 
 
@@ -21,7 +22,8 @@ def main(names: list[str], about: str) -> int:
             run = Run(chosen.run, forced(chosen.force), chosen)
             modules = [stage.load() for stage in stages]
             source_survey.forget_listings()
-            refuse_other_data(run, chosen, names)
+            if "preprocess" not in names:  # which itself refuses, or redoes the clips
+                refuse_other_clips(run, chosen)
             for module in modules:
                 # What can be refused is refused before hours of work and before a file is written.
                 getattr(module, "check", _nothing)(chosen)
@@ -37,30 +39,6 @@ def main(names: list[str], about: str) -> int:
 
 def _nothing(_: Settings) -> None:
     """The check of a stage whose settings pydantic has checked already."""
-
-
-def refuse_other_data(run: Run, settings: Settings, names: list[str]) -> None:
-    """Raise RunError where the run's clips were made with other settings than these, naming each
-    field: no stage behind preprocess, and no tool, fits clips of another size or another kind.
-
-    Where preprocess is among the stages it says so itself, or redoes the clips.
-    """
-    if "preprocess" in names or not run.is_complete("clips"):
-        return
-    found = run.record("clips").settings
-    wanted = {
-        "clip": settings.clip.stored(),
-        "preprocess": settings.preprocess.made_from(),
-        "synthetic": settings.synthetic.made_from(),
-        "seed": settings.seed,
-    }
-    both = [name for name in wanted if name in found]
-    changed = of_run.differences({n: found[n] for n in both}, {n: wanted[n] for n in both})
-    if fields := sorted(changed):
-        raise RunError(
-            f"{run.uri}: its clips were made with other settings: {'; '.join(fields)}. "
-            "Leave these out, give the --config that it was made with, or give another --run"
-        )
 
 
 def forced(names: list[str]) -> frozenset[str]:

@@ -41,6 +41,7 @@ def main() -> int:
     with ending("study.py") as end, outages.reporting():
         settings = command_line.load(arguments, "study.py", __doc__ or "")
         run = Run(settings.run)
+        artifacts.refuse_other_clips(run, settings)
         answers = Answers(answers_file(settings, run))
         if len(arguments) < len(sys.argv) - 1:
             print(write_summary(answers, run))
