@@ -21,6 +21,12 @@ TABLE = """CREATE TABLE IF NOT EXISTS answers (
     participant TEXT NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, clip_id TEXT NOT NULL,
     left_method TEXT NOT NULL, chosen TEXT NOT NULL,
     PRIMARY KEY (participant, first, second, clip_id))"""
+# A table that somebody made without that key: of several answers to a question the first stays.
+ANSWER = "participant, first, second, clip_id"
+ONE_VOTE = (
+    f"DELETE FROM answers WHERE rowid NOT IN (SELECT MIN(rowid) FROM answers GROUP BY {ANSWER})",
+    f"CREATE UNIQUE INDEX one_vote ON answers ({ANSWER})",
+)
 WAIT = 30.0  # seconds that a writer waits for another
 
 
@@ -56,7 +62,11 @@ class Answers:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with self._connected() as database:
+                database.execute("BEGIN IMMEDIATE")
                 database.execute(TABLE)
+                if not any(row[2] for row in database.execute("PRAGMA index_list(answers)")):
+                    for statement in ONE_VOTE:
+                        database.execute(statement)
         except (OSError, sqlite3.Error) as error:
             raise RunError(
                 f"{file}: cannot keep answers there ({error}); give another --study.answers"

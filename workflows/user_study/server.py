@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import cast, get_args
 
-from flask import Flask, Response, abort, redirect, render_template_string, request, url_for
+from flask import Flask, Response, abort, g, redirect, render_template_string, request, url_for
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -14,6 +14,12 @@ from workflows.user_study.answers import Answers, Choice, Question, order
 # (key of the question, method or "reference") → PNG
 Pictures = dict[tuple[str, str], bytes]
 HOST = "127.0.0.1"
+OWN = "same-origin"
+# Nothing but the page's own style and script, its pictures and its forms, and no frame around it.
+POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
@@ -23,6 +29,20 @@ def create_app(questions: list[Question], pictures: Pictures, answers: Answers) 
     # Another site's page cannot reach the study by a name that it points at this machine.
     app.config["TRUSTED_HOSTS"] = [HOST, "localhost"]
     page = TEMPLATE.read_text(encoding="utf-8")
+
+    @app.before_request
+    def own_forms_alone() -> None:
+        g.nonce = secrets.token_urlsafe(16)
+        # Browsers tell where a form lies; another site's may not vote.
+        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", OWN) != OWN:
+            abort(403)
+
+    @app.after_request
+    def with_policy(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = POLICY.format(g.nonce)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"  # the address holds the token
+        return response
 
     @app.get("/")
     def opening() -> str:

@@ -99,3 +99,26 @@ def test_two_participants_at_once_click_and_type_to_the_end(study: tuple[str, An
         ("f5warp", "bicubic"): {"f5warp": 10},
         ("f5", "bicubic"): {"f5": 10},
     }
+
+
+def test_the_pages_own_style_counts_and_a_script_put_into_it_does_not_run(
+    study: tuple[str, Answers],
+) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(study[0])
+        page.get_by_role("button", name="Begin").click()
+        shown = page.evaluate("getComputedStyle(document.querySelector('form.faces')).display")
+        ran = page.evaluate(
+            """() => {
+                const script = document.createElement("script");
+                script.textContent = "window.ran = true";
+                document.body.append(script);
+                document.body.insertAdjacentHTML("beforeend", '<b id=b onclick="ran=true">b</b>');
+                document.getElementById("b").click();
+                return window.ran === true;
+            }"""
+        )
+        browser.close()
+    assert (shown, ran) == ("grid", False)

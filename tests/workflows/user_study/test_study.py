@@ -2,7 +2,9 @@
 
 import math
 import re
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,58 @@ def test_a_restart_goes_on_and_a_second_click_changes_nothing(tmp_path: Path) ->
     assert "Set 2 of 15" in again.get(f"/p/{token}").text
     pair = (first.question.first, first.question.second)
     assert dict(Answers(file).counts()[pair]) == {first.left: 1}
+
+
+def test_a_file_of_before_the_constraint_goes_on_and_counts_one_vote(tmp_path: Path) -> None:
+    file, shown = tmp_path / "answers.sqlite", order(QUESTIONS, "one")[0]
+    asked = shown.question
+    row = ("one", asked.first, asked.second, asked.clip_id, shown.left)
+    with closing(sqlite3.connect(file)) as database, database:
+        columns = "participant, first, second, clip_id, left_method, chosen"
+        database.execute(f"CREATE TABLE answers ({columns})")
+        for chosen in (shown.right, "tie"):
+            database.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)", (*row, chosen))
+    for _ in range(2):  # a second opening changes nothing
+        answers = Answers(file)
+        answers.add("one", shown, "left")
+        assert answers.counts() == {(asked.first, asked.second): {shown.right: 1}}
+    answers.add("two", shown, "left")
+    assert answers.counts() == {(asked.first, asked.second): {shown.right: 1, shown.left: 1}}
+
+
+def test_every_answer_has_a_policy_and_no_script_without_its_nonce(tmp_path: Path) -> None:
+    visitor = client(tmp_path / "answers.sqlite")
+    token = begin(visitor)
+    key = order(QUESTIONS, token)[0].question.key
+    nonces = set()
+    for address in ("/", f"/p/{token}", f"/p/{token}/{key}/left.png", "/nowhere"):
+        answer = visitor.get(address)
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; img-src 'self'; style-src 'nonce-")
+        assert "unsafe" not in policy and "frame-ancestors 'none'" in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        nonce = policy.split("script-src 'nonce-")[1].split("'")[0]
+        nonces.add(nonce)
+        if answer.mimetype == "text/html" and answer.status_code == 200:
+            inline = re.findall("<(?:script|style)[^>]*>", answer.text)
+            assert inline and all(f'nonce="{nonce}"' in tag for tag in inline)
+            assert not re.search(r"\son\w+=|\sstyle=|javascript:", answer.text)
+    assert len(nonces) == 4
+
+
+def test_another_sites_form_neither_begins_nor_votes(tmp_path: Path) -> None:
+    visitor = client(tmp_path / "answers.sqlite")
+    token = begin(visitor)
+    vote = f"/p/{token}/{order(QUESTIONS, token)[0].question.key}"
+    for address in ("/begin", vote):
+        for site in ("cross-site", "same-site"):
+            answer = visitor.post(
+                address, data={"choice": "left"}, headers={"Sec-Fetch-Site": site}
+            )
+            assert answer.status_code == 403
+    assert Answers(tmp_path / "answers.sqlite").participants() == 0
+    own = {"Sec-Fetch-Site": "same-origin"}
+    assert visitor.post(vote, data={"choice": "left"}, headers=own).status_code == 303
 
 
 def test_several_at_once_lose_no_answer(tmp_path: Path) -> None:
