@@ -48,6 +48,11 @@ def attempt(record: str, seconds: float | None = None, most: int = ATTEMPTS) -> 
         storage.remove(record)
 
 
+def stop_clock() -> None:
+    """Allow the rest of the block of `attempt` all the time that it takes."""
+    faulthandler.cancel_dump_traceback_later()
+
+
 def forget(folder: str) -> None:
     """Start counting anew below `folder`: what died with an earlier driver was not to blame."""
     for record in storage.files(folder, SUFFIX):

@@ -81,20 +81,6 @@ def free_port() -> int:
             return port
 
 
-def cpu_count() -> int:
-    """CPUs of the connected cluster."""
-    import ray
-
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
-def gpu_count() -> int:
-    """GPUs of the connected cluster."""
-    import ray
-
-    return int(ray.cluster_resources().get("GPU", 0))
-
-
 def disconnect() -> None:
     """Leave Ray, and stop it where this process started it."""
     ray = sys.modules.get("ray")

@@ -159,9 +159,12 @@ class PreprocessSettings(Section):
         Limits.max_seconds, gt=0, description="longer videos are refused [s of play]"
     )
     time_limit: Annotated[float, Operational] = Field(
-        Limits.time_limit, gt=0, description="longest work on one video [s by the clock]"
+        Limits.time_limit,
+        gt=0,
+        description="longest work on one video, in enhance the reading of it; its process is ended "
+        "where it hangs for twice as long [s by the clock]",
     )
-    max_memory: Positive = Field(
+    max_memory: Annotated[Positive, Operational] = Field(
         Limits.max_memory, description="most that a worker takes for one video [MB]"
     )
     shard_megabytes: Positive = Field(128, description="size a shard is filled to [MB]")

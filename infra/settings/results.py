@@ -41,7 +41,7 @@ class EvaluateSettings(Section):
     samples: Positive = Field(8, description="rows of the contact sheet")
     batch_size: Annotated[Positive, Operational] = Field(16, description="clips at once")
     workers: Annotated[int | None, Operational] = Field(
-        None, gt=0, description="actors; none = one a CPU or GPU"
+        None, gt=0, description="most actors; none = as many as CPUs and GPUs allow"
     )
     gpus_per_worker: Annotated[float, Operational] = Field(0, ge=0, description="GPUs an actor")
 
@@ -65,7 +65,7 @@ class EnhanceSettings(Section):
     limit: Positive | None = Field(4, description="videos enhanced, spread evenly; none = all")
     batch_size: Annotated[Positive, Operational] = Field(16, description="frames at once")
     workers: Annotated[int | None, Operational] = Field(
-        None, gt=0, description="actors; none = one a CPU or GPU"
+        None, gt=0, description="most actors; none = as many as CPUs and GPUs allow"
     )
     gpus_per_worker: Annotated[float, Operational] = Field(0, ge=0, description="GPUs an actor")
 

@@ -18,7 +18,7 @@ CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
 def work(record: str, deed: str, seconds: float = 0.3) -> subprocess.CompletedProcess[str]:
-    code = f"from infra.attempts import attempt\nwith attempt({record!r}, {seconds}):\n    {deed}"
+    code = f"from infra.attempts import attempt, stop_clock\nwith attempt({record!r}, {seconds}):\n    {deed}"
     return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=PATIENCE
     )
@@ -67,3 +67,8 @@ def test_an_error_inside_ends_the_clock(tmp_path: Path, monkeypatch: pytest.Monk
         raise ValueError("not good")
     assert calls == [5, "ended"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_follows_the_risky_part_has_no_clock(tmp_path: Path) -> None:
+    ended = work(str(tmp_path / "a"), "stop_clock(); import time; time.sleep(1)")
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import ray.data
 
 from datasets.sources.layouts import Source
-from infra import cluster
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.enhancement.outputs import Restored, from_json
@@ -20,15 +19,16 @@ def restored(
 ) -> Iterator[Restored]:
     """What became of each source, in the order in which they end.
 
-    A pool of actors, each with the network on one CPU and its share of a GPU. Raises as
-    `ray_rows.rows` does.
+    A pool of actors, each with the network on one CPU and its share of a GPU; without a number of
+    workers as many as the cluster holds, and more when it grows. Raises as `ray_rows.rows` does.
     """
     options = settings.enhance
-    workers = options.workers or cluster.gpu_count() or cluster.cpu_count()
-    outcomes = dataset([item([source]) for source in sources]).map(
+    outcomes = dataset([item([source]) for source in sources]).map_batches(
         Enhancer,
         fn_constructor_args=(settings, run, stage.uri, stage.fingerprint),
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=options.workers),
         num_cpus=1,
         num_gpus=options.gpus_per_worker or None,
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from datasets.video_writer import write_video
 from infra import outages, process, storage
-from infra.attempts import SUFFIX, attempt
+from infra.attempts import SUFFIX, attempt, stop_clock
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.text import as_utf8, one_line
@@ -25,7 +26,7 @@ from workflows.enhancement.locate import Track, low_tracks
 from workflows.enhancement.outputs import OUTCOME, Restored, safe_name
 from workflows.shared.artifacts import WEIGHTS
 from workflows.shared.networks import load_methods
-from workflows.shared.ray_rows import Row, faults_as_rows
+from workflows.shared.ray_rows import Row, until_fault
 from workflows.shared.restoring import to_bytes
 from workflows.shared.source_rows import sources_of, why
 from workflows.shared.source_survey import fingerprint
@@ -34,7 +35,7 @@ CRF = 14
 
 
 class Enhancer:
-    """One actor: holds the network, takes a source, writes its tracks, returns the outcome."""
+    """One actor: holds the network, takes sources, writes their tracks, returns the outcomes."""
 
     def __init__(self, settings: Settings, run: Run, folder: str, of_stage: str) -> None:
         process.limit_threads(1)
@@ -52,25 +53,30 @@ class Enhancer:
         if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def __call__(self, row: Row) -> Row:
-        """Restore one source; whatever is wrong with it becomes its outcome's reason.
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        """Restore each source of a block; whatever is wrong with one becomes its outcome's reason.
 
-        The outcome is given as text: rows of a table would have to agree on the tracks.
+        Outcomes are given as text: rows of a table would have to agree on the tracks.
         """
-        (source,) = sources_of(row)
-        return faults_as_rows(self._outcome, source)
+        return until_fault(self._outcome, block)
 
-    def _outcome(self, source: Source) -> Row:
+    def _outcome(self, row: Row) -> Row:
+        (source,) = sources_of(row)
         record = storage.join(self.folder, safe_name(source), OUTCOME)
-        outcome = self._attempted(source, record)
-        storage.write_json(record, asdict(outcome))
-        return {"outcome": json.dumps(asdict(outcome))}
+        # It is there where an actor died behind it, at another source of its block.
+        found = storage.read_json(record) if storage.exists(record) else {}
+        if found.get("fingerprint") != fingerprint(self.of_stage, source):
+            found = asdict(self._attempted(source, record))
+            storage.write_json(record, found)
+        return {"outcome": json.dumps(found)}
 
     def _attempted(self, source: Source, record: str) -> Restored:
         tracks: list[Row] = []
         reason = kind = ""
+        # A film that is slow but not stuck ends itself within half of it, and says so.
+        seconds = 2 * self.settings.preprocess.time_limit
         try:
-            with outages.reporting(), attempt(record + SUFFIX):
+            with outages.reporting(), attempt(record + SUFFIX, seconds):
                 tracks = self._restore(source)
             if not tracks:
                 reason, kind = f"{source.name}: no face was found", NO_FACE
@@ -92,6 +98,7 @@ class Enhancer:
         with open_source(source, options.limits()) as footage:
             rate = footage.rate
             tracks = low_tracks(footage, clip.geometry(), detection, clip.how_degraded())
+        stop_clock()  # it is for decoders that hang: a long film may take longer to restore
         return [
             self._write(source, number, track, rate) for number, track in sorted(tracks.items())
         ]

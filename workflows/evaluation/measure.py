@@ -176,8 +176,6 @@ def _on_actors(
     import ray.data
 
     places = [cluster.place(shard) for shard in shards]
-    gpus = options.gpus_per_worker
-    workers = options.workers or (cluster.gpu_count() if gpus else cluster.cpu_count())
     yield from (
         ray.data.read_parquet(
             [path for path, _ in places], filesystem=places[0][1], columns=COLUMNS
@@ -187,9 +185,9 @@ def _on_actors(
             Scorer,
             fn_constructor_args=(methods, options),
             batch_size=options.batch_size,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=options.workers),
             num_cpus=1,
-            num_gpus=gpus or None,
+            num_gpus=options.gpus_per_worker or None,
         )
         .iter_batches(batch_size=64, batch_format="numpy")
     )

@@ -71,7 +71,7 @@ def write_sources(stage: Stage, outcomes: list[Outcome]) -> None:
     write_outcomes(stage.path(SOURCES), placed)
 
 
-def assemble(stage: Stage, plans: list[ShardPlan], workers: int) -> None:
+def assemble(stage: Stage, plans: list[ShardPlan], workers: int | None) -> None:
     """Write every shard that is not there yet."""
     _forget_other_plan(stage, plans)
     items = [{"plan": pickle.dumps(plan)} for plan in plans]

@@ -68,7 +68,7 @@ def _make(settings: Settings, run: Run, stage: Stage) -> None:
     say(stage.name, found.seen)
     outcomes = _extract(settings, stage, found.sources)
     plans = packing.deal(settings, stage, outcomes, protocol)
-    packing.assemble(stage, plans, _workers(settings))
+    packing.assemble(stage, plans, settings.preprocess.workers)
     stage.counts["people"] = dict(splits.refuse_leaks(stage.uri, settings, protocol))
     if protocol is not None:
         missing = splits.name_missing(settings, stage, protocol, found.sources)
@@ -175,20 +175,17 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ou
     if outcomes:
         say(stage.name, f"{len(outcomes)} of {len(sources)} sources were read before")
     items = [item(bundle) for bundle in bundles(reading.left)]
-    workers = min(_workers(settings), len(items))
     if not items:
         return sorted(outcomes, key=lambda outcome: outcome.name)
-    say(stage.name, f"{len(reading.left)} sources, {workers} at once")
+    workers = settings.preprocess.workers
+    at_once = f"at most {workers}" if workers else "one a CPU"
+    say(stage.name, f"{len(reading.left)} sources, {at_once} at once")
     task = partial(make_part, extraction(settings), stage.uri, stage.fingerprint)
     count = Count(stage.name, len(sources), "sources")
     for row in each(items, task, workers):
         outcomes += outcomes_in(row)
         count.done(len(outcomes))
     return sorted(outcomes, key=lambda outcome: outcome.name)
-
-
-def _workers(settings: Settings) -> int:
-    return settings.preprocess.workers or cluster.cpu_count()
 
 
 def _account(

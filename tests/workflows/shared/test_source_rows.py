@@ -38,7 +38,7 @@ def test_what_is_wrong_with_the_run_is_no_reason(error: FacestackError) -> None:
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(FaultError("disk: full"), 3), (ShardError("a: old"), 2)],
+    [(FaultError("disk: full"), 3), (ShardError("a: old"), 2), (RunError("a: forbidden"), 2)],
 )
 def test_an_error_of_a_task_ends_the_stage_in_one_line(error: FacestackError, status: int) -> None:
     def task() -> dict[str, object]:

@@ -1,0 +1,104 @@
+"""Pools of tasks and actors: they follow a cluster that grows, and an actor whose work hangs is
+replaced, and in the end the work given up."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ray.cluster_utils import Cluster
+
+from datasets.drawn.dataset import write_person
+from datasets.sources.layouts import Source
+from infra import cluster
+from infra.runs import Run, Stage
+from infra.settings.settings import Settings
+from model.network import build
+from model.weights import save_weights
+from tests.support import pools
+from workflows.enhancement import graph
+from workflows.preprocessing import stage as preprocessing
+
+# The driver runs in this process, and warns of Ray's own affairs.
+pytestmark = pytest.mark.filterwarnings("default")
+
+FILMS = [Source(f"/x/a/{n}.mp4", f"{n}.mp4", "a", "video") for n in range(6)]
+
+
+@pytest.fixture
+def head_alone() -> Iterator[Cluster]:
+    """A cluster of a head without CPUs, joined as a user joins a running one."""
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        cluster.connect(found.address)
+        yield found
+    finally:
+        cluster.disconnect()
+        found.shutdown()
+
+
+def test_preprocess_takes_the_cpus_that_come_when_it_has_begun(
+    head_alone: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node comes when the stage says how many sources there are; each task waits for another."""
+    monkeypatch.setattr(preprocessing, "make_part", pools.make_part)
+    said: list[str] = []
+
+    def say(_: str, text: str) -> None:
+        said.append(text)
+        if len(said) == 1:
+            head_alone.add_node(num_cpus=2)
+
+    monkeypatch.setattr(preprocessing, "say", say)
+    stage = Stage("preprocess", str(tmp_path), "")
+    outcomes = preprocessing._extract(Settings(), stage, FILMS)
+    assert [outcome.reason for outcome in outcomes] == ["True"] * len(FILMS)
+    assert said[0] == "6 sources, one a CPU at once"
+
+
+def test_enhance_takes_the_cpus_that_come_when_it_has_begun(
+    head_alone: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node comes when the sources are dealt out; each actor waits for another."""
+    monkeypatch.setattr(graph, "Enhancer", pools.Enhancer)
+    dataset = graph.dataset
+
+    def dealt(items: list[dict[str, Any]]) -> Any:
+        head_alone.add_node(num_cpus=3)
+        return dataset(items)
+
+    monkeypatch.setattr(graph, "dataset", dealt)
+    run = Run(str(tmp_path / "run"))
+    outcomes = list(graph.restored(Settings(), run, str(tmp_path), FILMS))
+    assert [outcome.reason for outcome in outcomes] == ["True"] * len(FILMS)
+
+
+@pytest.fixture
+def local_ray() -> Iterator[None]:
+    cluster.connect(cpus=2)
+    yield
+    cluster.disconnect()
+
+
+def test_enhance_gives_up_a_film_at_which_the_decoder_never_returns(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three deaths of its actor; the others are restored, each for longer than the limit."""
+    settings = Settings()
+    settings.clip.size = 32
+    settings.enhance.variant = "f1"
+    settings.enhance.workers = 1  # what hangs and what does not share an actor
+    settings.preprocess.time_limit = 3
+    run = Run(str(tmp_path / "run"))
+    torch.manual_seed(0)
+    weights = Path(run.path("train", "f1", "weights.safetensors"))
+    save_weights(build("f1", scale=4, size=32, width=0.1), weights)
+    (film,) = write_person(tmp_path, 0, 1, 5, size=32)
+    sources = [Source(str(film), name, "a", "video") for name in ("a.mp4", "hangs.mp4", "z.mp4")]
+    monkeypatch.setattr(graph, "Enhancer", pools.Hanging)
+    found = graph.restored(settings, run, str(tmp_path / "enhanced"), sources)
+    outcomes = {outcome.name: outcome for outcome in found}
+    assert [len(outcomes[name].tracks) for name in ("a.mp4", "hangs.mp4", "z.mp4")] == [1, 0, 1]
+    assert "its process died 3 times" in outcomes["hangs.mp4"].reason
+    assert "more than 6 s" in outcomes["hangs.mp4"].reason
