@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 
-from datasets.shards.files import OpenShards, ShardError, open_shard, write_tables
+from datasets.shards.files import OpenShards, ShardError, open_shard, reading, write_tables
 from datasets.shards.tensors import byte_width, pack, unpack
 
 SHARD_ROWS = 16  # rows of a row group: what one read of the loader gives
@@ -50,7 +50,7 @@ def part_rows(
 ) -> list[PlannedRow]:
     """Lists the rows of a part for the plan, without reading an image; of all its videos, or of
     those named. `split_of` maps an identity to its split."""
-    with open_shard(part) as file:
+    with open_shard(part) as file, reading(part):
         images = sum(byte_width(column.type) for column in file.schema_arrow)
         table = file.read(columns=["clip_id", "identity", "video", "order"], use_threads=False)
     return [
@@ -133,6 +133,7 @@ def _row(planned: PlannedRow, parts: OpenParts) -> pa.Table:
     group, row = divmod(planned.row, file.metadata.row_group(0).num_rows)
     if group >= file.num_row_groups:
         return pack(file.schema_arrow.empty_table())
-    if any(isinstance(column, pa.FixedShapeTensorType) for column in file.schema_arrow.types):
-        return parts.group_of_shard(planned.part, group).slice(row, 1)
-    return file.read_row_group(group, use_threads=False).slice(row, 1)
+    with reading(planned.part):
+        if any(isinstance(column, pa.FixedShapeTensorType) for column in file.schema_arrow.types):
+            return parts.group_of_shard(planned.part, group).slice(row, 1)
+        return file.read_row_group(group, use_threads=False).slice(row, 1)

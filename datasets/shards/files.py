@@ -1,7 +1,8 @@
 """The Parquet files of clips: how one is written whole, and opened again."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -77,15 +78,28 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     # under 32 bits. Whole images would each be an entry of their own.
     packed = any(pa.types.is_fixed_size_binary(field.type) for field in schema)
     return pq.ParquetWriter(
-        path, schema, compression="lz4", use_dictionary=not packed,
+        path, schema, compression="lz4", use_dictionary=not packed, write_page_checksum=True,
         write_statistics=["clip_id", "identity", "video", "order"],
     )  # fmt: skip
 
 
 def read_rows(uri: str, columns: list[str] | None = None) -> pa.Table:
     """Reads a file of clips; raises `ShardError` where it is not one of this version."""
-    with open_shard(uri) as file:
+    with open_shard(uri) as file, reading(uri):
         return unpack(file.read(columns=columns, use_threads=False))
+
+
+@contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Names the file, as a `ShardError`, where it is damaged: what is read out of an open one is
+    to be read inside of this."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid, UnicodeError) as error:
+        reason = one_line(error, 160)
+        raise ShardError(
+            f"{uri}: not a readable Parquet file ({reason}); preprocess again"
+        ) from error
 
 
 def open_shard(uri: str) -> pq.ParquetFile:
@@ -94,16 +108,13 @@ def open_shard(uri: str) -> pq.ParquetFile:
     What it reads of a part is packed: see `tensors`.
     """
     filesystem, path = storage.file_system(uri)
-    try:
+    with reading(uri):
         # Of an object, a row group is one request, for its own bytes alone; fsspec would by itself
         # read 50 MB ahead each time.
         stream = filesystem.open(path, "rb", cache_type="none")
-        file = pq.ParquetFile(stream, pre_buffer=not storage.is_local(uri))
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = one_line(error, 160)
-        raise ShardError(
-            f"{uri}: not a readable Parquet file ({reason}); preprocess again"
-        ) from error
+        file = pq.ParquetFile(
+            stream, pre_buffer=not storage.is_local(uri), page_checksum_verification=True
+        )
     version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
     if version != SCHEMA_VERSION:
         file.close(force=True)

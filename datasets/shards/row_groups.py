@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from datasets.shards.files import OpenShards, ShardError, open_shard
+from datasets.shards.files import OpenShards, ShardError, open_shard, reading
 from datasets.shards.tensors import arrays
 
 Batch = dict[str, NDArray]
@@ -52,9 +52,9 @@ class Groups:
             self.cache.move_to_end(index)
             return self.cache[index]
         where = self.groups[index]
-        table = self.files.file(where.uri).read_row_group(
-            where.group, columns=self.columns, use_threads=False
-        )
+        file = self.files.file(where.uri)
+        with reading(where.uri):
+            table = file.read_row_group(where.group, columns=self.columns, use_threads=False)
         self.cache[index] = arrays(table)
         while len(self.cache) > self.kept:
             self.cache.popitem(last=False)

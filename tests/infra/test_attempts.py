@@ -18,7 +18,10 @@ CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
 def work(record: str, deed: str, seconds: float = 0.3) -> subprocess.CompletedProcess[str]:
-    code = f"from infra.attempts import attempt, stop_clock\nwith attempt({record!r}, {seconds}):\n    {deed}"
+    code = (
+        "from infra.attempts import attempt, stop_clock\n"
+        f"with attempt({record!r}, {seconds}):\n    {deed}"
+    )
     return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=PATIENCE
     )

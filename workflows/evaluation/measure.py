@@ -5,21 +5,22 @@ Suffixes: B clips of a batch, V rows of the table, M measures, I items of the pa
 """
 
 import os
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.image_metrics import consistency, motion, ssim_luma, temporal_difference
 from datasets.protocols.pairing import Pairing
-from datasets.shards.reader import ShardReader
-from infra import cluster, process
+from datasets.shards.files import read_rows
+from datasets.shards.row_groups import Groups, row_groups_of
+from infra import process
 from infra.progress import Count
 from infra.settings.results import EvaluateSettings
 from model.metrics import feature_distances, psnr_luma, unit_layers
@@ -29,6 +30,7 @@ from workflows.evaluation.methods import Arrays, Methods, Restore
 from workflows.shared import networks
 from workflows.shared.restoring import pictures, to_bytes
 
+Row = dict[str, Any]
 COLUMNS = ["clip_id", "identity", "low", "high", "neighbour", "neighbour_offset"]
 
 
@@ -135,7 +137,8 @@ def measure(
     values: list[NDArray[Any]] = []
     means = {"descriptors": _Means(pairing), "judged": _Means(pairing)}
     count = Count("evaluate", len(wanted), "clips")
-    for part in (_in_threads if here else _on_actors)(methods, options, shards, wanted):
+    batches = batches_of(shards, wanted, options.batch_size)
+    for part in (_in_threads if here else _on_actors)(methods, options, batches):
         clip_ids += map(str, part["clip_id"])
         count.done(len(clip_ids))
         identities += map(str, part["identity"])
@@ -154,43 +157,50 @@ def measure(
 
 
 def _in_threads(
-    methods: Methods, options: EvaluateSettings, shards: list[str], wanted: set[str]
+    methods: Methods, options: EvaluateSettings, batches: list[Row]
 ) -> Iterator[Arrays]:
     """What `Scorer` gives of each batch, in this process: SSIM and flow let other threads on."""
     scorer = Scorer(methods, options)
-    batches = (
-        some
-        for batch in ShardReader(shards, options.batch_size, None, COLUMNS, prefetch=0).once()
-        for some in wanted_clips(frozenset(wanted), batch)
-    )
     workers = options.workers or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
-        while chunk := list(islice(batches, 2 * workers)):
-            yield from pool.map(scorer, chunk)
+        for begin in range(0, len(batches), 2 * workers):
+            yield from pool.map(scorer, map(stored, batches[begin : begin + 2 * workers]))
 
 
-def _on_actors(
-    methods: Methods, options: EvaluateSettings, shards: list[str], wanted: set[str]
-) -> Iterator[Arrays]:
-    """The same on a pool of Ray Data actors."""
+class _Actor:
+    """One actor: what `Scorer` gives of each batch that a row names, as bytes: rows of a table
+    would have to agree on the methods."""
+
+    def __init__(self, methods: Methods, options: EvaluateSettings) -> None:
+        self.scorer = Scorer(methods, options)
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        from workflows.shared.ray_rows import until_fault
+
+        return until_fault(self._measured, block)
+
+    def _measured(self, row: Row) -> Row:
+        return {"measured": pickle.dumps(self.scorer(stored(row)))}
+
+
+def _on_actors(methods: Methods, options: EvaluateSettings, batches: list[Row]) -> Iterator[Arrays]:
+    """The same on a pool of Ray Data actors: without a number of workers as many as the cluster
+    holds, and more when it grows."""
     import ray.data
 
-    places = [cluster.place(shard) for shard in shards]
-    yield from (
-        ray.data.read_parquet(
-            [path for path, _ in places], filesystem=places[0][1], columns=COLUMNS
-        )
-        .map_batches(partial(wanted_clips, frozenset(wanted)), batch_size=options.batch_size)
-        .map_batches(
-            Scorer,
-            fn_constructor_args=(methods, options),
-            batch_size=options.batch_size,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=options.workers),
-            num_cpus=1,
-            num_gpus=options.gpus_per_worker or None,
-        )
-        .iter_batches(batch_size=64, batch_format="numpy")
+    from workflows.shared.ray_rows import dataset, rows
+
+    found = dataset(batches).map_batches(
+        _Actor,
+        fn_constructor_args=(methods, options),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=options.workers),
+        num_cpus=1,
+        num_gpus=options.gpus_per_worker or None,
     )
+    for row in rows(found):
+        yield pickle.loads(row["measured"])
 
 
 class _Means:
@@ -218,11 +228,26 @@ class _Means:
         return (self.sums / counts[..., None]).astype(np.float32)
 
 
-def wanted_clips(wanted: frozenset[str], batch: Arrays) -> Iterator[Arrays]:
-    """The clips of a batch whose ids are wanted; no batch where there are none."""
-    inside = np.array([str(clip_id) in wanted for clip_id in batch["clip_id"]], bool)
-    if inside.any():  # Arrow has no tensor of no rows, and Ray would warn of each
-        yield {name: values[inside] for name, values in batch.items()}
+def batches_of(shards: list[str], wanted: set[str], size: int) -> list[Row]:
+    """The clips of the ids `wanted` in batches of at most `size`: the shard of each, and the row
+    group and the row in it of each clip."""
+    found: list[Row] = []
+    for uri in shards:
+        groups = row_groups_of([uri], COLUMNS)
+        every = [(index, row) for index, group in enumerate(groups) for row in range(group.rows)]
+        ids = read_rows(uri, ["clip_id"])["clip_id"].to_pylist()
+        inside = [at for at, clip_id in zip(every, ids, strict=True) if clip_id in wanted]
+        found += [
+            {"shard": uri, "places": inside[begin : begin + size]}
+            for begin in range(0, len(inside), size)
+        ]
+    return found
+
+
+def stored(batch: Row) -> Arrays:
+    """The clips of such a batch; raises ShardError where its shard is damaged."""
+    with Groups(row_groups_of([batch["shard"]], COLUMNS), COLUMNS, kept=1) as groups:
+        return groups.gather(batch["places"])
 
 
 def _spread(rows: Tensor, there: Tensor) -> NDArray[np.float32]:

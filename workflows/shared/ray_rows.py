@@ -1,4 +1,4 @@
-"""Small tasks of a few rows on Ray Data: how the stages that read sources use it. Storage that fails
+"""Tasks of a row or few on Ray Data: how the stages that read sources use it. Storage that fails
 ends them in one line."""
 
 from collections.abc import Callable, Iterator

@@ -99,5 +99,17 @@ def test_a_part_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out.parquet").exists()
 
 
+def test_a_part_that_is_damaged_is_named(tmp_path: Path) -> None:
+    (path,) = parts(tmp_path, {"a": 5})
+    (plan,) = plan_shards(part_rows(path, split), MANY)
+    content = Path(path).read_bytes()
+    half = len(content) // 2
+    Path(path).write_bytes(content[:9] + bytes(half) + content[9 + half :])
+    with pytest.raises(ShardError, match=r"a\.parquet: not a readable Parquet file"):
+        assemble_shard(plan, str(tmp_path / "out.parquet"))
+    with pytest.raises(ShardError, match=r"a\.parquet: not a readable Parquet file"):
+        part_rows(path, split)
+
+
 def test_no_rows_make_no_shard() -> None:
     assert plan_shards([], MANY) == []

@@ -160,6 +160,22 @@ def test_what_is_not_a_shard_is_refused_with_its_name(tmp_path: Path) -> None:
         read_rows(str(tmp_path / "old.parquet"))
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_damage_at_any_place_is_told_with_the_name(packed: bool, tmp_path: Path) -> None:
+    """Lost or changed, 64 bytes of a shard or of a part never go unseen: pages have checksums."""
+    uri = tmp_path / "a.parquet"
+    write_clips(str(uri), [clip(number) for number in range(8)], packed=packed)
+    whole = uri.read_bytes()
+    for at in range(0, len(whole), len(whole) // 50):
+        changed = bytes(byte ^ 255 for byte in whole[at : at + 64])
+        uri.write_bytes(whole[:at] + changed + whole[at + 64 :])
+        with pytest.raises(ShardError, match=r"a\.parquet"):
+            read_rows(str(uri))
+        uri.write_bytes(whole[:at])
+        with pytest.raises(ShardError, match=r"a\.parquet: not a readable Parquet file"):
+            read_rows(str(uri))
+
+
 def test_clips_of_differing_sizes_do_not_mix(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="same shape"):
         table_of([clip(0), clip(1, size=8)])

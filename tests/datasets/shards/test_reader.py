@@ -201,3 +201,13 @@ def test_an_error_in_one_of_several_threads_is_raised(
     monkeypatch.setattr(several, "_read", lambda *_: (_ for _ in ()).throw(ShardError("gone")))
     with pytest.raises(ShardError, match="gone"):
         next(several.batches())
+
+
+def test_a_shard_that_is_damaged_between_its_ends_is_named(tmp_path: Path) -> None:
+    uri = tmp_path / "0.parquet"
+    write_clips(str(uri), [clip(i) for i in range(8)], 4)
+    content = uri.read_bytes()
+    uri.write_bytes(content[:500] + bytes(len(content) // 2) + content[500 + len(content) // 2 :])
+    shards = ShardReader(list_shards(str(tmp_path)), 4, 0, COLUMNS)
+    with pytest.raises(ShardError, match=r"0\.parquet: not a readable Parquet file"):
+        next(shards.batches())

@@ -9,6 +9,7 @@ import torch
 
 from datasets.degrade import degrade_track
 from datasets.image_metrics import consistency, motion, ssim_luma, temporal_difference
+from datasets.shards.files import read_rows
 from infra import storage
 from infra.runs import Run, StageRecord
 from infra.settings.data import ClipSettings
@@ -17,8 +18,9 @@ from model.metrics import psnr_luma
 from model.network import build
 from model.perceptual import FaceRecogniser, save_recogniser
 from model.weights import save_weights
+from tests.support.small_jobs import write_shards
 from workflows.evaluation.exchange import folder_name, frame_name
-from workflows.evaluation.measure import Arrays, Scorer, wanted_clips
+from workflows.evaluation.measure import Arrays, Scorer, batches_of, stored
 from workflows.evaluation.measured import MEASURES
 from workflows.evaluation.methods import Methods
 from workflows.shared import artifacts
@@ -48,12 +50,16 @@ def batch() -> Arrays:
     }
 
 
-def test_a_batch_without_a_wanted_clip_is_none(batch: Arrays) -> None:
-    """Ray cannot turn a tensor of no rows into Arrow's, and warned of each."""
-    (kept,) = wanted_clips(frozenset("bz"), batch)
-    assert list(kept["clip_id"]) == ["b"]
-    assert np.array_equal(kept["low"], batch["low"][1:2])
-    assert list(wanted_clips(frozenset("z"), batch)) == []
+def test_batches_hold_the_wanted_clips_of_a_shard_and_no_others(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path)  # of eleven clips each, in row groups of four
+    wanted = {"v#0@1", "v#0@2", "v#0@9", "v#0@10", "v#0@11", "v#0@13"}
+    batches = batches_of(shards, wanted, 3)
+    found = [[str(name) for name in stored(batch)["clip_id"]] for batch in batches]
+    assert found == [["v#0@1", "v#0@2", "v#0@9"], ["v#0@10"], ["v#0@11", "v#0@13"]]
+    whole = read_rows(shards[1]).to_pydict()
+    np.testing.assert_array_equal(
+        stored(batches[2])["high"].reshape(2, -1), [whole["high"][0], whole["high"][2]]
+    )
 
 
 @pytest.fixture(scope="module")

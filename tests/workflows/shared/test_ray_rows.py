@@ -14,9 +14,7 @@ from workflows.shared.ray_rows import Row, dataset, rows, until_fault
 @pytest.mark.parametrize(
     ("items", "blocks"), [(1, 1), (4096, 4096), (4097, 4096), (65_536, 4096), (65_537, 4097)]
 )
-def test_a_task_is_one_row_or_few(
-    items: int, blocks: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_is_one_row_or_few(items: int, blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are: progress goes by that many, and a task that dies loses no more."""
     asked: list[int] = []
     found = SimpleNamespace(
