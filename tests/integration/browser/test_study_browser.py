@@ -104,9 +104,7 @@ def test_two_participants_at_once_click_and_type_to_the_end(study: tuple[str, An
 def test_the_pages_own_style_counts_and_a_script_put_into_it_does_not_run(
     study: tuple[str, Answers],
 ) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
+    with new_page() as page:
         page.goto(study[0])
         page.get_by_role("button", name="Begin").click()
         shown = page.evaluate("getComputedStyle(document.querySelector('form.faces')).display")
@@ -120,5 +118,4 @@ def test_the_pages_own_style_counts_and_a_script_put_into_it_does_not_run(
                 return window.ran === true;
             }"""
         )
-        browser.close()
     assert (shown, ran) == ("grid", False)
