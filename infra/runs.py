@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from infra import storage
 from infra.errors import RunError
+from infra.leases import lease
 from infra.progress import say
 from infra.provenance import versions
 from infra.settings import of_run
@@ -116,6 +117,7 @@ class Run:
         stage = Stage(name, self.path(folder), fingerprint, emptied)
         begun = time.monotonic()
         yield stage
+        lease.confirm(self.uri)
         record = _record(name, begun_with, reads, stage.counts, time.monotonic() - begun)
         storage.sweep(stage.uri)  # every writer of this stage has ended
         storage.write_json(complete, record.model_dump())
@@ -188,6 +190,7 @@ class Run:
         inputs = {part: self.record(part).digest for part in parts}
         if self.is_complete(folder) and self.record(folder).inputs == inputs:
             return
+        lease.confirm(self.uri)
         record = _record(name, settings, inputs, counts, 0.0)
         storage.write_json(self.path(folder, "stage.json"), record.model_dump())
 

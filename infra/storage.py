@@ -59,14 +59,14 @@ def exists(uri: str) -> bool:
     """Whether a file or folder is there (an object store is asked afresh each time)."""
     fs, path = file_system(uri)
     fs.invalidate_cache()
-    return bool(_patiently(uri, lambda: fs.exists(path)))
+    return bool(patiently(uri, lambda: fs.exists(path)))
 
 
 def files(uri: str, suffix: str = "") -> list[str]:
     """The URIs of all files below a folder with the given ending, sorted; [] if it is absent."""
     fs, path = file_system(uri)
     fs.invalidate_cache()
-    found = _patiently(uri, lambda: fs.find(path) if fs.exists(path) else [])
+    found = patiently(uri, lambda: fs.find(path) if fs.exists(path) else [])
     fs.invalidate_cache()  # or a file that another process writes would stay unseen by this one
     return sorted(
         str(fs.unstrip_protocol(f)) if not is_local(uri) else f
@@ -79,7 +79,7 @@ def sizes(uri: str, suffix: str = "") -> dict[str, int]:
     """Bytes of each file that `files` lists, by its path below the folder, from one listing."""
     fs, path = file_system(uri)
     fs.invalidate_cache()
-    found = _patiently(uri, lambda: fs.find(path, detail=True) if fs.exists(path) else {})
+    found = patiently(uri, lambda: fs.find(path, detail=True) if fs.exists(path) else {})
     return {
         name.removeprefix(path).lstrip("/"): int(info["size"])
         for name, info in sorted(found.items())
@@ -94,7 +94,7 @@ def _is_temporary(path: str) -> bool:
 def read_bytes(uri: str) -> bytes:
     """The whole content of a file; raises FileNotFoundError."""
     fs, path = file_system(uri)
-    return bytes(_patiently(uri, lambda: fs.cat_file(path)))
+    return bytes(patiently(uri, lambda: fs.cat_file(path)))
 
 
 def read_all(uris: list[str]) -> list[bytes]:
@@ -110,7 +110,7 @@ def write_bytes(uri: str, content: bytes) -> None:
             part.write_bytes(content)
     else:
         fs, path = file_system(uri)
-        _patiently(uri, lambda: fs.pipe_file(path, content))
+        patiently(uri, lambda: fs.pipe_file(path, content))
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def whole(uri: str) -> Iterator[Path]:
             path = Path(folder) / "whole"
             yield path
             if path.exists():
-                _patiently(uri, lambda: fs.put_file(str(path), target))
+                patiently(uri, lambda: fs.put_file(str(path), target))
         return
     with whole_file(Path(absolute(uri)), partial(writing, uri)) as path:
         yield path
@@ -143,7 +143,7 @@ def writing(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _patiently(uri: str, action: Callable[[], Answer]) -> Answer:
+def patiently(uri: str, action: Callable[[], Answer]) -> Answer:
     """What `action` gives; an object store that does not answer is asked again and again."""
     deadline, pause = time.monotonic() + PATIENCE, 0.5
     while True:
@@ -187,7 +187,7 @@ def remove(uri: str) -> None:
     """Remove a file or a folder with all below it; nothing happens where it is absent."""
     fs, path = file_system(uri)
     fs.invalidate_cache()
-    _patiently(uri, lambda: fs.rm(path, recursive=True) if fs.exists(path) else None)
+    patiently(uri, lambda: fs.rm(path, recursive=True) if fs.exists(path) else None)
 
 
 def sweep(uri: str) -> None:

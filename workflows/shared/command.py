@@ -4,6 +4,7 @@ import sys
 
 from infra import cluster, outages
 from infra.errors import SettingsError, ending
+from infra.leases import lease
 from infra.runs import Run
 from infra.settings import command_line
 from infra.settings.settings import Settings
@@ -13,28 +14,30 @@ from workflows.stages import STAGES
 
 
 def main(names: list[str], about: str) -> int:
-    """Run the named stages; returns the exit status (infra/errors.py)."""
+    """Run the named stages while the run folder's lease is held; returns the exit status
+    (infra/errors.py)."""
     program = f"{names[0] if len(names) == 1 else 'full'}.py"
     stages = [STAGES[name] for name in names]
-    try:
-        with ending(program) as end, outages.reporting():
-            chosen = command_line.load(sys.argv[1:], program, about)
-            run = Run(chosen.run, forced(chosen.force), chosen)
-            modules = [stage.load() for stage in stages]
-            source_survey.forget_listings()
-            if "preprocess" not in names:  # which itself refuses, or redoes the clips
-                refuse_other_clips(run, chosen)
-            for module in modules:
-                # What can be refused is refused before hours of work and before a file is written.
-                getattr(module, "check", _nothing)(chosen)
-            for stage, module in zip(stages, modules, strict=True):
-                end.at_work = f"stage {stage.name}"
-                getattr(module, stage.name)(chosen, run)
+    with ending(program) as end, outages.reporting():
+        chosen = command_line.load(sys.argv[1:], program, about)
+        run = Run(chosen.run, forced(chosen.force), chosen)
+        modules = [stage.load() for stage in stages]
+        source_survey.forget_listings()
+        if "preprocess" not in names:  # which itself refuses, or redoes the clips
+            refuse_other_clips(run, chosen)
+        for module in modules:
+            # What can be refused is refused before hours of work and before a file is written.
+            getattr(module, "check", _nothing)(chosen)
+        with lease.held(run.uri, program):
+            try:
+                for stage, module in zip(stages, modules, strict=True):
+                    end.at_work = f"stage {stage.name}"
+                    getattr(module, stage.name)(chosen, run)
+            finally:
+                cluster.disconnect()  # while the lease is held: workers may still write
             run.ended(stage.folder for stage in stages)
-            end.status = max(_status(run, stage.folder) for stage in stages)
-        return end.status
-    finally:
-        cluster.disconnect()
+        end.status = max(_status(run, stage.folder) for stage in stages)
+    return end.status
 
 
 def _nothing(_: Settings) -> None:

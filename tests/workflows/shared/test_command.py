@@ -39,3 +39,26 @@ def test_errors_end_in_one_line(
     # Only what nobody foresaw comes with a traceback.
     assert ("Traceback" in lines[0]) == isinstance(error, KeyError)
     assert len(lines) == 1 or isinstance(error, KeyError)
+
+
+def test_a_run_at_work_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, before the stage begins; and a driver gives the run up after it has left Ray,
+    whose workers may write until then."""
+    run, done = tmp_path / "run", []
+
+    def train(_: Settings, __: Run) -> None:
+        done.append("trained")
+        assert main(["train"], "") == 2
+        raise RunError("stopped")
+
+    monkeypatch.setitem(sys.modules, "workflows.training.restoration", SimpleNamespace(train=train))
+    monkeypatch.setattr(sys, "argv", ["train.py", "--run", str(run)])
+    monkeypatch.setattr(cluster, "disconnect", lambda: done.append((run / "lease.json").exists()))
+    assert main(["train"], "") == 2
+    assert done == ["trained", True]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"error: {run}: another command is at work there: train.py, process")
+    assert not run.exists()
