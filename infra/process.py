@@ -70,8 +70,6 @@ LOCAL_RAY = {
 
 # Where Ray Tune runs.
 TUNE = {
-    # Finished trials outlive a killed driver if Tune has written them down: every ten seconds else.
-    "TUNE_GLOBAL_CHECKPOINT_S": "2",
     # Each trial's events are the monitor's; Tune's own copy would double every chart.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # Ctrl-C ends the stage like any error: Tune's handler would return as if all trials had ended.

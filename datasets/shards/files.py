@@ -122,7 +122,24 @@ def open_shard(uri: str) -> pq.ParquetFile:
             f"{uri}: its clip schema is version {version}, this code reads {SCHEMA_VERSION}; "
             "preprocess again"
         )
+    for field in file.schema_arrow:
+        if not _is_plain(field.type):
+            file.close(force=True)
+            raise ShardError(
+                f"{uri}: its column {field.name} is of type {one_line(field.type, 80)}, which no "
+                "clip has and which may run a program when it is read; preprocess again"
+            )
     return file
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether it is a type that clips have. Ray adds one to Arrow whose values are pickled, and
+    which is unpickled wherever Ray is loaded, within other types, too."""
+    return isinstance(kind, pa.FixedShapeTensorType) or not (
+        isinstance(kind, pa.BaseExtensionType)
+        or pa.types.is_nested(kind)
+        or pa.types.is_dictionary(kind)
+    )
 
 
 class OpenShards:

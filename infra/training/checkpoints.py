@@ -19,7 +19,7 @@ from shutil import rmtree
 from pydantic import BaseModel, ConfigDict
 
 from infra import storage
-from infra.errors import FacestackError
+from infra.errors import FacestackError, TrainingError
 
 
 class Mark(BaseModel):
@@ -91,7 +91,10 @@ class Checkpoints:
             return
         with tempfile.TemporaryDirectory() as folder:
             storage.download(uri, Path(folder))
-            yield Path(folder)
+            try:
+                yield Path(folder)
+            except TrainingError as error:  # the copy it names is gone
+                raise TrainingError(str(error).replace(folder, uri)) from error
 
     def save(self, folder: Path, mark: Mark) -> None:
         """Take this worker's files over from `folder` and upload them while training goes on.

@@ -26,6 +26,7 @@ from infra.training.optimiser_step import (
     split,
     spoilt_if_not_finite,
 )
+from infra.training.torch_files import of_deepspeed, weights_only
 
 
 class DeepSpeedEngine:
@@ -126,7 +127,10 @@ class DeepSpeedEngine:
         universal = parts not in (0, self.world_size)
         # DeepSpeed asks for it at each load; its settings say it once for all checkpoints.
         self.engine._config.load_universal_checkpoint = universal
-        with universal_checkpoint(folder) if universal else nullcontext(folder) as place:
+        with (
+            weights_only(folder, of_deepspeed()),
+            universal_checkpoint(folder) if universal else nullcontext(folder) as place,
+        ):
             found, client = self.engine.load_checkpoint(str(place), tag="engine")
         if found is None:
             raise TrainingError(f"{folder}: holds no DeepSpeed checkpoint that can be read")

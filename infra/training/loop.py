@@ -18,7 +18,7 @@ from infra.training.engine import Engine
 from infra.training.non_finite import Keep, SkippedUpdates
 from infra.training.optimiser_step import on_device
 from infra.training.plan import Plan, due, judged, learning_rate
-from infra.training.rng_state import load_generators, save_generators
+from infra.training.torch_files import load_generators, save_generators
 
 Arrays = Mapping[str, np.ndarray]
 Report = Callable[[dict[str, float], Path | None], None]

@@ -22,6 +22,7 @@ from infra.training.optimiser_step import (
     split,
     spoilt_if_not_finite,
 )
+from infra.training.torch_files import weights_only
 
 DEFAULTS = OptimiserSettings(steps=1)
 
@@ -88,7 +89,8 @@ class TorchEngine:
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Take up what `save` wrote."""
-        content = torch.load(folder / "engine.pt", map_location=self.device, weights_only=True)
+        with weights_only(folder):
+            content = torch.load(folder / "engine.pt", map_location=self.device)
         self.objective.load_state_dict(content["objective"])
         self.optimiser.load_state_dict(content["optimiser"])
         lay_out_like_weights(self.optimiser)

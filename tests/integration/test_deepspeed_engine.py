@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from infra.errors import TrainingError
 from infra.training.deepspeed_engine import DeepSpeedEngine
 from infra.training.engine import Engine
 from infra.training.torch_engine import TorchEngine
@@ -17,6 +18,7 @@ from model.objectives.curriculum import Curriculum
 from model.objectives.restoration import Restoration
 from tests.infra.training.test_engines import Fit, batch, options
 from tests.model.objectives.test_curriculum import network, stored
+from tests.support.planted import Planted
 from tests.support.root import ROOT
 from tests.support.waiting import PATIENCE
 
@@ -107,6 +109,24 @@ def go_on_as_one(stage: int, folder: str) -> None:
     say(found)
 
 
+def refuse_what_was_planted(stage: int, folder: str) -> None:
+    """Say what is said of a checkpoint with a program in the place of each of its files in turn."""
+    engine = DeepSpeedEngine(Fit(), options(zero_stage=stage))
+    place, sign = Path(folder), Path(folder) / "sign"
+    engine.save(place, {"step": SAVED})
+    files = sorted(place.rglob("*.pt"))
+    for file in files:
+        content = file.read_bytes()
+        torch.save({"module": Planted(sign), "optimizer_state_dict": Planted(sign)}, file)
+        try:
+            engine.load(place)
+            say("opened")
+        except TrainingError as error:
+            say(str(error))
+        file.write_bytes(content)
+    say([len(files), sign.exists(), engine.load(place)["step"]])
+
+
 def hold_the_predictor() -> None:
     """Say by how much P moved in each of four steps, in two of which it is held; the last layer
     of a network that is not held, too."""
@@ -172,6 +192,19 @@ def test_a_held_predictor_is_not_moved_however_deepspeed_divides_it() -> None:
 
 def test_the_average_starts_from_the_weights_that_are_trained() -> None:
     assert said(start("average_sees_what_initialize_changes()")) == [0.0]
+
+
+@pytest.mark.parametrize("stage", range(4))
+def test_a_program_planted_in_a_checkpoint_is_not_run(stage: int, tmp_path: Path) -> None:
+    *refused, (files, ran, step) = said(
+        start(f"refuse_what_was_planted({stage}, {str(tmp_path)!r})")
+    )
+    assert not ran
+    assert len(refused) == files == (2 if stage else 1)
+    for line in refused:
+        assert line.startswith(f"{tmp_path}: this checkpoint was not opened")
+        assert "--force" in line and "\n" not in line
+    assert step == SAVED, "the checkpoint as it was is refused"
 
 
 @pytest.mark.parametrize("stage", [2, 3])

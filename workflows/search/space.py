@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import optuna
 import ray.tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter
@@ -10,6 +11,7 @@ from ray.tune.search.optuna import OptunaSearch
 from infra.settings.training import TuneSettings
 from workflows.search import pareto
 
+STUDY = "search"  # the study's name in Optuna's memory
 Config = dict[str, Any]  # what Tune drew: num_frames, warp, λ by layer, perhaps others
 
 
@@ -30,24 +32,38 @@ def search_space(options: TuneSettings) -> Config:
     return space
 
 
-def tune_config(options: TuneSettings, seed: int) -> ray.tune.TuneConfig:
+def tune_config(
+    options: TuneSettings,
+    seed: int,
+    before: int = 0,
+    memory: optuna.storages.BaseStorage | None = None,
+) -> ray.tune.TuneConfig:
     """Optuna proposes; ASHA stops the worse half at each validation, where one metric decides.
 
-    With two objectives nothing is stopped: by either of them alone ASHA would cut off the trials
-    that make the other end of the front.
+    `before` trials have ended already, and `memory` has them. With two objectives nothing is
+    stopped: by either of them alone ASHA would cut off the trials that make the other end of the
+    front.
     """
-    names = [f"validation_{name}" for name in pareto.objectives(options.metric)]
-    if len(names) > 1:
-        search = OptunaSearch(metric=names, mode=["max"] * len(names), seed=seed)
-        metric = scheduler = None
-    else:
-        search = OptunaSearch(seed=seed)
-        metric = names[0]
-        scheduler = ASHAScheduler(max_t=options.reports, grace_period=1, reduction_factor=2)
+    names = measured(options)
+    metric = None if len(names) > 1 else names[0]
+    search = OptunaSearch(
+        metric=None if metric else names,
+        mode=None if metric else ["max"] * len(names),
+        seed=seed + before,  # or it would draw the first trials once more
+        study_name=STUDY,
+        storage=memory,
+    )
     return ray.tune.TuneConfig(
         metric=metric,
         mode="max" if metric else None,
-        num_samples=options.trials,
+        num_samples=options.trials - before,
         search_alg=ConcurrencyLimiter(search, max_concurrent=options.concurrent),
-        scheduler=scheduler,
+        scheduler=ASHAScheduler(max_t=options.reports, grace_period=1, reduction_factor=2)
+        if metric
+        else None,
     )
+
+
+def measured(options: TuneSettings) -> list[str]:
+    """What a trial reports of each objective."""
+    return [f"validation_{name}" for name in pareto.objectives(options.metric)]

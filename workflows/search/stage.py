@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray.tune
@@ -14,8 +15,8 @@ from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from infra.settings.training import Layer
 from model.variants import variant_name
-from workflows.search import pareto, plots
-from workflows.search.space import Config, search_space, tune_config
+from workflows.search import ended, pareto, plots
+from workflows.search.space import Config, measured, search_space, tune_config
 from workflows.search.trial import resources, trial, weights_of
 from workflows.shared import artifacts
 from workflows.shared.restoring import validation_clips
@@ -88,47 +89,43 @@ def _check_validation(settings: Settings, run: Run) -> None:
 def _search(settings: Settings, run: Run, stage: Stage) -> tuple[list[Row], dict[str, str]]:
     """The trials that were validated, and of the others why they failed, by name."""
     options = settings.tune
+    progress = Progress(options.trials, stage.path(ended.FILE))
+    failed: dict[str, str] = {}
+    if len(progress.ended) < options.trials:
+        failed = _fit(settings, run, progress)
+    if not progress.ended:
+        raise RunError(f"tune: every trial failed; the first said: {next(iter(failed.values()))}")
+    for name, reason in failed.items():
+        say("tune", f"trial {name} failed, and is left out: {reason}")
+    rows = [row_of(row.config, row.model_dump(), options.layers) for row in progress.ended]
+    return rows, failed
+
+
+def _fit(settings: Settings, run: Run, progress: "Progress") -> dict[str, str]:
+    """Run the trials that have not ended; returns why some of them failed, by name."""
+    options, space = settings.tune, search_space(settings.tune)
+    memory = ended.seen_by_optuna(progress.ended, space, measured(options))
     process.set_defaults(process.TUNE)
     trainable = ray.tune.with_resources(
         partial(trial, settings=settings, run=run), resources(settings)
     )
-    path, filesystem = cluster.place(stage.uri)
-    experiment, progress = f"{path}/search", Progress(options.trials)
-    if ray.tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
-        try:
-            tuner = ray.tune.Tuner.restore(
-                experiment, trainable=trainable, resume_errored=True,
-                param_space=search_space(options), storage_filesystem=filesystem,
-            )  # fmt: skip
-        except (AttributeError, ImportError) as error:  # Tune keeps its callbacks by their modules
-            raise RunError.of_another_version("tune") from error
-    else:
+    # What Tune writes is pickled, and it reads it back: that is no place for others to write to.
+    with TemporaryDirectory(prefix="facestack-search-") as folder:
         tuner = ray.tune.Tuner(
             trainable,
-            param_space=search_space(options),
-            tune_config=tune_config(options, settings.seed),
+            param_space=space,
+            tune_config=tune_config(options, settings.seed, len(progress.ended), memory),
             run_config=ray.tune.RunConfig(
-                name="search",
-                storage_path=path,
-                storage_filesystem=filesystem,
-                verbose=0,
-                callbacks=[progress],
+                name="search", storage_path=folder, verbose=0, callbacks=[progress]
             ),
         )
-    try:
-        results = tuner.fit()
-    except KeyboardInterrupt as stopped:
-        raise RunError(
-            "tune: stopped; trials that had ended are kept, the same command goes on with the rest"
-        ) from stopped
-    failed = failures(results)
-    if len(failed) == len(results):
-        raise RunError(f"tune: every trial failed; the first said: {next(iter(failed.values()))}")
-    for name, reason in failed.items():
-        say("tune", f"trial {name} failed, and is left out: {reason}")
-    rows = [row_of(result.config, result.metrics, options.layers) for result in results
-            if not result.error and "validation_psnr" in (result.metrics or {})]  # fmt: skip
-    return rows, failed
+        try:
+            return failures(tuner.fit())
+        except KeyboardInterrupt as stopped:
+            raise RunError(
+                "tune: stopped; trials that had ended are kept, the same command goes on with the "
+                "rest"
+            ) from stopped
 
 
 def failures(results: Iterable[Any]) -> dict[str, str]:
@@ -138,16 +135,29 @@ def failures(results: Iterable[Any]) -> dict[str, str]:
 
 
 class Progress(ray.tune.Callback):
-    """One line a finished trial."""
+    """Keeps each finished trial in a file, beside those of before, and says one line of it."""
 
-    def __init__(self, trials: int) -> None:
+    def __init__(self, trials: int, uri: str) -> None:
         self.trials = trials
+        self.uri = uri
+        self.ended = ended.read(uri)
+        self.before = self.written = len(self.ended)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Called by Tune; what fails here ends the search, where `on_trial_complete` would be told
+        that its trial failed."""
+        if len(self.ended) > self.written:
+            ended.write(self.uri, self.ended)
+            self.written = len(self.ended)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune; also for a trial that the scheduler stopped."""
         # Tune notes the end of this one only after the call.
-        done = 1 + sum(other.is_finished() for other in trials if other is not trial)
+        done = self.before + 1 + sum(other.is_finished() for other in trials if other is not trial)
         result = trial.last_result
+        if "validation_psnr" not in result:
+            return
+        self.ended.append(ended.Ended.model_validate(result))
         drawn = ", ".join(f"{name} {value:.3g}" for name, value in trial.config.items())
         same = result.get("validation_verification")
         say("tune", f"trial {done}/{self.trials} {trial.trial_id}: {drawn} → "

@@ -13,7 +13,7 @@ import pytest
 
 from datasets.clips.clip import Clip
 from datasets.shards.files import ShardError, identities, read_rows, table_of, write_clips
-from datasets.shards.schema import COLUMNS, SCHEMA_VERSION, schema
+from datasets.shards.schema import COLUMNS, SCHEMA_VERSION, VERSION_KEY, schema
 from infra import storage
 from infra.errors import FaultError
 from tests.support.root import ROOT
@@ -174,6 +174,36 @@ def test_damage_at_any_place_is_told_with_the_name(packed: bool, tmp_path: Path)
         uri.write_bytes(whole[:at])
         with pytest.raises(ShardError, match=r"a\.parquet: not a readable Parquet file"):
             read_rows(str(uri))
+
+
+class Foreign(pa.ExtensionType):
+    """Stands for Ray's column of pickled objects, which is there where Ray is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__(pa.binary(), "facestack.test.foreign")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type: pa.DataType, serialized: bytes) -> "Foreign":
+        return cls()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_column_that_may_run_a_program_is_refused(nested: bool, tmp_path: Path) -> None:
+    """Before any value of it is read."""
+    values = pa.ExtensionArray.from_storage(Foreign(), pa.array([b"pickled"], pa.binary()))
+    column = pa.StructArray.from_arrays([values], ["inner"]) if nested else values
+    table = pa.table({"identity": column})
+    version = {VERSION_KEY: SCHEMA_VERSION}
+    pa.register_extension_type(Foreign())
+    try:
+        pq.write_table(table.replace_schema_metadata(version), tmp_path / "a.parquet")
+        with pytest.raises(ShardError, match=r"a\.parquet: its column identity is of type"):
+            read_rows(str(tmp_path / "a.parquet"))
+    finally:
+        pa.unregister_extension_type("facestack.test.foreign")
 
 
 def test_clips_of_differing_sizes_do_not_mix(tmp_path: Path) -> None:

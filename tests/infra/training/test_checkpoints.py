@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from infra.errors import FaultError
+from infra.errors import FaultError, TrainingError
 from infra.training.checkpoints import Checkpoints, Mark, best_of
 from infra.training.engine import Objective
 from infra.training.loop import train
@@ -113,6 +113,21 @@ def test_a_disk_that_refuses_is_named_and_the_one_before_stays(checkpoints: Chec
             checkpoints.wait()
     assert steps(checkpoints) == [2]
     assert not (Path(checkpoints.uri) / "step-00000004").exists()
+
+
+def test_a_checkpoint_in_object_storage_that_is_refused_is_named_as_it_is_there(
+    tmp_path: Path,
+) -> None:
+    """And not by its temporary copy, which is gone by then."""
+    checkpoints = Checkpoints("memory://refused/checkpoints")
+    (tmp_path / "weights").write_bytes(b"w")
+    checkpoints.save(tmp_path, mark(2))
+    checkpoints.wait()
+    with (
+        pytest.raises(TrainingError, match=r"^memory://refused/checkpoints/step-00000002: no"),
+        checkpoints.files(mark(2)) as folder,
+    ):
+        raise TrainingError(f"{folder}: not opened")
 
 
 class Small(Objective):

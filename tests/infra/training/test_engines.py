@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from infra.errors import TrainingError
 from infra.settings.optimiser import OptimiserSettings
 from infra.training.engine import Objective, given_a_gpu
 from infra.training.torch_engine import TorchEngine
+from infra.training.torch_files import load_generators
+from tests.support.planted import Planted
 from tests.support.root import ROOT
 
 
@@ -238,3 +241,19 @@ def test_on_a_gpu_it_learns_what_a_cpu_does(precision: str) -> None:
         on_gpu = {name: value.cuda() for name, value in batch(step).items()}
         losses.append(float(engine.step(on_gpu, 0.01)["loss"]))
     assert losses == pytest.approx(exact, rel=0.05, abs=1e-4)
+
+
+def test_a_program_planted_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    """In place of the weights, and of a random generator's state: one line names the folder."""
+    engine, _ = trained()
+    for name, load in (
+        ("engine.pt", lambda: engine.load(tmp_path)),
+        ("generator-0.pt", lambda: load_generators(tmp_path, 0, engine.device)),
+    ):
+        torch.save({"objective": Planted(tmp_path / "sign")}, tmp_path / name)
+        with pytest.raises(TrainingError) as refused:
+            load()
+        assert str(refused.value).startswith(f"{tmp_path}: this checkpoint was not opened")
+        assert "\n" not in str(refused.value)
+    assert not (tmp_path / "sign").exists()
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ

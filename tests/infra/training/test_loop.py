@@ -18,8 +18,8 @@ from infra.training import loop
 from infra.training.engine import Objective
 from infra.training.loop import Arrays, train
 from infra.training.plan import Plan
-from infra.training.rng_state import load_generators, save_generators
 from infra.training.torch_engine import TorchEngine
+from infra.training.torch_files import load_generators, save_generators
 
 PLAN = Plan(steps=8, batch_size=4, learning_rate=0.01, log_every=2, checkpoint_every=4,
             fingerprint="a")  # fmt: skip

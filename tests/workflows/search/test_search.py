@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import optuna
 import pytest
 from ray.tune import Result
 
@@ -14,7 +15,7 @@ from infra.runs import Run, Stage
 from infra.settings.command_line import load
 from infra.settings.settings import Settings
 from infra.settings.training import TuneSettings
-from workflows.search import pareto, plots
+from workflows.search import ended, pareto, plots
 from workflows.search import stage as tune
 from workflows.search.space import search_space, tune_config
 from workflows.search.trial import resources, weights_of
@@ -219,16 +220,48 @@ def test_train_takes_the_frame_step_that_was_searched(tmp_path: Path) -> None:
     assert line[titles.index("frame step")] == "3"
 
 
+def drawn(trial: str, psnr: float, **config: Any) -> ended.Ended:
+    space = {"num_frames": 1, "warp": True, "pool3": 3.0, "pool4": 40.0} | config
+    return ended.Ended(config=space, trial_id=trial, step=4, validation_psnr=psnr)
+
+
+def test_ended_trials_come_back_as_they_were(tmp_path: Path) -> None:
+    uri = str(tmp_path / "ended.json")
+    assert ended.read(uri) == []
+    kept = [drawn("a", 20.5), drawn("b", float("nan"), warp=False, num_frames=5)]
+    ended.write(uri, kept)
+    found = ended.read(uri)
+    assert repr(found) == repr(kept)
+    assert [type(value) for value in found[1].config.values()] == [int, bool, float, float]
+
+
+def test_optuna_goes_on_from_what_ended_where_it_says_anything() -> None:
+    options = TuneSettings(num_frames=[1, 5], warp=[True, False])
+    space = search_space(options)
+    kept = [drawn("a", 20.5), drawn("b", float("nan")), drawn("c", 21.5, num_frames=5)]
+    memory = ended.seen_by_optuna(kept, space, ["validation_psnr"])
+    study = optuna.load_study(study_name="search", storage=memory)
+    assert study.best_params == kept[2].config
+    assert [trial.values for trial in study.trials] == [[20.5], None, [21.5]]
+    # Of one objective that was not measured nothing can be learnt for two.
+    memory = ended.seen_by_optuna(kept, space, ["validation_psnr", "validation_verification"])
+    study = optuna.load_study(study_name="search", storage=memory)
+    assert study.best_trials == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no JSON",
+        b'[{"config": {}, "trial_id": "a", "step": 4}]',
+        b'[{"config": {"num_frames": 99}, "trial_id": "a", "step": 4, "validation_psnr": 20}]',
+    ],
+)
 def test_a_search_that_another_version_began_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    content: bytes, tmp_path: Path
 ) -> None:
-    """Tune pickles its callbacks by the names of their modules."""
-
-    def restore(*_: Any, **__: Any) -> None:
-        raise AttributeError("module 'workflows.tune' has no attribute 'Progress'")
-
-    monkeypatch.setattr(tune.ray.tune.Tuner, "can_restore", lambda *_, **__: True)
-    monkeypatch.setattr(tune.ray.tune.Tuner, "restore", restore)
+    """Before anything is started: a file that is not ours, and a trial of another space."""
     run = Run(str(tmp_path))
+    storage.write_bytes(run.path("tune", "ended.json"), content)
     with pytest.raises(RunError, match=r"another version.*--force tune"):
         tune._search(Settings(), run, Stage("tune", run.path("tune"), ""))
