@@ -60,7 +60,7 @@ class Holder:
     def lives(self) -> bool | None:
         """Whether the process lives, and is not another one that got its number; None where this
         machine cannot tell."""
-        if not self.machine or self.machine != machine():
+        if not self.machine or (self.host, self.machine) != (socket.gethostname(), machine()):
             return None
         try:
             os.kill(self.process, 0)
@@ -81,7 +81,7 @@ class Holder:
 def machine() -> str:
     """The running kernel and what part of its processes is seen from here.
 
-    Host names are not enough: two containers may have the same one, and each a process 7.
+    The name of the host is not enough: two containers may have the same one, and each a process 7.
     """
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()

@@ -36,11 +36,7 @@ def test_of_two_preprocess_the_second_ends_in_one_line(tmp_path: Path) -> None:
     with subprocess.Popen(
         command(*arguments), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as first:
-        deadline = time.monotonic() + 300
-        while not list((folder / "clips/parts").glob("*.json")):
-            assert first.poll() is None, "ended before another could come"
-            assert time.monotonic() < deadline, "no part came"
-            time.sleep(0.05)
+        wait_for_a_part(folder, first)
         first.send_signal(signal.SIGSTOP)  # it cannot end before the second one looks
         try:
             second = run(*arguments)
@@ -55,6 +51,33 @@ def test_of_two_preprocess_the_second_ends_in_one_line(tmp_path: Path) -> None:
     assert first.returncode == 0, output
     assert len(content_of(folder)) == VIDEOS * CLIPS_A_VIDEO
     assert not (folder / "lease.json").exists()
+
+
+def test_a_driver_whose_lease_was_taken_over_stops(tmp_path: Path) -> None:
+    """In one line, status 3, and does not call the stage complete: the other may be at it."""
+    folder = tmp_path / "run"
+    other = replace(Holder.here("other.py"), machine="another")
+    arguments = ("preprocess.py", "--config", TINY, "--run", folder)
+    with subprocess.Popen(
+        command(*arguments), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as driver:
+        wait_for_a_part(folder, driver)
+        storage.write_bytes(str(folder / "lease.json"), other.content())
+        output = driver.communicate(timeout=300)[0]
+    assert driver.returncode == 3
+    assert output.splitlines()[-1].startswith(f"error: {folder}/lease.json: this command's lease")
+    assert "Traceback" not in output
+    assert not (folder / "clips/stage.json").exists()
+    assert (folder / "lease.json").read_bytes() == other.content()
+
+
+def wait_for_a_part(folder: Path, driver: "subprocess.Popen[str]") -> None:
+    """Wait until preprocess is at work."""
+    deadline = time.monotonic() + 300
+    while not list((folder / "clips/parts").glob("*.json")):
+        assert driver.poll() is None, "ended before another could come"
+        assert time.monotonic() < deadline, "no part came"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module", params=["moto", "rclone"])
