@@ -12,45 +12,89 @@ from contextlib import suppress
 from typing import Any
 
 from infra import process, storage
+from infra.nodes import presence, relay
+from infra.progress import say, show
 from infra.provenance import ROOT
+from infra.text import one_line, without_credentials
 
 
 def connect(address: str | None = None, cpus: int | None = None) -> None:
     """Start or join Ray once; further calls change nothing.
 
     A job submitted with `ray job submit` already carries its working directory and environment;
-    any other driver hands its own to the workers, so that they import this checkout.
+    any other driver hands its own to the workers, so that they import this checkout; of the
+    environment, what they need and is no secret. Raises SettingsError where no cluster answers.
     """
     import ray
 
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    process.set_defaults(process.TRAIN | process.WORKER)
-    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    variables = {"PYTHONPATH": os.pathsep.join(path)}
-    if not address:
-        process.set_defaults(process.LOCAL_RAY)
-        # Ray Train's cleaner looks for "the" Ray of this host; with two of them it must be told.
-        port = str(free_port())
-        os.environ["RAY_GCS_SERVER_PORT"] = port
-        variables["RAY_ADDRESS"] = f"{ray.util.get_node_ip_address()}:{port}"
-    else:  # The workers of a local Ray inherit the driver's environment as it is.
-        passed = (*process.PASSED_ON, *process.WORKER)
-        variables |= {name: os.environ[name] for name in passed if name in os.environ}
-    start = process.without_secrets()(ray.init)  # which a local Ray would inherit
-    start(
-        # "local", for without it Ray also joins what a cluster that is long dead has left behind.
-        address=address or "local",
-        num_cpus=None if address else cpus,
-        include_dashboard=None if address else True,
-        runtime_env=None if in_job else {"env_vars": variables},
-        logging_level=logging.ERROR,
-        log_to_driver=True,
-        configure_logging=True,
-    )
+    process.set_defaults(process.TRAIN | process.WORKER | process.DRIVER)
+    if address and address != "local":
+        _join(address)
+    else:
+        _start(cpus)
     _quiet_data()
+    relay.start(show)
+
+
+def is_local() -> bool:
+    """Whether the connected Ray was started by this process, on this machine alone."""
+    import ray
+
+    return bool(ray._private.worker._global_node.head)
+
+
+def _join(address: str) -> None:
+    """Raises SettingsError, in place of Ray's silence of minutes, where nobody is there."""
+    variables = {name: os.environ[name] for name in process.WORKER}
+    for name in process.PASSED_ON:
+        value = os.environ.get(name, "")
+        if value and value == without_credentials(value):
+            variables[name] = value
+    presence.refuse_dead(address)
+    try:
+        _init(address, None, variables)
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        raise presence.unreachable(address, one_line(error, 200)) from error
+
+
+def _start(cpus: int | None) -> None:
+    """A Ray of this machine; without its dashboard where that does not start."""
+    import ray
+
+    process.set_defaults(process.LOCAL_RAY)
+    # Ray Train's cleaner looks for "the" Ray of this host; with two of them it must be told.
+    port = str(free_port())
+    os.environ["RAY_GCS_SERVER_PORT"] = port
+    variables = {"RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{port}"}
+    # What the dashboard leaves behind where it does not start: a page. What else does not, raises.
+    logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
+    # "local", for without it Ray also joins what a cluster that is long dead has left behind.
+    with process.without_secrets():  # which a local Ray would inherit
+        dashboard = _init("local", cpus, variables)
+    if not dashboard:
+        say("cluster", "Ray's dashboard did not start; going on without it")
+
+
+def _init(address: str, cpus: int | None, variables: dict[str, str]) -> str:
+    """Returns the address of the dashboard, "" where there is none."""
+    import ray
+
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = variables | {"PYTHONPATH": os.pathsep.join(path)}
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    with presence.without_lines_of_the_core():
+        context = ray.init(
+            address=address,
+            num_cpus=cpus,
+            runtime_env=None if in_job else {"env_vars": variables},
+            logging_level=logging.ERROR,
+            log_to_driver=False,  # infra/nodes/relay.py brings what workers say
+            configure_logging=True,
+        )
+    return str(context.dashboard_url or "")
 
 
 def place(uri: str) -> tuple[str, Any]:
@@ -85,6 +129,7 @@ def disconnect() -> None:
     """Leave Ray, and stop it where this process started it."""
     ray = sys.modules.get("ray")
     if ray is not None:
+        relay.stop()
         ray.shutdown()
 
 
@@ -94,3 +139,5 @@ def _quiet_data() -> None:
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # It warns once of the bars that are missing.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)

@@ -21,11 +21,12 @@ STORAGE = {
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
 }
 
-# What the workers of a cluster need from the driver's environment for object storage.
+# What the workers of a cluster are told of the driver's environment about object storage: how to
+# reach it. Nothing by which one gets in: what travels this way stands in Ray's logs, on command
+# lines and in the answers of its dashboard. Nodes have credentials of their own.
 PASSED_ON = (
-    "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
-    "AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS", "FACESTACK_PATIENCE",
+    "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION", "AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS", "FACESTACK_PATIENCE",
 )  # fmt: skip
 
 # Names of secrets, and the beginnings of those that something here does read.
@@ -56,6 +57,10 @@ TRAIN = {
     # Ray would hide all GPUs from a task that asked for none.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+# Of a driver: Ray's core writes what it calls errors past all logging, on the terminal, such as a
+# page of advice on each pool of actors. What matters of them is raised as well.
+DRIVER = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 # A Ray of this machine alone, as training met it on two cores (f5warp, one worker on two threads;
 # its speed in that of a plain loop): 0.88 as it comes, for its workers yield to all other programs

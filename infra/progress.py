@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+from infra.nodes import relay
 from infra.text import printable
 
 SPOKEN = 10  # seconds between two lines of a count
@@ -21,7 +22,7 @@ _drawn = False
 
 
 def say(stage: str, text: str) -> None:
-    """One line of progress."""
+    """One line of progress; of a worker, too, it comes out where the driver's do."""
     put(printable(f"[{stage}] {text}"))
 
 
@@ -56,6 +57,11 @@ class Count:
 
 
 def put(text: str) -> None:
+    """Say a line, or how far a stage is; of a worker it comes out where the driver's do."""
+    relay.line(text, show)
+
+
+def show(text: str) -> None:
     """Print a line, or how far a stage is: on a terminal its bar, elsewhere its line, if any."""
     global _drawn
     with _drawing:

@@ -180,7 +180,7 @@ def move(uri: str, target: str) -> None:
     fs, path = file_system(uri)
     if is_local(uri):
         Path(absolute(target)).parent.mkdir(parents=True, exist_ok=True)
-    _patiently(uri, lambda: fs.mv(path, file_system(target)[1]))
+    patiently(uri, lambda: fs.mv(path, file_system(target)[1]))
 
 
 def remove(uri: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from datasets.sources.layouts import Source
 from infra import cluster, storage
 from infra.errors import FacestackError, SettingsError
+from infra.nodes.preflight import Needs, require
 from infra.progress import Count, say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
@@ -48,6 +49,8 @@ def enhance(settings: Settings, run: Run) -> None:
             say(stage.name, f"{len(outcomes)} of {len(sources)} films are restored already")
         _clear(stage, reading.left)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        fields, gpus = "enhance.gpus_per_worker", options.gpus_per_worker
+        require(Needs(stage.name, run.uri, gpus=gpus, fields=fields, reads=[root]))
         count = Count(stage.name, len(sources), "films")
         for outcome in restored(settings, run, stage, reading.left) if reading.left else ():
             outcomes.append(outcome)

@@ -6,6 +6,7 @@ from typing import Any
 from datasets.protocols.pairing import Pairing
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
+from infra.nodes.preflight import Needs, require
 from infra.progress import say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
@@ -38,6 +39,8 @@ def evaluate(settings: Settings, run: Run) -> None:
         methods.networks()  # refuses weights that do not fit before the work begins
         if settings.engine == "deepspeed":
             cluster.connect(settings.cluster.address, settings.cluster.cpus)
+            fields, gpus = "evaluate.gpus_per_worker", settings.evaluate.gpus_per_worker
+            require(Needs(stage.name, run.uri, gpus=gpus, fields=fields))
         test = _Split(settings, methods, "test", settings.evaluate.max_clips)
         metrics: dict[str, Any] = {
             "variants": test.figures,

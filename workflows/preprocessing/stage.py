@@ -14,6 +14,7 @@ from datasets.tracking.detectors import DetectorError, build_detector
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import RunError, SettingsError
+from infra.nodes.preflight import Needs, require
 from infra.progress import Count, say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
@@ -62,6 +63,7 @@ def preprocess(settings: Settings, run: Run) -> None:
 def _make(settings: Settings, run: Run, stage: Stage) -> None:
     protocol = splits.protocol_of(settings)
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    require(Needs(stage.name, run.uri, reads=[settings.source] if settings.source else []))
     if settings.source is None:
         _draw(settings, run, stage)
     found = _sources(settings, run)

@@ -10,6 +10,7 @@ import ray.tune
 
 from infra import cluster, process, storage
 from infra.errors import RunError, SettingsError
+from infra.nodes.preflight import Needs, require
 from infra.progress import say
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
@@ -42,6 +43,12 @@ def tune(settings: Settings, run: Run) -> None:
             return
         _check_validation(settings, run)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
+        require(
+            Needs(
+                stage.name, run.uri, options.cpus_per_trial, settings.train.gpus_per_worker,
+                max(1, options.workers), "tune.cpus_per_trial, train.gpus_per_worker, tune.workers",
+            )
+        )  # fmt: skip
         rows, failed = _search(settings, run, stage)
         best = pareto.best_json(rows, options.metric)
         _write(stage, rows, failed, best)

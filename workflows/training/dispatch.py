@@ -27,11 +27,21 @@ def fit(settings: Settings, job: TrainingJob) -> dict[str, Any]:
         return in_process.fit(job)
     # Imported here, since with the other engine neither Ray nor DeepSpeed need be installed.
     from infra import cluster
+    from infra.nodes.preflight import Needs, require
     from workflows.training import ray_train
 
     if job.options.init is not None:
         trainee_of(job, quiet=True)  # refuses here in one line what a worker would in a hundred
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    group, options = job.name.partition("-")[0], job.options
+    blamed = ("gpus_per_worker", "cpus_per_worker", "workers")
+    require(
+        Needs(
+            group, storage.absolute(settings.run), options.cpus_per_worker,
+            options.gpus_per_worker, options.workers,
+            ", ".join(f"{group}.{name} {getattr(options, name):g}" for name in blamed),
+        )
+    )  # fmt: skip
     return ray_train.fit(job)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from infra import storage
+from infra.progress import say
 from infra.provenance import versions
 from infra.training.checkpoints import Checkpoints, Mark
 from infra.training.engine import Engine
@@ -84,7 +85,7 @@ def trainee_of(job: TrainingJob, rank: int = 0, quiet: bool = False) -> Trainee:
     if job.options.init is not None:
         trainee.notes.append(initial_weights.start(trainee.objective.network, job.options.init))
     for note in trainee.notes if not (quiet or rank) else ():
-        print(f"[{job.name}] starts {note}", flush=True)
+        say(job.name, f"starts {note}")
     if rank:
         torch.manual_seed(job.seed + rank)
     return trainee

@@ -11,6 +11,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from infra import cluster, process, storage
 from infra.errors import FacestackError, FaultError
+from infra.nodes import relay
+from infra.progress import say
 from infra.training.checkpoints import Checkpoints
 from infra.training.deepspeed_engine import DeepSpeedEngine
 from workflows.training.driver import drive, trainee_of, validations
@@ -61,6 +63,8 @@ def fit(job: TrainingJob) -> dict[str, float]:
             ) from None
         cause.add_note(str(failure))  # with the traceback of the worker
         raise cause from None
+    finally:
+        relay.catch_up()
 
 
 class Restarts(UserCallback):
@@ -75,7 +79,7 @@ class Restarts(UserCallback):
             cause = _raised_in_worker(failure)
             if isinstance(cause, FacestackError):
                 raise ray.train.ControllerError(cause)
-            print(f"[{self.name}] worker {rank} was lost ({_said(cause or failure)})")
+            say(self.name, f"worker {rank} was lost ({_said(cause or failure)})")
         # Ray Train writes a page about each worker that is no longer there to be closed.
         logging.getLogger("ray.train.v2._internal.callbacks.backend_setup").setLevel("CRITICAL")
 
