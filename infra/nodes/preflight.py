@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra import cluster, outages, storage
+from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.progress import say
 from infra.text import one_line, without_credentials
@@ -162,20 +162,19 @@ def _look(token: str, reads: list[str]) -> str:
     patience, storage.PATIENCE = storage.PATIENCE, PATIENCE
     at = token
     try:
-        with outages.reporting():
-            for at in reads:
-                if not storage.exists(at):
-                    return f"does not see {at}"
-            at = token.rpartition("/")[0]
-            if storage.read_bytes(token) != b"seen":
-                return f"sees another {at}"
-            answer = f"{token}-{uuid.uuid4().hex}"
-            storage.write_bytes(answer, b"seen")
-            storage.remove(answer)
+        for at in reads:
+            if not storage.exists(at):
+                return f"does not see {at}"
+        at = token.rpartition("/")[0]
+        storage.read_bytes(token)
+        answer = f"{token}-{uuid.uuid4().hex}"
+        storage.write_bytes(answer, b"seen")
+        storage.remove(answer)
     except FileNotFoundError:
         return f"does not see {at}"
     except Exception as error:  # whatever it is, the driver tells it
-        return f"cannot use {at} ({without_credentials(one_line(error, 200))})"
+        cause = error.__cause__ or error  # ours speaks of patience, and of what was written before
+        return f"cannot use {at} ({without_credentials(one_line(cause, 200))})"
     finally:
         storage.PATIENCE = patience
     return ""

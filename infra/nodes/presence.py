@@ -15,13 +15,12 @@ CORE = re.compile(rb"\[\d{4}-\d\d-\d\d [\d:,.]+ [IWE] \d+ \d+\] ")
 
 
 def refuse_dead(address: str) -> None:
-    """Raise SettingsError where nothing answers at the address of a cluster: `host:port`, `auto`,
-    or `ray://host:port`; and where no node of it is alive."""
+    """Raise SettingsError where nothing answers at the address of a cluster, `host:port` or `auto`,
+    and where no node of it is alive."""
     from ray._private.services import canonicalize_bootstrap_address
 
     if address.startswith("ray://"):
-        _reach(address, address.removeprefix("ray://"))
-        return
+        raise unreachable(address, "Ray Client runs neither Ray Data nor Ray Tune; give host:port")
     try:
         place = canonicalize_bootstrap_address(address)
     except (ConnectionError, OSError, ValueError) as error:

@@ -81,7 +81,8 @@ def _leave(ray: Any, text: str) -> None:
 
     # Of one process in order of their numbers, of several as their clocks say.
     key = f"{_place(ray)}{time.time_ns():020d}-{next(_numbers):09d}-{os.getpid()}"
-    internal_kv._internal_kv_put(key, text.encode("utf-8", "backslashreplace"), namespace=SPACE)
+    with suppress(Exception):  # a line that is lost is no reason to end a training
+        internal_kv._internal_kv_put(key, text.encode("utf-8", "backslashreplace"), namespace=SPACE)
 
 
 def _take(ray: Any) -> None:

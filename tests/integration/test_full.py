@@ -2,6 +2,7 @@
 and that a second run does none."""
 
 import json
+import re
 from pathlib import Path
 
 import av
@@ -29,6 +30,18 @@ def test_ends_well_with_a_complete_run_folder(tiny: Tiny) -> None:
     for variant in ("f1", "f5warp"):
         assert (folder / "train" / variant / "linear.safetensors").is_file(), variant
     assert (folder / "tune/best.json").is_file()
+
+
+def test_every_line_of_the_output_is_ours(tiny: Tiny) -> None:
+    """Standard output and error: no process's name before a line, no log of Ray or of Optuna."""
+    ours = re.compile(rf"\[({'|'.join(STAGES)}|train-\w+|trial-\w+)\] \S")
+    lines = tiny[1].output.splitlines()
+    assert [line for line in lines if not ours.match(line)] == []
+    # Each training's own lines are there, in their order, before the one that says it is done.
+    shown = [line for line in lines if line.startswith(("[train-f1] step", "[train] done"))]
+    steps = [int(line.split()[2].partition("/")[0]) for line in shown if "step " in line[:16]]
+    assert steps == sorted(steps) and steps[-1] == 12
+    assert shown.index(next(line for line in shown if "done" in line)) == len(steps)
 
 
 def test_every_clip_is_there_once_and_no_person_is_in_two_splits(tiny: Tiny) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import optuna
 import ray.tune
 
 from infra import cluster, process, storage
@@ -113,6 +114,7 @@ def _fit(settings: Settings, run: Run, progress: "Progress") -> dict[str, str]:
     options, space = settings.tune, search_space(settings.tune)
     memory = ended.seen_by_optuna(progress.ended, space, measured(options))
     process.set_defaults(process.TUNE)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each study
     trainable = ray.tune.with_resources(
         partial(trial, settings=settings, run=run), resources(settings)
     )

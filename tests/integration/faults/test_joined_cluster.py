@@ -1,0 +1,216 @@
+"""A cluster that is joined by address: no secret travels to it, and what it cannot do is said in
+one line within seconds."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
+
+from datasets.drawn.dataset import write_dataset
+from infra import cluster
+from infra.errors import FacestackError, RunError, SettingsError
+from infra.nodes import preflight
+from infra.nodes.preflight import Needs, require
+from tests.integration.conftest import TINY, Ended, run
+from tests.support.ray_head import Started, head
+from tests.support.root import ROOT
+from tests.support.s3_server import BINARIES, SECRET, USER, free_port, leading_to, server
+
+# The driver runs in this process, and warns of Ray's own affairs.
+pytestmark = pytest.mark.filterwarnings("default")
+FILMS = 4
+ANSWERS = (
+    "/api/version", "/api/cluster_status", "/api/component_activities", "/api/jobs/",
+    "/api/v0/actors?detail=1", "/api/v0/jobs?detail=1", "/api/v0/nodes?detail=1",
+    "/api/v0/runtime_envs?detail=1", "/api/v0/tasks?detail=1", "/api/v0/workers?detail=1",
+    "/api/v0/placement_groups?detail=1", "/api/train/v2/runs/v1", "/api/data/datasets",
+    "/nodes?view=details", "/nodes?view=summary", "/logical/actors",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_login() -> Iterator[None]:
+    """An account in which a Ray was started before has a token, and its clusters ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A bucket with films; the variables that lead there."""
+    folder = tmp_path_factory.mktemp("server")
+    write_dataset(folder / "archive/films", identities=FILMS, clips=1, frames=29, size=32)
+    with server("rclone", folder) as port:
+        yield leading_to(port)
+
+
+def preprocess(joined: Started, name: str, variables: dict[str, str]) -> Ended:
+    return run(
+        "preprocess.py", "--source", "s3://archive/films", "--clip.size", 32, "--run",
+        f"s3://archive/{name}", "--cluster.address", joined.address, **variables,
+    )  # fmt: skip
+
+
+def credentials_file(folder: Path) -> dict[str, str]:
+    """Credentials as a file, and the variable that names it."""
+    file = folder / "credentials"
+    file.write_text(f"[default]\naws_access_key_id={USER}\naws_secret_access_key={SECRET}\n")
+    return {"AWS_SHARED_CREDENTIALS_FILE": str(file)}
+
+
+def answers(joined: Started) -> bytes:
+    """What the dashboard tells anybody who asks."""
+    told, refused = b"", 0
+    for path in ANSWERS:
+        try:
+            with urllib.request.urlopen(joined.dashboard + path, timeout=60) as answer:
+                told += answer.read()
+        except urllib.error.HTTPError as error:
+            told += error.read()
+            refused += 1
+    assert refused < len(ANSWERS) / 2  # else other questions are to be asked
+    return told
+
+
+def test_no_secret_is_in_logs_command_lines_and_answers(
+    bucket: dict[str, str], tmp_path: Path
+) -> None:
+    with head("--num-cpus", 2, **credentials_file(tmp_path)) as joined:
+        ended = preprocess(joined, "own", bucket)
+        assert ended.status == 0
+        assert f"sources {FILMS}" in ended.output
+        told = answers(joined)
+        assert b"AWS_ENDPOINT_URL" in told  # what is no secret went there, and would be found
+        lines = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in joined.pids())
+        assert b"raylet" in lines
+        logs = [path for path in joined.folder.rglob("*") if path.is_file()]
+        assert any(path.name.startswith("worker") for path in logs)
+        written = b"".join(path.read_bytes() for path in logs)
+    for place, text in {"answers": told, "lines": lines, "logs": written}.items():
+        assert SECRET.encode() not in text, place
+        assert USER.encode() not in text, place
+
+
+def test_a_node_without_credentials_is_named(bucket: dict[str, str]) -> None:
+    with head("--num-cpus", 2, AWS_EC2_METADATA_DISABLED="true") as joined:
+        ended = preprocess(joined, "none", bucket)
+    assert ended.status == 2
+    (line,) = (line for line in ended.output.splitlines() if "rror" in line)
+    said = r"error: preprocess: node [\d.]+: cannot use s3://archive/films \(Unable to locate cred"
+    assert re.match(said, line)
+    assert "credentials of their own" in line
+    assert SECRET not in line and USER not in line
+
+
+@pytest.fixture
+def joined() -> Iterator[Started]:
+    """A cluster of one node with two CPUs, joined by this process."""
+    with head("--num-cpus", 2) as started:
+        cluster.connect(started.address)
+        yield started
+        cluster.disconnect()
+
+
+def test_what_no_node_can_give_is_refused(
+    joined: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "GRACE", 1.0)
+    for more in ({"gpus": 1}, {"cpus": 3}, {"workers": 3}):
+        with pytest.raises(SettingsError, match=r"1 node of 2 CPU, 0 GPU.* Ask for less") as said:
+            require(Needs("train", str(tmp_path), fields="train.such", **more))
+        assert "(train.such)" in str(said.value)
+        assert "\n" not in str(said.value)
+    require(Needs("train", str(tmp_path), workers=2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_grows_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A head without CPUs, as in ray_cluster.yaml; workers come when somebody needs them."""
+    first = "ray.head.default"
+    kinds = {first: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+             "worker": {"resources": {"CPU": 2}, "node_config": {}, "max_workers": 1}}  # fmt: skip
+    provider = {"type": "fake_multinode", "use_node_id_as_ip": True, "disable_node_updaters": True,
+                "disable_launch_config_check": True,
+                "gcs_address": f"127.0.0.1:{(port := free_port())}"}  # fmt: skip
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({
+        "cluster_name": "grows", "max_workers": 1, "provider": provider, "head_node_type": first,
+        "available_node_types": kinds,
+    }))  # fmt: skip
+    monkeypatch.setattr(preflight, "SPOKEN", 0.5)
+    variables = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+                 "RAY_NODE_TYPE_NAME": first,
+                 "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID}  # fmt: skip
+    scaling = ("--num-cpus", 0, "--autoscaling-config", config)
+    with head(*scaling, port=port, **variables) as grows:
+        cluster.connect(grows.address)
+        try:
+            require(Needs("train", str(tmp_path / "run"), cpus=2))
+        finally:
+            cluster.disconnect()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("[train] waiting for 2 CPU: 1 node of 0 CPU, 0 GPU")
+
+
+def test_a_folder_that_a_node_does_not_see_is_refused(joined: Started, tmp_path: Path) -> None:
+    """The second node has an empty disk where the run is."""
+    apart = ("unshare", "-m", "sh", "-c", f'mount -t tmpfs none {tmp_path} && exec "$@"', "sh")
+    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this account may not mount a tmpfs")
+    (tmp_path / "run").mkdir()
+    joined.add("--num-cpus", 1, "--node-ip-address", "127.0.0.1", before=apart)
+    with pytest.raises(RunError, match=r"node [\d.]+: does not see .*all nodes share") as said:
+        require(Needs("train", str(tmp_path / "run")))
+    assert "\n" not in str(said.value)
+    require(Needs("train", str(tmp_path / "run"), cpus=2))  # no worker will be on that node
+
+
+def test_a_cluster_that_is_gone_is_refused_in_seconds(tmp_path: Path) -> None:
+    def refused(address: str) -> str:
+        with pytest.raises(FacestackError) as said:
+            cluster.connect(address)
+        assert said.value.status == 2
+        return str(said.value)
+
+    assert "nothing answers there" in refused(f"127.0.0.1:{free_port()}")
+    assert "is not known" in refused("no.such.host.invalid:6379")
+    assert "Invalid address" in refused("nowhere")
+    with head("--num-cpus", 1) as started:
+        started.kill_raylet()
+        assert "no node of it is alive" in refused(started.address)
+    ended = run("preprocess.py", "--run", tmp_path, RAY_ADDRESS=started.address)
+    assert ended.status == 2
+    assert len(ended.output.splitlines()) == 1
+    assert ended.seconds < 30
+
+
+def test_the_log_of_a_job_holds_our_lines_alone(tmp_path: Path) -> None:
+    """But for the two lines of those who start jobs."""
+    scripts = " && ".join(
+        f"{sys.executable} workflows/{name}.py --config {TINY} --run {tmp_path}/run"
+        for name in ("preprocess", "recogniser", "evaluate")
+    )
+    with head("--num-cpus", 2) as joined:
+        submit = [BINARIES / "ray", "job", "submit", "--address", joined.dashboard,
+                  "--submission-id", "ours", "--working-dir", ROOT, "--", "bash", "-c",
+                  scripts]  # fmt: skip
+        shown = subprocess.run(submit, capture_output=True, text=True, timeout=300, check=False)
+        with urllib.request.urlopen(f"{joined.dashboard}/api/jobs/ours/logs") as answer:
+            lines = json.loads(answer.read())["logs"].splitlines()
+    assert any("done in" in line for line in lines), shown.stdout + shown.stderr
+    assert any(line.startswith("[recogniser] step") for line in lines)
+    ours = re.compile(
+        r"\[(preprocess|recogniser)\] \S|error: .*run/train: this stage has not been|"
+        r"Running entrypoint for job ours: |\S+ \S+\tINFO job_manager\.py:\d+ -- Runtime env is set"
+    )
+    assert [line for line in lines if not ours.match(line)] == []
