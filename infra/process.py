@@ -58,9 +58,14 @@ TRAIN = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
-# Of a driver: Ray's core writes what it calls errors past all logging, on the terminal, such as a
-# page of advice on each pool of actors. What matters of them is raised as well.
-DRIVER = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
+# Of a driver.
+DRIVER = {
+    # Ray's core writes what it calls errors past all logging, on the terminal, such as a page of
+    # advice on each pool of actors. What matters of them is raised as well.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # That a worker died is told on the terminal, too; without colours, which a log keeps as codes.
+    "RAY_COLOR_PREFIX": "0",
+}
 
 # A Ray of this machine alone, as training met it on two cores (f5warp, one worker on two threads;
 # its speed in that of a plain loop): 0.88 as it comes, for its workers yield to all other programs

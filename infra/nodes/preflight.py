@@ -4,6 +4,7 @@ each of its workers, the run folder and the source.
 Ray waits in silence for what no node can give, and a worker that reaches no storage says so late.
 """
 
+import json
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -93,7 +94,16 @@ def _fit(needs: Needs) -> bool:
 
 def _grows() -> bool:
     """Whether somebody starts nodes on demand: `ray up` and KubeRay name the kind of each node."""
-    return any(node["Labels"].get("ray.io/node-group") for node in _alive())
+    return any(node["Labels"].get("ray.io/node-group") for node in _alive()) or _old_autoscaler()
+
+
+def _old_autoscaler() -> bool:
+    """Whether the autoscaler before the second knows of kinds; without one each node is its own."""
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    report = json.loads(_internal_kv_get("__autoscaling_status") or "{}").get("autoscaler_report")
+    kinds = (report or {}).get("active_nodes", {})
+    return any(not kind.startswith("node_") for kind in kinds)
 
 
 def _alive() -> list[dict[str, Any]]:

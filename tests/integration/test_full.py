@@ -34,7 +34,7 @@ def test_ends_well_with_a_complete_run_folder(tiny: Tiny) -> None:
 
 def test_every_line_of_the_output_is_ours(tiny: Tiny) -> None:
     """Standard output and error: no process's name before a line, no log of Ray or of Optuna."""
-    ours = re.compile(rf"\[({'|'.join(STAGES)}|train-\w+|trial-\w+)\] \S")
+    ours = re.compile(rf"\[({'|'.join(STAGES)}|train-\w+|trial-\w+)\] +\S")
     lines = tiny[1].output.splitlines()
     assert [line for line in lines if not ours.match(line)] == []
     # Each training's own lines are there, in their order, before the one that says it is done.

@@ -19,6 +19,7 @@ def refused(
     nodes: list[dict[str, Any]], patch: pytest.MonkeyPatch, local: bool = False, **needs: Any
 ) -> str:
     patch.setattr(preflight, "_alive", lambda: nodes)
+    patch.setattr(preflight, "_old_autoscaler", lambda: False)
     patch.setattr(preflight, "GRACE", 0.0)
     patch.setattr(cluster, "is_local", lambda: local)
     try:

@@ -149,7 +149,6 @@ def test_a_cluster_that_grows_is_waited_for(
     }))  # fmt: skip
     monkeypatch.setattr(preflight, "SPOKEN", 0.5)
     variables = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-                 "RAY_NODE_TYPE_NAME": first,
                  "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID}  # fmt: skip
     scaling = ("--num-cpus", 0, "--autoscaling-config", config)
     with head(*scaling, port=port, **variables) as grows:
