@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -149,7 +150,7 @@ class OpenShards:
         self.kept = kept
         self.files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
 
-    def __enter__(self) -> "OpenShards":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

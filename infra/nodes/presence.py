@@ -83,7 +83,7 @@ def _answers(host: str, port: int) -> bool:
 
 def _nodes(address: str, place: str) -> list[tuple[str, int]]:
     """Host and port of each node that the head takes to be alive."""
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
     from ray.exceptions import AuthenticationError, RpcError
 
     try:
