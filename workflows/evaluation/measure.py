@@ -8,6 +8,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,12 @@ class _Actor:
     would have to agree on the methods."""
 
     def __init__(self, methods: Methods, options: EvaluateSettings) -> None:
-        self.scorer = Scorer(methods, options)
+        self.methods, self.options = methods, options
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Made where an error of it becomes a row: Ray would print one of the constructor."""
+        return Scorer(self.methods, self.options)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         from workflows.shared.ray_rows import until_fault
@@ -180,7 +186,8 @@ class _Actor:
         return until_fault(self._measured, block)
 
     def _measured(self, row: Row) -> Row:
-        return {"measured": pickle.dumps(self.scorer(stored(row)))}
+        batch = stored(row)
+        return {"measured": pickle.dumps(self.scorer(batch))}
 
 
 def _on_actors(methods: Methods, options: EvaluateSettings, batches: list[Row]) -> Iterator[Arrays]:

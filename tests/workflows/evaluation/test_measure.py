@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from model.network import build
 from model.perceptual import FaceRecogniser, save_recogniser
 from model.weights import save_weights
 from tests.support.small_jobs import write_shards
+from workflows.evaluation import measure
 from workflows.evaluation.exchange import folder_name, frame_name
 from workflows.evaluation.measure import Arrays, Scorer, batches_of, stored
 from workflows.evaluation.measured import MEASURES
@@ -60,6 +62,18 @@ def test_batches_hold_the_wanted_clips_of_a_shard_and_no_others(tmp_path: Path) 
     np.testing.assert_array_equal(
         stored(batches[2])["high"].reshape(2, -1), [whole["high"][0], whole["high"][2]]
     )
+
+
+def test_a_damaged_shard_is_what_an_actor_says_last(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path)
+    batches = batches_of(shards, {f"v#0@{number}" for number in range(22)}, 4)
+    content = Path(shards[0]).read_bytes()
+    half = len(content) // 2
+    Path(shards[0]).write_bytes(content[:9] + bytes(half) + content[9 + half :])
+    actor = measure._Actor(Methods(Run(str(tmp_path)), ClipSettings(), {}), EvaluateSettings())
+    (said,) = (table.to_pylist() for table in actor(pa.Table.from_pylist(batches)))
+    assert said[0]["fault"].startswith(f"{shards[0]}: not a readable Parquet file (")
+    assert said[0]["status"] == 2
 
 
 @pytest.fixture(scope="module")
