@@ -19,7 +19,7 @@ import pytest
 from datasets.shards.files import read_rows
 from infra import storage
 from tests.support.root import ROOT
-from tests.support.s3_server import leading_to, reaching, server
+from tests.support.servers.s3_server import leading_to, reaching, server
 from tests.support.waiting import PATIENCE, until
 from workflows.shared.command import main
 from workflows.stages import STAGES

@@ -16,8 +16,8 @@ import s3fs
 
 from datasets.drawn.dataset import write_dataset
 from tests.integration.conftest import Ended, content_of, run
-from tests.support.faulty_proxy import Faults, proxy
-from tests.support.s3_server import SECRET, USER, leading_to, reaching, server
+from tests.support.servers.faulty_proxy import Faults, proxy
+from tests.support.servers.s3_server import SECRET, USER, leading_to, reaching, server
 
 AWKWARD = 'person_000/two\nlines, "quoted" \'é 🙂..mp4'
 ARGUMENTS = ("preprocess.py", "--source", "s3://archive/films", "--clip.size", 32, "--run")

@@ -15,7 +15,7 @@ import pytest
 from infra import storage
 from infra.settings import command_line
 from tests.support.root import ROOT
-from tests.support.s3_server import free_port, leading_to, reaching
+from tests.support.servers.s3_server import free_port, leading_to, reaching
 
 # Commands of each entry script whose input is missing, or lies in a storage that is away; RUN and
 # FOLDER stand for where.

@@ -26,7 +26,7 @@ from infra.errors import FaultError
 from infra.training.checkpoints import Checkpoints, Mark
 from tests.support import small_jobs
 from tests.support.root import ROOT
-from tests.support.s3_server import leading_to, reaching
+from tests.support.servers.s3_server import leading_to, reaching
 from tests.support.small_jobs import STEPS, work
 from workflows.training.ray_train import fit
 

@@ -19,9 +19,9 @@ from infra.errors import FacestackError, RunError, SettingsError
 from infra.nodes import preflight
 from infra.nodes.preflight import Needs, require
 from tests.integration.conftest import TINY, Ended, run
-from tests.support.ray_head import Started, head
 from tests.support.root import ROOT
-from tests.support.s3_server import BINARIES, SECRET, USER, free_port, leading_to, server
+from tests.support.servers.ray_head import Started, head
+from tests.support.servers.s3_server import BINARIES, SECRET, USER, free_port, leading_to, server
 
 # The driver runs in this process, and warns of Ray's own affairs.
 pytestmark = pytest.mark.filterwarnings("default")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import ray.data
 
 from datasets.clips.windows import Account
 from datasets.shards.files import read_rows
@@ -125,19 +124,11 @@ def test_the_stage_takes_every_outcome_out_of_the_rows(
         write_images(tmp_path / f"P{number:02d}", [f"P{number:02d}_0001.png"], [still])
     rows: list[Row] = []
 
-    class Loop:
-        def map(self, function: Callable[[Row], Row], **_: object) -> "Loop":
-            rows[:] = [function(row) for row in rows]
-            return self
+    def loop(items: list[Row], task: Callable[[Row], Row], _: int | None) -> list[Row]:
+        rows[:] = map(task, items)
+        return rows
 
-        def iter_rows(self) -> list[Row]:
-            return rows
-
-    def from_items(items: list[Row], **_: object) -> Loop:
-        rows[:] = items
-        return Loop()
-
-    monkeypatch.setattr(ray.data, "from_items", from_items)
+    monkeypatch.setattr(preprocess, "each", loop)
     options = {"clip": {"num_frames": 1}, "preprocess": {"workers": 1}}
     settings = Settings.model_validate(options)
     stage = Stage("preprocess", str(tmp_path / "run"), "")

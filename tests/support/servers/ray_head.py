@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ray._raylet import GcsClient
 
-from tests.support.s3_server import BINARIES, free_port
+from tests.support.servers.s3_server import BINARIES, free_port
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
