@@ -13,7 +13,7 @@ from typing import Any
 
 from infra import process, storage
 from infra.nodes import presence, relay
-from infra.progress import say, show
+from infra.progress import say
 from infra.provenance import ROOT
 from infra.text import one_line, without_credentials
 
@@ -36,7 +36,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     else:
         _start(cpus)
     _quiet_data()
-    relay.start(show)
+    relay.start()
 
 
 def is_local() -> bool:

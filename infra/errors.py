@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
 
-from infra.progress import leave
+from infra.nodes.terminal import leave
 from infra.text import one_line, printable
 
 ROOMS = ("workflows", "model", "datasets", "infra", "tests")

@@ -1,29 +1,20 @@
-"""What a stage says while it is at work: lines; how far it is on a terminal one bar, drawn anew in
-its place, and in a log lines as well."""
+"""What a stage says while it is at work: lines, and how far it is."""
 
 import json
 import math
-import os
-import sys
-import threading
 import time
-from typing import Any
 
 from infra.nodes import relay
+from infra.nodes.terminal import BAR
 from infra.text import printable
 
 SPOKEN = 10  # seconds between two lines of a count
 REDRAWN = 0.2  # seconds between two of its bars
-BAR = "\r"  # begins what is no line, but how far a stage is
-CLEAR = "\r\x1b[K"  # the line where the cursor is
-SHAPE = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {unit}, left {remaining}{postfix}"
-_drawing = threading.Lock()
-_drawn = False
 
 
 def say(stage: str, text: str) -> None:
     """One line of progress; of a worker, too, it comes out where the driver's do."""
-    put(printable(f"[{stage}] {text}"))
+    relay.line(printable(f"[{stage}] {text}"))
 
 
 class Count:
@@ -53,46 +44,7 @@ class Count:
         self.drawn = now
         about = {"n": number, "total": self.total, "elapsed": seconds, "initial": self.begun,
                  "prefix": self.stage, "unit": self.things, "postfix": short}  # fmt: skip
-        put(BAR + json.dumps([about, line]))
-
-
-def put(text: str) -> None:
-    """Say a line, or how far a stage is; of a worker it comes out where the driver's do."""
-    relay.line(text, show)
-
-
-def show(text: str) -> None:
-    """Print a line, or how far a stage is: on a terminal its bar, elsewhere its line, if any."""
-    global _drawn
-    with _drawing:
-        before = CLEAR if _drawn else ""
-        if not text.startswith(BAR):
-            print(before + text, flush=True)  # at once: a log is read while it is written
-            _drawn = False
-            return
-        about, line = json.loads(text)
-        if sys.stdout.isatty():
-            # A bar that is full stays.
-            _drawn = about["n"] < about["total"]
-            print(before + _bar(about), end="" if _drawn else "\n", flush=True)
-        elif line is not None:
-            print(line, flush=True)
-
-
-def leave() -> None:
-    """Keep the bar that is on the terminal, if any: what comes next has lines of its own."""
-    global _drawn
-    with _drawing:
-        if _drawn:
-            print(flush=True)
-        _drawn = False
-
-
-def _bar(about: dict[str, Any]) -> str:
-    from tqdm import tqdm  # not needed by workflows/gpu.py, which speaks before there is one
-
-    width = (os.get_terminal_size(sys.stdout.fileno()).columns or 80) - 1
-    return tqdm.format_meter(ncols=width, bar_format=SHAPE, **about)[:width]
+        relay.line(BAR + json.dumps([about, line]))
 
 
 def _interval(seconds: float) -> str:

@@ -10,22 +10,21 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from infra.nodes import terminal
+
 SPACE = b"facestack"
-Show = Callable[[str], None]
 PAUSE = 0.2  # seconds from one look to the next
 _numbers = count()
 _printing = threading.Lock()
 _stop = threading.Event()
 _stop.set()
-_show: Show = print
 
 
-def line(text: str, show: Show) -> None:
+def line(text: str) -> None:
     """Say a line: a worker leaves it to its driver, any other process shows it itself.
 
     What workers had said before comes before what their driver says.
@@ -36,13 +35,11 @@ def line(text: str, show: Show) -> None:
         return
     catch_up()
     with _printing:
-        show(text)
+        terminal.put(text)
 
 
-def start(show: Show) -> None:
+def start() -> None:
     """Show from now on what the workers of this driver's job say."""
-    global _show
-    _show = show
     _stop.clear()
     threading.Thread(target=_watch, name="relay", daemon=True).start()
 
@@ -94,4 +91,4 @@ def _take(ray: Any) -> None:
             text = internal_kv._internal_kv_get(key, namespace=SPACE)
             internal_kv._internal_kv_del(key, namespace=SPACE)
             if text is not None:
-                _show(text.decode())
+                terminal.put(text.decode())

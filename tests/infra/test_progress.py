@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from infra import progress
-from infra.progress import Count, leave, say
+from infra.nodes.terminal import CLEAR, leave
+from infra.progress import Count, say
 from tests.support.terminal import Terminal
 
 
@@ -34,7 +35,7 @@ def test_a_terminal_has_one_bar_that_is_drawn_anew(
     shown = screen.shown()
     assert shown.count("\n") == 2
     bar, after, end = shown.split("\n")
-    drawn = bar.split(progress.CLEAR)
+    drawn = bar.split(CLEAR)
     assert len(drawn) == 3
     assert all(text.startswith("preprocess") and len(text) < columns for text in drawn)
     assert "3/3 sources, left 00:00" in drawn[-1]
@@ -53,7 +54,7 @@ def test_a_line_takes_the_place_of_a_bar_that_is_not_full(monkeypatch: pytest.Mo
     leave()
     say("train", "done")
     lines = screen.shown().split("\n")
-    assert lines[0].split(progress.CLEAR)[1] == "[train] worker 0 was lost"
+    assert lines[0].split(CLEAR)[1] == "[train] worker 0 was lost"
     assert lines[1].startswith("train") and "2/9 steps" in lines[1]
     assert lines[2:] == ["[train] done", ""]
 

@@ -12,7 +12,8 @@ from torch.utils.tensorboard.summary import hparams
 
 from infra import storage
 from infra.errors import FacestackError, FaultError
-from infra.progress import Count, leave
+from infra.nodes.terminal import leave
+from infra.progress import Count
 from workflows.shared.artifacts import HISTORY
 from workflows.training.job import Panel
 

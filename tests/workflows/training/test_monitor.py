@@ -12,7 +12,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from infra.progress import CLEAR, say
+from infra.nodes.terminal import CLEAR
+from infra.progress import say
 from infra.runs import Run
 from infra.training.engine import Objective
 from model.layers.warp_predictor import WarpPredictor
@@ -82,18 +83,22 @@ def test_what_ends_early_keeps_its_bar(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.integration
-def test_a_training_on_a_terminal_and_into_a_file(ready: Run, tmp_path: Path) -> None:
-    """The command as it is typed, and as a job runs it."""
+@pytest.mark.parametrize("engine", ["torch", "deepspeed"])
+def test_a_training_on_a_terminal_and_into_a_file(engine: str, ready: Run, tmp_path: Path) -> None:
+    """The command as it is typed, and as a job runs it; with DeepSpeed a worker of Ray says it."""
     config, screen = tmp_path / "tiny.yaml", Terminal()
     config.write_text(json.dumps(TINY))
     command = [sys.executable, ROOT / "workflows/train.py", "--config", config, "--run", ready.uri]
+    command += ["--engine", engine, "--train.variants", "f1"]
     subprocess.run(command, stdout=screen.file, stderr=screen.file, check=True)
     bars = [line for line in screen.shown().split("\n") if CLEAR in line]
-    assert [bar.partition(" ")[0] for bar in bars] == ["train-f1", "train-f3warp"]
+    assert [bar.partition(" ")[0] for bar in bars] == ["train-f1"]
     for bar in bars:
         drawn = bar.split(CLEAR)
         assert len(drawn) == 4 and "4/4 steps" in drawn[-1]
         assert all(" loss " in text and " clips/s " in text for text in drawn)
+    if engine == "deepspeed":
+        return  # what a log of Ray holds is the matter of another test
     log = subprocess.run([*command, "--force", "train"], capture_output=True, text=True, check=True)
     assert "\r" not in log.stdout
     steps = re.findall(r"^\[train-f1\] step (\d)/4  loss .*clips_per_second", log.stdout, re.M)
