@@ -47,8 +47,9 @@ def remember(run: str, settings: Settings, clips_are_made: bool) -> None:
     A relative source is written as an absolute one: the next command may begin in another folder.
     """
     values = settings.model_dump(exclude=OF_A_COMMAND, mode="json")
-    if values["source"] is not None:
-        values["source"] = storage.absolute(values["source"])
+    for section in (values, values["enhance"]):
+        if section["source"] is not None:
+            section["source"] = storage.absolute(section["source"])
     before = base_of(run)
     if clips_are_made:
         values |= {name: before[name] for name in OF_THE_CLIPS if name in before}

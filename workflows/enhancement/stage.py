@@ -6,7 +6,7 @@ import numpy as np
 
 from datasets.sources.layouts import Source
 from infra import cluster, storage
-from infra.errors import FacestackError, SettingsError
+from infra.errors import InputError, SettingsError
 from infra.nodes.preflight import Needs, require
 from infra.progress import Count, say
 from infra.runs import Run, Stage
@@ -31,9 +31,9 @@ def enhance(settings: Settings, run: Run) -> None:
     """
     options, root = settings.enhance, _root(settings, run)
     used = {
-        "enhance": options.made_from(),
+        "enhance": {name: v for name, v in options.made_from().items() if name != "source"},
         "source": "drawn faces" if root == run.path("source") else root,
-        "clip": settings.clip.made_from(),
+        "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.made_from(),
     }
     inputs = [f"train/{options.variant}"]
@@ -94,7 +94,7 @@ def changes(settings: Settings, run: Run, fingerprint: str) -> str:
     """What of the films has changed since all were restored, in words; "" for nothing."""
     try:
         sources, names = _sources(settings, run)
-    except FacestackError as error:
+    except (InputError, SettingsError) as error:
         say("enhance", f"its films are not compared: {error}")
         return ""
     known = complete_outcomes(run.path("enhanced"))

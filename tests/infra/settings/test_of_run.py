@@ -46,8 +46,9 @@ def test_a_source_is_found_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    made(tmp_path / "run", "--source", "films")
-    assert read("--run", str(tmp_path / "run")).source == str(tmp_path / "films")
+    made(tmp_path / "run", "--source", "films", "--enhance.source", "others")
+    later = read("--run", str(tmp_path / "run"))
+    assert (later.source, later.enhance.source) == (f"{tmp_path}/films", f"{tmp_path}/others")
 
 
 def test_a_command_that_is_refused_or_skipped_changes_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from workflows.preprocessing import stage as preprocess
 from workflows.preprocessing.parts import clips_by, extraction, make_part, outcomes_in
 from workflows.shared.ray_rows import Row
 from workflows.shared.source_rows import bundles, item
-from workflows.shared.source_survey import find
+from workflows.shared.source_survey import find, forget_listings
 
 
 def settings_of(config: str, source: Path) -> tuple[Settings, list[Source]]:
@@ -138,3 +138,13 @@ def test_the_stage_takes_every_outcome_out_of_the_rows(
         f"P{number:02d}/P{number:02d}_0001.png" for number in range(66)
     ]
     assert {outcome.clips for outcome in outcomes} == {1}
+
+    # A still more, the first of all: a task of its own, and no other is read again.
+    parts = {path: path.stat().st_mtime_ns for path in (tmp_path / "run/parts").iterdir()}
+    write_images(tmp_path / "A", ["A_0001.png"], [still])
+    forget_listings()
+    more = preprocess._extract(settings, stage, find(str(tmp_path)).sources)
+    assert len(more) == 67 and more[0].name == "A/A_0001.png" and more[1:] == outcomes
+    assert len(rows) == 1
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "run/parts").iterdir()}
+    assert len(after) == len(parts) + 2 and {path: after[path] for path in parts} == parts
