@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -114,8 +115,8 @@ def run_and_kill(when: Callable[[], object], script: str, *arguments: object) ->
 def run_and_kill_worker(
     when: Callable[[], object], title: str, script: str, *arguments: object
 ) -> Ended:
-    """Start a workflow script and, after `when()`, SIGKILL the first of its workers that is seen
-    with this title, which Ray gives by what a worker is at; how the script ended."""
+    """Start a workflow script and, after `when()`, SIGKILL the first of its workers whose title,
+    which Ray gives by what a worker is at, matches `title`; how the script ended."""
 
     def end(process: "subprocess.Popen[str]") -> None:
         until(lambda: process.poll() is not None or killed_worker(process.pid, title), title)
@@ -129,7 +130,7 @@ def killed_worker(driver: int, title: str) -> bool:
     with suppress(psutil.Error):  # a process that is listed may be gone by now
         for child in psutil.Process(driver).children(recursive=True):
             with suppress(psutil.Error):
-                if (child.cmdline() or [""])[0].startswith(title):
+                if re.match(title, (child.cmdline() or [""])[0]):
                     child.kill()
                     return True
     return False

@@ -18,7 +18,7 @@ from tests.integration.conftest import (
     stamps,
 )
 
-WORKER = "ray::MapWorker({}).submit"  # an actor at work
+ACTOR = r"ray::MapWorker\(.*\)\.submit"  # at work
 
 
 def copied(tiny: tuple[Path, Ended], folder: Path, without: str) -> Path:
@@ -38,8 +38,7 @@ def test_evaluate_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
     left = planted(report)
     (report / "metrics.json").write_text("{}")  # what was there is not taken for the result
 
-    scorer = WORKER.format("MapBatches(wanted_clips)->MapBatches(Scorer)")
-    ended = run_and_kill_worker(lambda: True, scorer, *arguments)
+    ended = run_and_kill_worker(lambda: True, ACTOR, *arguments)
     assert ended.status == 0
     assert "[evaluate] was cut off, goes on" in ended.output
     assert not left.exists() and not list(report.rglob(".*"))
@@ -67,9 +66,7 @@ def test_enhance_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
     left = planted(enhanced)
     before = len(outcomes())
 
-    ended = run_and_kill_worker(
-        lambda: len(outcomes()) > before, WORKER.format("Map(Enhancer)"), *arguments
-    )
+    ended = run_and_kill_worker(lambda: len(outcomes()) > before, ACTOR, *arguments)
     assert ended.status == 0
     assert "[enhance] was cut off, goes on" in ended.output
     assert stamps(done) == done, "restored again"
