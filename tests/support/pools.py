@@ -38,25 +38,25 @@ def meet(folder: str, name: str) -> bool:
     return True
 
 
-def make_part(_: Any, folder: str, row: dict[str, Any]) -> dict[str, Any]:
+def make_part(_: Any, folder: str, __: str, row: dict[str, Any]) -> dict[str, Any]:
     """In the place of the one of preprocess: its outcomes say whether there was other work."""
     (source,) = sources_of(row)
     account = Account()
     account.fail(str(meet(folder, source.name)), "")
-    return {"outcomes": json.dumps(to_json([outcome_of(source, account, "")]))}
+    return {"outcomes": json.dumps(to_json([outcome_of(source, "", account, "")]))}
 
 
 class Enhancer:
     """In the place of the one of enhance: its outcomes say whether there was other work."""
 
-    def __init__(self, _: Settings, __: Any, folder: str) -> None:
+    def __init__(self, _: Settings, __: Any, folder: str, ___: str) -> None:
         self.folder = folder
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         for row in block.to_pylist():
             (source,) = sources_of(row)
             met = str(meet(self.folder, source.name))
-            outcome = json.dumps(asdict(Restored(source.name, source.uri, [], "", met)))
+            outcome = json.dumps(asdict(Restored(source.name, "", [], "", met)))
             yield pa.Table.from_pylist([{"outcome": outcome}])
 
 

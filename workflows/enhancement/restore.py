@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -43,15 +44,19 @@ class Enhancer:
         self.run = run
         self.folder = folder
         self.of_stage = of_stage
-        variant = settings.enhance.variant
-        weights = storage.read_bytes(run.path("train", variant, WEIGHTS))
-        self.digest = hashlib.sha256(weights).hexdigest()
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
-        self.network: nn.Module = load_methods(run, [variant], settings.clip)[variant].to(
-            self.device
-        )
+
+    @cached_property
+    def loaded(self) -> tuple[nn.Module, str]:
+        """The network, and the SHA-256 of its weights. Not read when the actor starts: what goes
+        wrong then, such as storage that is away, Ray would tell on pages."""
+        variant = self.settings.enhance.variant
+        weights = storage.read_bytes(self.run.path("train", variant, WEIGHTS))
+        methods = load_methods(self.run, [variant], self.settings.clip)
+        network = methods[variant].to(self.device)
         if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network, hashlib.sha256(weights).hexdigest()
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         """Restore each source of a block; whatever is wrong with one becomes its outcome's reason.
@@ -61,6 +66,7 @@ class Enhancer:
         return until_fault(self._outcome, block)
 
     def _outcome(self, row: Row) -> Row:
+        assert self.loaded  # before the first film, which is not to blame
         (source,) = sources_of(row)
         record = storage.join(self.folder, safe_name(source), OUTCOME)
         # It is there where an actor died behind it, at another source of its block.
@@ -106,7 +112,7 @@ class Enhancer:
     def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:
         output = storage.join(self.folder, safe_name(source), f"track_{number:03d}.mp4")
         batch_size = self.settings.enhance.batch_size
-        restored = restore(self.network, self._tensors(track.low), batch_size=batch_size)
+        restored = restore(self.loaded[0], self._tensors(track.low), batch_size=batch_size)
         pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
         count = write_video(output, pictures, rate, CRF)
         if count != len(track.low):
@@ -121,7 +127,7 @@ class Enhancer:
             "crop_side": float(np.median(track.sides)),
             "input": "native" if track.native else "degraded",
             "variant": self.settings.enhance.variant,
-            "weights": self.digest,
+            "weights": self.loaded[1],
             "output": output.removeprefix(self.run.uri).strip("/"),
         }
 

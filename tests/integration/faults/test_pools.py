@@ -70,7 +70,7 @@ def test_enhance_takes_the_cpus_that_come_when_it_has_begun(
 
     monkeypatch.setattr(graph, "dataset", dealt)
     run = Run(str(tmp_path / "run"))
-    outcomes = list(graph.restored(Settings(), run, str(tmp_path), FILMS))
+    outcomes = list(graph.restored(Settings(), run, Stage("enhance", str(tmp_path), ""), FILMS))
     assert [outcome.reason for outcome in outcomes] == ["True"] * len(FILMS)
 
 
@@ -97,7 +97,7 @@ def test_enhance_gives_up_a_film_at_which_the_decoder_never_returns(
     (film,) = write_person(tmp_path, 0, 1, 5, size=32)
     sources = [Source(str(film), name, "a", "video") for name in ("a.mp4", "hangs.mp4", "z.mp4")]
     monkeypatch.setattr(graph, "Enhancer", pools.Hanging)
-    found = graph.restored(settings, run, str(tmp_path / "enhanced"), sources)
+    found = graph.restored(settings, run, Stage("enhance", f"{tmp_path}/enhanced", ""), sources)
     outcomes = {outcome.name: outcome for outcome in found}
     assert [len(outcomes[name].tracks) for name in ("a.mp4", "hangs.mp4", "z.mp4")] == [1, 0, 1]
     assert "its process died 3 times" in outcomes["hangs.mp4"].reason
