@@ -14,17 +14,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from infra import storage
-from infra.errors import RunError
+from infra.errors import FacestackError, RunError, SettingsError
 from infra.leases import lease
 from infra.progress import say
 from infra.provenance import versions
 from infra.settings import of_run
 from infra.settings.settings import Settings
+from infra.text import one_line
 
 FORCED = "forced.json"
+STARTED = TypeAdapter(dict[str, dict[str, Any]])
 
 
 class StageRecord(BaseModel):
@@ -45,15 +47,21 @@ class StageRecord(BaseModel):
 
 
 class Run:
-    """A run folder at a URI, with the stages that are to be redone, and the settings that it is to
-    remember as the base of later commands (settings/of_run.py) where a stage begins."""
+    """A run folder at a URI, with the stages that are to be redone, the settings that it is to
+    remember as the base of later commands (settings/of_run.py) where a stage begins, and whether
+    one stage is `alone`, so that what it cannot do is an error and no mere line."""
 
     def __init__(
-        self, uri: str, force: frozenset[str] = frozenset(), settings: Settings | None = None
+        self,
+        uri: str,
+        force: frozenset[str] = frozenset(),
+        settings: Settings | None = None,
+        alone: bool = True,
     ) -> None:
         self.uri = storage.absolute(uri)
         self.force = force
         self.settings = settings
+        self.alone = alone
 
     def path(self, *parts: str) -> str:
         """The URI of a file or folder of the run."""
@@ -61,8 +69,13 @@ class Run:
 
     def record(self, folder: str) -> StageRecord:
         """The completion record of a stage folder; raises RunError where there is none."""
+        uri = self.path(folder, "stage.json")
         try:
-            return StageRecord.model_validate(storage.read_json(self.path(folder, "stage.json")))
+            return StageRecord.model_validate_json(storage.read_bytes(uri))
+        except ValidationError as error:
+            raise RunError(
+                f"{uri}: not a completion record ({one_line(error, 80)}); redo it with --force"
+            ) from error
         except FileNotFoundError as error:
             raise RunError(
                 f"{self.path(folder)}: this stage has not been completed; run it first, "
@@ -92,7 +105,8 @@ class Run:
         """
         reads = {folder_: self.record(folder_).digest for folder_ in inputs}
         settings = json.loads(json.dumps(settings))
-        emptied = name in self.force and self._empty(name, folder, settings, reads)
+        if name in self.force:
+            self._empty(name, folder, settings, reads)
         begun_with = self._begun_with(name, folder, settings, reads)
         fingerprint = digest_of(settings=begun_with or settings, inputs=reads)
         complete_before = self.is_complete(folder)
@@ -113,10 +127,15 @@ class Run:
         else:
             say(name, "was cut off, goes on")
         if self.settings is not None:
-            of_run.remember(self.uri, self.settings, name != "preprocess")
-        stage = Stage(name, self.path(folder), fingerprint, emptied)
+            of_run.remember(self.uri, self.settings, name, self._source(name))
+        stage = Stage(name, self.path(folder), fingerprint)
         begun = time.monotonic()
-        yield stage
+        try:
+            yield stage
+        except FacestackError as error:
+            if error.status == SettingsError.status:
+                self.ended([folder])  # it may need another beginning: --force gives one again
+            raise
         lease.confirm(self.uri)
         record = _record(name, begun_with, reads, stage.counts, time.monotonic() - begun)
         storage.sweep(stage.uri)  # every writer of this stage has ended
@@ -133,8 +152,14 @@ class Run:
             record = self.record(folder)
             found, inputs, when = record.settings, record.inputs, "after this stage"
         elif storage.exists(self.path(folder, "started.json")):
-            started = storage.read_json(self.path(folder, "started.json"))
-            found, inputs, when = started["settings"], started["inputs"], "since this stage began"
+            uri, when = self.path(folder, "started.json"), "since this stage began"
+            try:
+                started = STARTED.validate_json(storage.read_bytes(uri))
+                found, inputs = started["settings"], started["inputs"]
+            except (ValidationError, KeyError) as error:
+                raise RunError(
+                    f"{uri}: not the record of a stage that began; redo it with --force {name}"
+                ) from error
         else:
             return None
         if changed := sorted(of_run.differences(found, settings)):
@@ -148,9 +173,15 @@ class Run:
             )
         return dict(found)
 
-    def _empty(self, name: str, folder: str, settings: dict[str, Any], reads: Any) -> bool:
-        """Remove a stage's work, unless the same command has done so and was cut off; returns
-        whether it was removed."""
+    def _source(self, name: str) -> str | None:
+        """What the run's clips were made from, as their record has it; None where it is not told,
+        or `name` makes them."""
+        if name == "preprocess" or not self.is_complete("clips"):
+            return None
+        return self.record("clips").settings.get("source")
+
+    def _empty(self, name: str, folder: str, settings: dict[str, Any], reads: Any) -> None:
+        """Remove a stage's work, unless the same command has done so and was cut off."""
         forced = self._forced()
         if folder in forced:
             try:
@@ -159,20 +190,20 @@ class Run:
                 pass
             else:
                 say(name, f"--force has emptied it, {forced[folder]}; the command goes on")
-                return False
+                return
         storage.remove(self.path(folder))
         storage.write_json(self.path(FORCED), forced | {folder: _now()})
-        return True
 
     def _forced(self) -> dict[str, str]:
         uri = self.path(FORCED)
         return dict(storage.read_json(uri)) if storage.exists(uri) else {}
 
     def ended(self, folders: Iterable[str]) -> None:
-        """Note that a command has ended: `--force` empties the stage folders anew from now on."""
+        """Note that a command has ended: `--force` empties the stage folders anew from now on, and
+        those below them."""
         if forced := self._forced():
-            ended = tuple(folders)
-            left = {name: when for name, when in forced.items() if name.split("/")[0] not in ended}
+            ended = set(folders)
+            left = {n: when for n, when in forced.items() if not {n, n.split("/")[0]} & ended}
             if left:
                 storage.write_json(self.path(FORCED), left)
             else:
@@ -196,14 +227,13 @@ class Run:
 
 
 class Stage:
-    """A stage at work: its folder, the fingerprint of its settings and inputs, whether `--force`
-    has just emptied it, and the counts that go into its record."""
+    """A stage at work: its folder, the fingerprint of its settings and inputs, and the counts that
+    go into its record."""
 
-    def __init__(self, name: str, uri: str, fingerprint: str, emptied: bool = False) -> None:
+    def __init__(self, name: str, uri: str, fingerprint: str) -> None:
         self.name = name
         self.uri = uri
         self.fingerprint = fingerprint
-        self.emptied = emptied
         self.counts: dict[str, Any] = {}
 
     def path(self, *parts: str) -> str:

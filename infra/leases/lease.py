@@ -7,6 +7,7 @@ machines are never compared: one that changes is held, one that did not for EXPI
 over. Who finds its lease lost, as after a suspended night, stops.
 """
 
+import errno
 import signal
 import threading
 import time
@@ -26,6 +27,7 @@ BEAT = 10.0  # seconds between two signs of life
 EXPIRY = 60.0  # seconds without one, after which another machine takes over
 LOOK = 1.0  # seconds between two looks at the lease of another machine
 SETTLE = 1.0  # seconds after which a server that ignores conditions shows who was the last to write
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 HELD: dict[str, "Lease"] = {}  # by this process: the run's URI → its lease
 
 
@@ -38,7 +40,13 @@ def held(run: str, command: str) -> Iterator[None]:
     """
     made = storage.is_local(run) and not Path(run).exists()
     lease = Lease(storage.join(run, FILE), command)
-    lease.take()
+    try:
+        lease.take()
+    except FaultError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
+            raise
+        yield  # nothing can be written there, and what is complete can be used
+        return
     HELD[run] = lease
     lease.thread.start()
     try:
@@ -81,7 +89,12 @@ class Lease:
         where a command is at work."""
         watch = Watch()
         while True:
+            asked = time.monotonic()
             found = content(self.uri)
+            if time.monotonic() - asked > BEAT:
+                watch.since = (
+                    time.monotonic()
+                )  # storage that was away was so for the other one, too
             gone = found is None or self._gone(Holder.read(found), found, watch)
             if not gone:
                 time.sleep(LOOK)

@@ -72,7 +72,7 @@ def _locked(uri: str, flags: int, lock: int) -> Iterator[int | None]:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # A link planted here would lead the writing to any other file.
-            file = os.open(path, flags | os.O_NOFOLLOW, 0o644)
+            file = os.open(path, flags | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError:
             if flags & os.O_CREAT:
                 continue  # the last one out has just removed the folder

@@ -130,7 +130,9 @@ def _see(needs: Needs) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    token = storage.join(needs.run, f".seen-{uuid.uuid4().hex}")
+    folder = storage.join(needs.run, ".seen")
+    storage.remove(folder)  # of a command that was killed
+    token = storage.join(folder, uuid.uuid4().hex)
     storage.write_bytes(token, b"seen")
     look = ray.remote(num_cpus=0, max_retries=0)(_look)
     asked = {}
@@ -146,7 +148,7 @@ def _see(needs: Needs) -> None:
             say(needs.stage, f"{len(silent)} nodes have not answered yet, such as {names}")
         blind = [f"node {asked[answer]}: {said}" for answer in answered if (said := _said(answer))]
     finally:
-        storage.remove(token)
+        storage.remove(folder)
     if blind:
         more = f"; and {len(blind) - NAMED} nodes more" if len(blind) > NAMED else ""
         remedy = (
@@ -175,7 +177,7 @@ def _look(token: str, reads: list[str]) -> str:
         for at in reads:
             if not storage.exists(at):
                 return f"does not see {at}"
-        at = token.rpartition("/")[0]
+        at = token.rsplit("/", 2)[0]
         storage.read_bytes(token)
         answer = f"{token}-{uuid.uuid4().hex}"
         storage.write_bytes(answer, b"seen")

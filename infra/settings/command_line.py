@@ -28,7 +28,7 @@ def load(arguments: list[str], program: str, about: str) -> Settings:
         given = CliSettingsSource[Any](CommandLine, cli_parse_args=flags)()
         file = given.get("config")
         chosen = {} if file is None else _read(_existing(file))
-        run = given.get("run") or chosen.get("run") or of_run.DEFAULTS.run
+        run = str(given.get("run") or chosen.get("run") or of_run.DEFAULTS.run)
         return Settings(**of_run.merged(_base(run), chosen, given))
     except CommandLineError as error:
         raise SettingsError(one_line(error) + " (see --help)") from error

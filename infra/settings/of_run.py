@@ -16,9 +16,20 @@ from infra.settings.data import Section
 from infra.settings.settings import Settings
 
 # What is said of a command, and not of the run.
-OF_A_COMMAND = {"config", "run", "force", "update", "retry_errors", "cluster"}
-# What the clips were made from: these stay as they are, once there are clips.
-OF_THE_CLIPS = ("source", "seed", "synthetic", "preprocess")
+OF_A_COMMAND: dict[str, Any] = {
+    **dict.fromkeys(("config", "run", "force", "update", "retry_errors", "cluster"), True),
+    "evaluate": {"export"},
+    **{stage: {"profile"} for stage in ("recogniser", "pretrain", "train")},
+}
+DRAWN = "drawn faces"  # in records, where there is no source
+# What a stage decides for the run when it begins, beside the section of its own name.
+DECIDED = {
+    "preprocess": {"source", "seed", "synthetic", "clip"},
+    "tune": {"network", "clip"},
+    "train": {"network", "clip"},
+}
+ALWAYS = {"engine", "study"}
+EITHER = ("steps", "epochs")  # who names one of them leaves the other out
 DEFAULTS = Settings()
 
 
@@ -34,25 +45,28 @@ def base_of(run: str) -> dict[str, Any]:
         found = yaml.safe_load(storage.read_bytes(uri))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise RunError(f"{uri}: not a YAML file; mend it, or give another --run") from error
     if not isinstance(found, dict):
         raise RunError(f"{uri}: holds no settings; remove it and give --config, or another --run")
     return found
 
 
-def remember(run: str, settings: Settings, clips_are_made: bool) -> None:
-    """Write the settings of a run; where it has clips, what these were made from stays as it was.
+def remember(run: str, settings: Settings, stage: str, source: str | None = None) -> None:
+    """Write the settings of a run of which a stage begins: all at first, later what it decides.
 
     A relative source is written as an absolute one: the next command may begin in another folder.
+    `source` is that of the clips that are there, if any: a run of an older version has no settings.
     """
     values = settings.model_dump(exclude=OF_A_COMMAND, mode="json")
     for section in (values, values["enhance"]):
         if section["source"] is not None:
             section["source"] = storage.absolute(section["source"])
     before = base_of(run)
-    if clips_are_made:
-        values |= {name: before[name] for name in OF_THE_CLIPS if name in before}
+    decided = {stage, *DECIDED.get(stage, ()), *ALWAYS}
+    values |= {name: value for name, value in before.items() if name not in decided}
+    if source is not None and not before:
+        values["source"] = None if source == DRAWN else source
     if values != before:
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         storage.write_bytes(place(run), text.encode())
@@ -68,6 +82,8 @@ def differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:
         for key in found.keys() | wanted.keys():
             below = f"{name}.{key}" if name else key
             section, field = _setting(below)
+            if key not in found and isinstance(getattr(DEFAULTS, below, None), Section):
+                continue  # a record that tells of no such section
             if section is not None and key not in found:
                 yield from differences(getattr(section, field), wanted[key], below)
             elif section is None or key in wanted or field in section.made_from():
@@ -96,7 +112,12 @@ def merged(*layers: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
-            if isinstance(getattr(DEFAULTS, name, None), Section) and isinstance(value, dict):
-                value = {**result.get(name, {}), **value}
+            section = getattr(DEFAULTS, name, None)
+            if isinstance(section, Section) and isinstance(value, dict):
+                below = dict(result.get(name, {}))
+                named = [field for field in EITHER if value.get(field) is not None]
+                if len(named) == 1 and all(field in type(section).model_fields for field in EITHER):
+                    below |= {field: None for field in EITHER if field not in named}
+                value = below | value
             result[name] = value
     return result

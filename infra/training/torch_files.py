@@ -30,7 +30,9 @@ def weights_only(folder: Path, classes: tuple[type, ...] = ()) -> Iterator[None]
     try:
         with torch.serialization.safe_globals(list(classes)):
             yield
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
+            raise  # of what takes the tensors up
         raise TrainingError(
             f"{folder}: this checkpoint was not opened: a file in it is damaged, or is not of this "
             "program and may run somebody else's. Remove the checkpoint to go on from the one "

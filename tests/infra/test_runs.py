@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra import progress, provenance, storage
-from infra.errors import RunError
+from infra.errors import RunError, TrainingError
 from infra.progress import say
 from infra.runs import Run
 
@@ -192,7 +192,7 @@ def test_force_given_again_after_a_kill_goes_on(
     assert again.record("clips").digest == redone
     assert "--force has emptied it" in capsys.readouterr().out
     with again.stage("train", "train/f1", {"steps": 6}, []) as stage:
-        assert stage is not None and not stage.emptied
+        assert stage is not None
         assert (tmp_path / "train/f1/checkpoint").exists()
     again.ended(["clips", "train"])
     assert not (tmp_path / "forced.json").exists()
@@ -241,3 +241,27 @@ def test_a_complete_stage_is_opened_again_where_what_it_read_has_changed(tmp_pat
         run.stage("enhance", "enhanced", {"a": 2}, [], **added),
     ):
         pass
+
+
+def test_a_stage_that_was_refused_after_force_is_emptied_again(tmp_path: Path) -> None:
+    """The remedy of what refuses it is --force; those that were redone before it stay."""
+    run = Run(str(tmp_path), frozenset({"preprocess", "train"}))
+    work(run, {"seed": 1}, None, "preprocess", "clips")
+    with pytest.raises(TrainingError), run.stage("train", "train/f1", {}, []) as stage:
+        assert stage is not None
+        storage.write_bytes(stage.path("checkpoint"), b"damaged")
+        raise TrainingError("a damaged checkpoint; begin anew with --force train")
+    assert not work(run, {"seed": 1}, None, "preprocess", "clips")
+    with run.stage("train", "train/f1", {}, []) as stage:
+        assert stage is not None
+        assert not (tmp_path / "train/f1/checkpoint").exists()
+
+
+@pytest.mark.parametrize("name", ["stage.json", "started.json"])
+@pytest.mark.parametrize("content", ["[", "{}", "[]", '{"settings": 5}'])
+def test_a_damaged_record_is_named_in_one_line(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / name).write_text(content)
+    with pytest.raises(RunError, match=rf"train/{name}: not .* --force") as refused:
+        work(Run(str(tmp_path)), {})
+    assert "\n" not in str(refused.value)

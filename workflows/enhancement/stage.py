@@ -10,17 +10,19 @@ from infra.errors import InputError, SettingsError
 from infra.nodes.preflight import Needs, require
 from infra.progress import Count, say
 from infra.runs import Run, Stage
+from infra.settings.of_run import DRAWN
 from infra.settings.settings import Settings
 from infra.text import as_utf8
 from model.variants import parse_variant
 from workflows.enhancement.graph import restored
 from workflows.enhancement.outputs import (
+    Restored,
     complete_outcomes,
     outcomes_below,
     safe_name,
     write_tables,
 )
-from workflows.shared.source_survey import compare, drawn, find
+from workflows.shared.source_survey import Reading, again, compare, drawn, find
 
 
 def enhance(settings: Settings, run: Run) -> None:
@@ -32,7 +34,7 @@ def enhance(settings: Settings, run: Run) -> None:
     options, root = settings.enhance, _root(settings, run)
     used = {
         "enhance": {name: v for name, v in options.made_from().items() if name != "source"},
-        "source": "drawn faces" if root == run.path("source") else root,
+        "source": DRAWN if root == run.path("source") else root,
         "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.made_from(),
     }
@@ -41,64 +43,79 @@ def enhance(settings: Settings, run: Run) -> None:
     with run.stage("enhance", "enhanced", used, inputs, changed) as stage:
         if stage is None:
             return
-        sources, names = _sources(settings, run)
-        known = outcomes_below(stage.uri)
-        reading = compare(sources, known, stage.fingerprint, settings.retry_errors, names)
+        reading = _reading(settings, run, stage.fingerprint, outcomes_below(stage.uri))
+        sources = len(reading.kept) + len(reading.left)
         outcomes = reading.kept
         if outcomes:
-            say(stage.name, f"{len(outcomes)} of {len(sources)} films are restored already")
+            say(stage.name, f"{len(outcomes)} of {sources} films are restored already")
         _clear(stage, reading.left)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
         fields, gpus = "enhance.gpus_per_worker", options.gpus_per_worker
         require(Needs(stage.name, run.uri, gpus=gpus, fields=fields, reads=[root]))
-        count = Count(stage.name, len(sources), "films")
+        count = Count(stage.name, sources, "films", begun=len(outcomes))
         for outcome in restored(settings, run, stage, reading.left) if reading.left else ():
             outcomes.append(outcome)
             found = outcome.reason or f"{len(outcome.tracks)} tracks"
-            line = f"{len(outcomes)} of {len(sources)}: {outcome.name}: {found}"
+            line = f"{len(outcomes)} of {sources}: {outcome.name}: {found}"
             if outcome.reason:
                 say(stage.name, line)  # beside the bar of a terminal, too
             count.done(len(outcomes), line=None if outcome.reason else line)
         outcomes.sort(key=lambda outcome: outcome.name)
-        write_tables(stage, outcomes, settings.preprocess.max_error_share * len(sources))
+        write_tables(stage, outcomes, settings.preprocess.max_error_share * sources)
 
 
 def _clear(stage: Stage, sources: list[Source]) -> None:
     """Remove what is there of films that were replaced, or that a killed command was at."""
-    begun = {uri.rpartition("/")[0] for uri in storage.files(stage.uri)}
-    for source in sources:
-        if (folder := stage.path(safe_name(source))) in begun:
-            storage.remove(folder)
+    folders = {stage.path(safe_name(source)) for source in sources}
+    for uri in storage.files(stage.uri):
+        if uri.rpartition("/")[0] in folders:  # and not below: other films may be there
+            storage.remove(uri)
 
 
 def _root(settings: Settings, run: Run) -> str:
     return storage.absolute(settings.enhance.source or settings.source or run.path("source"))
 
 
-def _sources(settings: Settings, run: Run) -> tuple[list[Source], frozenset[str]]:
-    """The films to restore, and the names of all there are."""
+def _reading(
+    settings: Settings, run: Run, fingerprint: str, known: list[Restored]
+) -> Reading[Restored]:
+    """What is left to restore, and what of the `known` is kept.
+
+    Of more films than `enhance.limit` those stay that were restored when the stage was complete,
+    and others are chosen evenly.
+    """
+    before = complete_outcomes(run.path("enhanced"))
+    if settings.retry_errors and before:
+        return again(_films(settings, run), [*known, *before])
+    films = _films(settings, run)
+    names = frozenset(as_utf8(film.name) for film in films)
+    limit = settings.enhance.limit
+    if limit is not None and limit < len(films):
+        done = {outcome.name for outcome in before}
+        stay = [film for film in films if as_utf8(film.name) in done][:limit]
+        rest = [film for film in films if as_utf8(film.name) not in done]
+        spread = np.linspace(0, len(rest) - 1, limit - len(stay)).round().astype(int)
+        films = stay + [rest[index] for index in spread]
+    return compare(films, known, fingerprint, settings.retry_errors, names)
+
+
+def _films(settings: Settings, run: Run) -> list[Source]:
     options, root = settings.enhance, _root(settings, run)
     if root == run.path("source"):
-        sources = drawn(run).sources
-    else:
-        layout = "auto" if options.source else settings.preprocess.layout
-        sources = find(root, layout).sources
-    names = frozenset(as_utf8(source.name) for source in sources)
-    if options.limit is not None and options.limit < len(sources):
-        spread = np.linspace(0, len(sources) - 1, options.limit).round().astype(int)
-        sources = [sources[index] for index in spread]
-    return sources, names
+        return drawn(run).sources
+    return find(root, "auto" if options.source else settings.preprocess.layout).sources
 
 
 def changes(settings: Settings, run: Run, fingerprint: str) -> str:
     """What of the films has changed since all were restored, in words; "" for nothing."""
+    known = complete_outcomes(run.path("enhanced"))
+    if not known:
+        return ""
     try:
-        sources, names = _sources(settings, run)
+        return _reading(settings, run, fingerprint, known).changes
     except (InputError, SettingsError) as error:
         say("enhance", f"its films are not compared: {error}")
         return ""
-    known = complete_outcomes(run.path("enhanced"))
-    return compare(sources, known, fingerprint, settings.retry_errors, names).changes
 
 
 def check(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from infra.errors import RunError, SettingsError
 from infra.nodes.preflight import Needs, require
 from infra.progress import Count, say
 from infra.runs import Run, Stage
+from infra.settings.of_run import DRAWN
 from infra.settings.settings import Settings
 from workflows.preprocessing import packing, splits
 from workflows.preprocessing.dataset_card import CARD, make_card, unbalanced
@@ -31,7 +32,7 @@ from workflows.preprocessing.parts import (
 from workflows.shared.ray_rows import each
 from workflows.shared.result_files import problems_of, write_errors
 from workflows.shared.source_rows import bundles, item
-from workflows.shared.source_survey import compare, drawn, find
+from workflows.shared.source_survey import Reading, again, compare, drawn, find
 from workflows.stages import STAGES
 
 
@@ -44,7 +45,7 @@ def preprocess(settings: Settings, run: Run) -> None:
     once.
     """
     used = {
-        "source": storage.absolute(settings.source) if settings.source else "drawn faces",
+        "source": storage.absolute(settings.source) if settings.source else DRAWN,
         "seed": settings.seed,
         "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.made_from(),
@@ -63,9 +64,10 @@ def preprocess(settings: Settings, run: Run) -> None:
 def _make(settings: Settings, run: Run, stage: Stage) -> None:
     protocol = splits.protocol_of(settings)
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
-    require(Needs(stage.name, run.uri, reads=[settings.source] if settings.source else []))
+    reads = [storage.absolute(settings.source)] if settings.source else []
+    require(Needs(stage.name, run.uri, reads=reads))
     if settings.source is None:
-        _draw(settings, run, stage)
+        _draw(settings, run)
     found = _sources(settings, run)
     say(stage.name, found.seen)
     outcomes = _extract(settings, stage, found.sources)
@@ -80,9 +82,10 @@ def _make(settings: Settings, run: Run, stage: Stage) -> None:
 
 
 def changes(settings: Settings, run: Run, fingerprint: str) -> str:
-    """What of the sources has changed since the clips were complete, in words.
+    """What of the sources has changed since the clips were complete, in words; "" for nothing.
 
-    Raises RunError where other stages stand on the clips, and the user has not said to go on.
+    Where other stages stand on the clips and the user has not said to go on, all stays as it is:
+    with a line where other stages follow, and RunError where this one was asked for alone.
     """
     if settings.source is None and not settings.retry_errors:
         return ""
@@ -92,15 +95,33 @@ def changes(settings: Settings, run: Run, fingerprint: str) -> str:
         say("preprocess", f"its source is not compared: {error}")
         return ""
     known = packing.kept_outcomes(run.path("clips"))
-    changed = compare(sources, known, fingerprint, settings.retry_errors).changes if known else ""
+    if not known:
+        return ""
+    changed = _reading(settings, sources, known, fingerprint, True).changes
     behind = [info for info in STAGES.values() if "preprocess" in info.needs]
     standing = [info.name for info in behind if run.is_complete(info.folder)]
-    if changed and standing and not (settings.update or settings.retry_errors):
-        raise RunError(
-            f"preprocess: {changed}; {', '.join(standing)} were made from the clips as they are. "
-            "Give --update to take the changes up, and redo these then; or another --run"
+    if changed and standing and not settings.update:
+        told = (
+            f"{changed}; {', '.join(standing)} were made from the clips as they are. Give --update "
+            "to take the changes up, and redo these then; or another --run"
         )
+        if run.alone:
+            raise RunError(f"preprocess: {told}")
+        say("preprocess", told)
+        return ""
     return changed
+
+
+def _reading(
+    settings: Settings,
+    sources: list[Source],
+    known: list[Outcome],
+    fingerprint: str,
+    was_complete: bool,
+) -> Reading[Outcome]:
+    if settings.retry_errors and was_complete:
+        return again(sources, known)
+    return compare(sources, known, fingerprint, settings.retry_errors)
 
 
 def _sources(settings: Settings, run: Run) -> Collection:
@@ -113,12 +134,7 @@ def check(settings: Settings) -> None:
     """Raise SettingsError for a source, a protocol or a detector's model that cannot be used."""
     options = settings.preprocess
     if settings.source is not None:
-        try:
-            sources = find(settings.source, options.layout).sources
-        except SettingsError:
-            if Run(settings.run).is_complete("clips"):
-                return  # a run that was copied does without its films
-            raise
+        sources = find(settings.source, options.layout).sources
         splits.check(settings, sources)
         photographs = all(source.kind == "image" for source in sources)
         if photographs and not options.bursts and settings.clip.num_frames > 1:
@@ -139,14 +155,14 @@ def check(settings: Settings) -> None:
         raise SettingsError(f"preprocess.detector_model: {error}") from error
 
 
-def _draw(settings: Settings, run: Run, stage: Stage) -> None:
-    """Draw the embedded default's videos into the run folder.
-
-    A stage that is redone draws them anew: films that are there are kept, whatever they were made
-    with.
-    """
-    if stage.emptied:
+def _draw(settings: Settings, run: Run) -> None:
+    """Draw the embedded default's videos into the run folder; those that are there are kept, where
+    they were drawn with the same settings."""
+    about = {"size": settings.clip.size, "seed": settings.seed, **settings.synthetic.made_from()}
+    record = run.path("source", "drawn.json")
+    if not storage.exists(record) or storage.read_json(record) != about:
         storage.remove(run.path("source"))
+        storage.write_json(record, about)
     say("preprocess", f"no --source: drawing {settings.synthetic.identities} people")
     people = range(settings.synthetic.identities)
     ray.get([_draw_person.remote(settings, run.path("source"), person) for person in people])
@@ -170,8 +186,9 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ou
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
     forget(stage.path(PARTS))
     packing.keep_shards(stage)
-    known = [*outcomes_below(stage.uri), *packing.kept_outcomes(stage.uri)]
-    reading = compare(sources, known, stage.fingerprint, settings.retry_errors)
+    before = packing.kept_outcomes(stage.uri)
+    known = [*outcomes_below(stage.uri), *before]
+    reading = _reading(settings, sources, known, stage.fingerprint, bool(before))
     outcomes_below(stage.uri, forget=reading.retried)
     outcomes = reading.kept
     if outcomes:
@@ -183,7 +200,7 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ou
     at_once = f"at most {workers}" if workers else "one a CPU"
     say(stage.name, f"{len(reading.left)} sources, {at_once} at once")
     task = partial(make_part, extraction(settings), stage.uri, stage.fingerprint)
-    count = Count(stage.name, len(sources), "sources")
+    count = Count(stage.name, len(sources), "sources", begun=len(outcomes))
     for row in each(items, task, workers):
         outcomes += outcomes_in(row)
         count.done(len(outcomes))

@@ -38,9 +38,10 @@ def rows(paths: list[str]) -> int:
     return total
 
 
-def refuse_other_clips(run: Run, settings: Settings) -> None:
+def refuse_other_clips(run: Run, settings: Settings, other_films: bool = False) -> None:
     """Raise RunError where the run's clips were made with other settings than these, naming each
-    field: no stage behind preprocess, and no tool, fits clips of another size or another kind."""
+    field: no stage behind preprocess, and no tool, fits clips of another size or another kind. Only
+    what restores may be given `other_films`."""
     if not run.is_complete("clips"):
         return
     found = run.record("clips").settings
@@ -50,6 +51,8 @@ def refuse_other_clips(run: Run, settings: Settings) -> None:
         "synthetic": settings.synthetic.made_from(),
         "seed": settings.seed,
     }
+    if settings.source is not None and not other_films:
+        wanted["source"] = storage.absolute(settings.source)
     both = [name for name in wanted if name in found]
     changed = differences({n: found[n] for n in both}, {n: wanted[n] for n in both})
     if fields := sorted(changed):

@@ -1,16 +1,18 @@
 """What the entry points of the stages share: read settings, run stages, give the exit status."""
 
 import sys
+from collections.abc import Callable
 
 from infra import cluster, outages
 from infra.errors import SettingsError, ending
 from infra.leases import lease
+from infra.progress import say
 from infra.runs import Run
 from infra.settings import command_line
 from infra.settings.settings import Settings
 from workflows.shared import source_survey
 from workflows.shared.artifacts import refuse_other_clips
-from workflows.stages import STAGES
+from workflows.stages import STAGES, StageInfo
 
 
 def main(names: list[str], about: str) -> int:
@@ -20,14 +22,14 @@ def main(names: list[str], about: str) -> int:
     stages = [STAGES[name] for name in names]
     with ending(program) as end, outages.reporting():
         chosen = command_line.load(sys.argv[1:], program, about)
-        run = Run(chosen.run, forced(chosen.force), chosen)
+        run = Run(chosen.run, forced(chosen.force), chosen, alone=len(names) == 1)
         modules = [stage.load() for stage in stages]
         source_survey.forget_listings()
         if "preprocess" not in names:  # which itself refuses, or redoes the clips
-            refuse_other_clips(run, chosen)
-        for module in modules:
+            refuse_other_clips(run, chosen, other_films=names == ["enhance"])
+        for stage, module in zip(stages, modules, strict=True):
             # What can be refused is refused before hours of work and before a file is written.
-            getattr(module, "check", _nothing)(chosen)
+            _check(run, stage, getattr(module, "check", _nothing), chosen)
         with lease.held(run.uri, program):
             try:
                 for stage, module in zip(stages, modules, strict=True):
@@ -38,6 +40,18 @@ def main(names: list[str], about: str) -> int:
             run.ended(stage.folder for stage in stages)
         end.status = max(_status(run, stage.folder) for stage in stages)
     return end.status
+
+
+def _check(run: Run, stage: StageInfo, check: Callable[[Settings], None], chosen: Settings) -> None:
+    """Run a stage's check. Where the stage is complete already, what has gone meanwhile, such as
+    the films of a run that was copied, is said and no error: other settings it refuses itself."""
+    try:
+        check(chosen)
+    except SettingsError as error:
+        # The record of train is of those of its variants.
+        if stage.name in ("train", *run.force) or not run.is_complete(stage.folder):
+            raise
+        say(stage.name, f"is complete, though now it could not be made: {error}")
 
 
 def _nothing(_: Settings) -> None:

@@ -1,6 +1,6 @@
 """What is under a folder or prefix that a command is given, and what of it has been read before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
@@ -10,7 +10,7 @@ from datasets.sources.layouts import Source
 from infra import storage
 from infra.errors import SettingsError
 from infra.runs import Run, digest_of
-from infra.text import as_utf8
+from infra.text import as_utf8, one_line
 
 
 def find(root: str, layout: str = "auto") -> Collection:
@@ -20,8 +20,8 @@ def find(root: str, layout: str = "auto") -> Collection:
     """
     try:
         return _found(storage.absolute(root), layout)
-    except SourceError as error:
-        raise SettingsError(f"--source {error}") from error
+    except (SourceError, PermissionError) as error:
+        raise SettingsError(f"--source {one_line(error)}") from error
 
 
 _found = lru_cache(maxsize=8)(survey)
@@ -100,15 +100,11 @@ def compare(
     """
     there = {as_utf8(source.name): source for source in sources}
     current = {name: fingerprint(of_stage, source) for name, source in there.items()}
-    outcomes: dict[str, tuple[tuple[bool, bool], Outcome]] = {}
-    for outcome in known:
-        worth = outcome.fingerprint == current.get(outcome.name), not outcome.reason
-        if outcome.name not in outcomes or worth > outcomes[outcome.name][0]:
-            outcomes[outcome.name] = worth, outcome
+    outcomes = _best(known, current)
     kept, retried, replaced = [], set(), 0
     for name in there.keys() & outcomes.keys():
-        (is_current, _), found = outcomes[name]
-        if not is_current:
+        found = outcomes[name]
+        if found.fingerprint != current[name]:
             replaced += 1
         elif retry and found.reason:
             retried.add(name)
@@ -118,3 +114,23 @@ def compare(
     left = [source for name, source in there.items() if name not in done]
     removed = len(outcomes.keys() - (there.keys() if names is None else names))
     return Reading(left, kept, replaced, removed, frozenset(retried))
+
+
+def again(sources: list[Source], known: Iterable[Outcome]) -> Reading[Outcome]:
+    """The sources that failed are left, and nothing else: whatever came, went or changed since."""
+    outcomes = _best(known, {})
+    failed = frozenset(name for name, outcome in outcomes.items() if outcome.reason)
+    left = [source for source in sources if as_utf8(source.name) in failed]
+    retried = frozenset(as_utf8(source.name) for source in left)
+    kept = [outcome for name, outcome in outcomes.items() if name not in retried]
+    return Reading(left, kept, 0, 0, retried)
+
+
+def _best(known: Iterable[Outcome], current: Mapping[str, str]) -> dict[str, Outcome]:
+    """One outcome a name: of several that of the `current` fingerprint, then one with a result."""
+    best: dict[str, tuple[tuple[bool, bool], Outcome]] = {}
+    for outcome in known:
+        worth = outcome.fingerprint == current.get(outcome.name), not outcome.reason
+        if outcome.name not in best or worth > best[outcome.name][0]:
+            best[outcome.name] = worth, outcome
+    return {name: outcome for name, (_, outcome) in best.items()}

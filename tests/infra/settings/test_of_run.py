@@ -36,10 +36,27 @@ def test_a_run_is_the_base_below_the_file_and_the_command_line(tmp_path: Path) -
 
 
 def test_what_is_said_of_one_command_is_not_remembered(tmp_path: Path) -> None:
-    made(tmp_path, "--force", "train", "--retry-errors", "--update", "--cluster.cpus", "1")
+    made(tmp_path, "--force", "train", "--retry-errors", "--update", "--cluster.cpus", "1",
+         "--evaluate.export", "out", "--train.profile", "3")  # fmt: skip
     later = read("--run", str(tmp_path))
+    assert (later.evaluate.export, later.train.profile) == (None, 0)
     assert (later.force, later.retry_errors, later.update) == ([], False, False)
     assert later.cluster.cpus is None
+
+
+def test_steps_and_epochs_leave_each_other_out(tmp_path: Path) -> None:
+    made(tmp_path, "--train.epochs", "3")
+    later = read("--run", str(tmp_path))
+    assert (later.train.epochs, later.train.steps) == (3, None)
+    later = read("--run", str(tmp_path), "--train.steps", "5")
+    assert (later.train.epochs, later.train.steps) == (None, 5)
+
+
+def test_a_run_of_a_version_without_settings_keeps_its_films(tmp_path: Path) -> None:
+    with Run(str(tmp_path)).stage("preprocess", "clips", {"source": "/films"}, []):
+        pass
+    made(tmp_path, "--train.steps", "7")
+    assert read("--run", str(tmp_path)).source == "/films"
 
 
 def test_a_source_is_found_from_another_folder(
@@ -52,12 +69,14 @@ def test_a_source_is_found_from_another_folder(
 
 
 def test_a_command_that_is_refused_or_skipped_changes_nothing(tmp_path: Path) -> None:
-    made(tmp_path, "--train.steps", "7")
+    first, steps = made(tmp_path, "--train.steps", "7"), {"train": {"steps": 7}}
+    with Run(str(tmp_path), settings=first).stage("train", "train/f5", steps, []):
+        pass
     before = (tmp_path / "settings.yaml").read_bytes()
     again = Run(str(tmp_path), settings=read("--run", str(tmp_path), "--train.steps", "9"))
-    with again.stage("train", "train/f1", {}, []) as stage:
+    with again.stage("train", "train/f5", steps, []) as stage:
         assert stage is None
-    with pytest.raises(RunError), again.stage("train", "train/f1", {"train": {"steps": 9}}, []):
+    with pytest.raises(RunError), again.stage("train", "train/f5", {"train": {"steps": 9}}, []):
         pass
     assert (tmp_path / "settings.yaml").read_bytes() == before
 
@@ -67,11 +86,13 @@ def test_what_clips_were_made_from_stays_when_a_later_stage_is_given_another(
 ) -> None:
     """enhance may be given other films than those that the run was trained on."""
     made(tmp_path, "--source", "/films")
-    chosen = read("--run", str(tmp_path), "--source", "/others", "--train.steps", "9")
+    chosen = read("--run", str(tmp_path), "--source", "/others", "--train.steps", "9",
+                  "--enhance.limit", "7")  # fmt: skip
     with Run(str(tmp_path), settings=chosen).stage("enhance", "enhanced", {}, []):
         pass
     later = read("--run", str(tmp_path))
-    assert (later.source, later.train.steps) == ("/films", 9)
+    assert (later.source, later.enhance.limit) == ("/films", 7)
+    assert later.train.steps == Settings().train.steps, "enhance says nothing of train"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +119,11 @@ def test_a_setting_that_an_old_record_does_not_know_counts_as_its_default() -> N
     assert differences(old, new) == ["train.warp_rate was 0.5, now 0.125"]
     new["train"] |= {"warp_rate": 0.5, "clip": {"size": 64, "degradation": "realistic"}}
     assert differences(old, new) == ['train.clip.degradation was "paper", now "realistic"']
+
+
+def test_a_record_without_a_whole_section_says_nothing_of_it() -> None:
+    found, wanted = {"seed": 0}, {"seed": 0, "clip": Settings().clip.stored()}
+    assert differences(found, wanted) == []
 
 
 def test_a_setting_on_which_no_result_depends_any_more_does_not_count() -> None:

@@ -67,7 +67,7 @@ def test_none_lists_and_weights_on_the_command_line() -> None:
         (["--train.steps", "abc"], "train.steps"),
         (["--clip.size", "65"], "clip"),
         (["--clip.num-frames", "24"], "must be odd"),
-        (["--train.epochs", "3"], "exactly one of steps and epochs"),
+        (["--train.epochs", "3", "--train.steps", "3"], "exactly one of steps and epochs"),
         (["--train.perceptual", "pool9=1"], "pool9"),
         (["--preprocess.train-share", "0.9"], "test split"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.sources import discovery
 from datasets.sources.layouts import Source
-from workflows.shared.source_survey import compare, find, fingerprint, forget_listings
+from workflows.shared.source_survey import again, compare, find, fingerprint, forget_listings
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,15 @@ def test_errors_are_tried_again_where_that_is_wanted() -> None:
     assert again.changes == (
         "of its sources 0 added, 0 replaced, 0 removed, 1 tried again, 3 kept as they are"
     )
+
+
+def test_of_a_complete_stage_the_errors_are_tried_again_and_nothing_else() -> None:
+    """Whatever was added, replaced or removed."""
+    known = [outcome(source("a"), "damaged"), outcome(source("b", "0")), outcome(source("x"))]
+    reading = again(FILMS, known)
+    assert [film.name for film in reading.left] == ["a"]
+    assert sorted(kept.name for kept in reading.kept) == ["b", "x"]
+    assert again(FILMS, known[1:]).changes == ""
 
 
 def test_of_several_outcomes_that_of_the_present_files_counts_and_then_the_good_one() -> None:
