@@ -91,10 +91,11 @@ class Lease:
         while True:
             asked = time.monotonic()
             found = content(self.uri)
+            if found == self.mine.content():
+                return  # written after all, though the storage said that it was not
             if time.monotonic() - asked > BEAT:
-                watch.since = (
-                    time.monotonic()
-                )  # storage that was away was so for the other one, too
+                # Storage that was away for this command was so for the other one, too.
+                watch.since = time.monotonic()
             gone = found is None or self._gone(Holder.read(found), found, watch)
             if not gone:
                 time.sleep(LOOK)

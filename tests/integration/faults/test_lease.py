@@ -22,6 +22,7 @@ from infra.leases import lease
 from infra.leases.holder import Holder
 from infra.leases.swap import content, swap
 from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, command, content_of, run
+from tests.support.faulty_proxy import Faults, proxy
 from tests.support.root import ROOT
 from tests.support.servers.s3_server import leading_to, reaching, server
 
@@ -109,6 +110,32 @@ def test_an_object_is_held_given_back_and_taken_again() -> None:
                 lease.held(RUN, "evaluate.py").__enter__()
             for _ in range(3):
                 lease.confirm(RUN)
+        assert not storage.exists(LEASE)
+
+
+@pytest.mark.parametrize("kind", ["moto", "rclone"])
+def test_a_server_that_stumbles_costs_no_driver_its_lease(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every four requests one is refused, dropped or answered in part, after it was done or
+    before: the lease is taken, confirmed and given back all the same."""
+    monkeypatch.setattr(lease, "SETTLE", 0.0)
+    faults = Faults()
+    with (
+        server(kind, tmp_path) as port,
+        proxy(port, faults) as entrance,
+        reaching(leading_to(entrance)),
+    ):
+        if kind == "moto":
+            s3fs.S3FileSystem().mkdir("archive")
+        faults.choose = lambda method, path, number: (
+            ("503", "drop", "cut")[number // 4 % 3] if number % 4 == 3 else ""
+        )
+        for _ in range(2):
+            with lease.held(RUN, "train.py"):
+                for _ in range(4):
+                    lease.confirm(RUN)
+        assert set(faults.seen) == {"503", "drop", "cut"}
         assert not storage.exists(LEASE)
 
 
