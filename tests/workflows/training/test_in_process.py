@@ -73,6 +73,7 @@ def test_cut_off_and_resumed_equals_uninterrupted(
     straight, losses = state(ready, "f3warp"), [r["loss"] for r in history(ready, "train/f3warp")]
     train(options, again)
     assert [r["loss"] for r in history(ready, "train/f3warp")] == losses
+    again.ended(["train"])
 
     cut_off(options, again, monkeypatch)
     assert not ready.is_complete("train/f3warp")

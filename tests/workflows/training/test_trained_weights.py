@@ -93,6 +93,7 @@ def test_the_predictor_moves_after_its_hold_and_not_before(
             cut_off(options, again, monkeypatch, after)
             again = ready
         train(options, again)
+        again.ended(["train"])
         moved = [
             any(not torch.equal(weights[f"predictor.{name}"], start[name]) for name in start)
             for weights in seen
