@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import ray.util
 
 from infra import cluster
 from infra.errors import SettingsError
@@ -70,3 +71,29 @@ def test_it_says_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "needs 2 × 9 CPU, which the cluster cannot give: 2 nodes of 2 CPU, 0 GPU and 1" in said
     said = refused([node(2)], monkeypatch, local=True, gpus=1)
     assert "needs 1 CPU and 1 GPU, which this machine cannot give: 1 node of 2 CPU, 0 GPU" in said
+
+
+def test_a_cluster_that_grows_is_asked_and_waited_for_aloud(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The placement group tells the autoscaler what is wanted, and is given back."""
+    asked: list[list[dict[str, float]]] = []
+    answers = iter([False, False, True])
+
+    class Group:
+        def wait(self, seconds: float) -> bool:
+            return next(answers)
+
+    def group(bundles: list[dict[str, float]]) -> Group:
+        asked.append(bundles)
+        return Group()
+
+    monkeypatch.setattr(ray.util, "placement_group", group)
+    monkeypatch.setattr(ray.util, "remove_placement_group", lambda _: asked.append([]))
+    monkeypatch.setattr(cluster, "is_local", lambda: False)
+    monkeypatch.setattr(preflight, "_grows", lambda: True)
+    monkeypatch.setattr(preflight, "_there", lambda: "1 node of 0 CPU, 0 GPU")
+    preflight._wait(Needs("train", "run", cpus=2, workers=3))
+    assert asked == [[{"CPU": 2}] * 3, []]
+    line = "[train] waiting for 3 × 2 CPU: 1 node of 0 CPU, 0 GPU"
+    assert [text.partition(";")[0] for text in capsys.readouterr().out.splitlines()] == [line] * 2

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
 from datasets.drawn.dataset import write_dataset
 from infra import cluster
@@ -130,35 +129,6 @@ def test_what_no_node_can_give_is_refused(
         assert "\n" not in str(said.value)
     require(Needs("train", str(tmp_path), workers=2))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_cluster_that_grows_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A head without CPUs, as in ray_cluster.yaml; workers come when somebody needs them."""
-    first = "ray.head.default"
-    kinds = {first: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-             "worker": {"resources": {"CPU": 2}, "node_config": {}, "max_workers": 1}}  # fmt: skip
-    provider = {"type": "fake_multinode", "use_node_id_as_ip": True, "disable_node_updaters": True,
-                "disable_launch_config_check": True,
-                "gcs_address": f"127.0.0.1:{(port := free_port())}"}  # fmt: skip
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({
-        "cluster_name": "grows", "max_workers": 1, "provider": provider, "head_node_type": first,
-        "available_node_types": kinds,
-    }))  # fmt: skip
-    monkeypatch.setattr(preflight, "SPOKEN", 0.5)
-    variables = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-                 "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID}  # fmt: skip
-    scaling = ("--num-cpus", 0, "--autoscaling-config", config)
-    with head(*scaling, port=port, **variables) as grows:
-        cluster.connect(grows.address)
-        try:
-            require(Needs("train", str(tmp_path / "run"), cpus=2))
-        finally:
-            cluster.disconnect()
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("[train] waiting for 2 CPU: 1 node of 0 CPU, 0 GPU")
 
 
 def test_a_folder_that_a_node_does_not_see_is_refused(joined: Started, tmp_path: Path) -> None:
