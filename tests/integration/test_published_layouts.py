@@ -40,7 +40,7 @@ def test_lfw_with_bursts_and_a_protocol(tmp_path: Path) -> None:
     assert "layout lfw: 11 jpg, read as lfw: 11 stills of 10 people" in ended.output
     assert "the tested one: 1 missing, such as Person_B/Person_B_0002.jpg" in ended.output
     (error,) = pq.read_table(folder / "clips/errors.parquet").to_pylist()
-    assert error["reason"] == "Person_A/Person_A_0002.jpg: not a readable image"
+    assert error["reason"].startswith("Person_A/Person_A_0002.jpg: not a readable image")
 
     counts = json.loads((folder / "clips/stage.json").read_text())["counts"]
     assert (counts["sources"], counts["clips"], counts["errors"]) == (11, 10, 1)
