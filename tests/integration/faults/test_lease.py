@@ -22,8 +22,8 @@ from infra.leases import lease
 from infra.leases.holder import Holder
 from infra.leases.swap import content, swap
 from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, command, content_of, run
-from tests.support.servers.faulty_proxy import Faults, proxy
 from tests.support.root import ROOT
+from tests.support.servers.faulty_proxy import Faults, proxy
 from tests.support.servers.s3_server import leading_to, reaching, server
 
 RUN = "s3://archive/a run"
