@@ -159,7 +159,7 @@ def _draw(settings: Settings, run: Run) -> None:
     """Draw the embedded default's videos into the run folder; those that are there are kept, where
     they were drawn with the same settings."""
     about = {"size": settings.clip.size, "seed": settings.seed, **settings.synthetic.made_from()}
-    record = run.path("source", "drawn.json")
+    record = run.path("source", ".drawn.json")  # hidden: it is no film
     if not storage.exists(record) or storage.read_json(record) != about:
         storage.remove(run.path("source"))
         storage.write_json(record, about)
