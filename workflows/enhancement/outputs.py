@@ -20,7 +20,6 @@ from workflows.shared.result_files import (
 )
 
 OUTCOME = "outcome.json"  # of each source, in the folder of its results
-SOURCES = "sources.parquet"  # all of them, when the stage is complete
 MANIFEST = pa.schema(
     [
         pa.field(
@@ -72,15 +71,15 @@ def from_json(content: dict[str, Any]) -> Restored:
         raise RunError.of_another_version("enhance") from error
 
 
-def outcomes_below(folder: str) -> list[Restored]:
-    """The outcomes of all sources below the stage's folder."""
-    files = storage.files(folder, f"/{OUTCOME}")
-    return [from_json(json.loads(content)) for content in storage.read_all(files)]
+def outcomes_among(files: list[str]) -> list[Restored]:
+    """The outcomes of sources among the files below the stage's folder."""
+    outcomes = [uri for uri in files if uri.endswith(f"/{OUTCOME}")]
+    return [from_json(json.loads(content)) for content in storage.read_all(outcomes)]
 
 
 def complete_outcomes(folder: str) -> list[Restored]:
     """The outcomes of all sources of a stage when it was complete; [] where it never was."""
-    return [from_json(found) for found in read_outcomes(storage.join(folder, SOURCES))]
+    return [from_json(found) for found in read_outcomes(folder)]
 
 
 def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None:
@@ -90,7 +89,7 @@ def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None
     errors = problems_of("enhance", outcomes)
     write_rows(stage.path("manifest.parquet"), tracks, MANIFEST)
     write_errors(stage.path("errors.parquet"), errors)
-    write_outcomes(stage.path(SOURCES), outcomes)
+    write_outcomes(stage.uri, outcomes)
     stage.counts |= {
         "sources": len(outcomes),
         "tracks": len(tracks),

@@ -18,7 +18,7 @@ from workflows.enhancement.graph import restored
 from workflows.enhancement.outputs import (
     Restored,
     complete_outcomes,
-    outcomes_below,
+    outcomes_among,
     safe_name,
     write_tables,
 )
@@ -43,31 +43,42 @@ def enhance(settings: Settings, run: Run) -> None:
     with run.stage("enhance", "enhanced", used, inputs, changed) as stage:
         if stage is None:
             return
-        reading = _reading(settings, run, stage.fingerprint, outcomes_below(stage.uri))
-        sources = len(reading.kept) + len(reading.left)
+        files, before = storage.files(stage.uri), complete_outcomes(stage.uri)
+        reading = _reading(settings, run, stage.fingerprint, outcomes_among(files), before)
+        _clear(stage, files, reading.left)
         outcomes = reading.kept
         if outcomes:
-            say(stage.name, f"{len(outcomes)} of {sources} films are restored already")
-        _clear(stage, reading.left)
-        cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        fields, gpus = "enhance.gpus_per_worker", options.gpus_per_worker
-        require(Needs(stage.name, run.uri, gpus=gpus, fields=fields, reads=[root]))
-        count = Count(stage.name, sources, "films", begun=len(outcomes))
-        for outcome in restored(settings, run, stage, reading.left) if reading.left else ():
-            outcomes.append(outcome)
-            found = outcome.reason or f"{len(outcome.tracks)} tracks"
-            line = f"{len(outcomes)} of {sources}: {outcome.name}: {found}"
-            if outcome.reason:
-                say(stage.name, line)  # beside the bar of a terminal, too
-            count.done(len(outcomes), line=None if outcome.reason else line)
+            say(stage.name, f"{len(outcomes)} of {reading.sources} films are restored already")
+        if reading.left:
+            outcomes = _restored(settings, run, stage, reading)
         outcomes.sort(key=lambda outcome: outcome.name)
-        write_tables(stage, outcomes, settings.preprocess.max_error_share * sources)
+        write_tables(stage, outcomes, settings.preprocess.max_error_share * reading.sources)
 
 
-def _clear(stage: Stage, sources: list[Source]) -> None:
+def _restored(
+    settings: Settings, run: Run, stage: Stage, reading: Reading[Restored]
+) -> list[Restored]:
+    """The outcomes that are kept, and those of the films that are left, as they are restored."""
+    cluster.connect(settings.cluster.address, settings.cluster.cpus)
+    fields, gpus = "enhance.gpus_per_worker", settings.enhance.gpus_per_worker
+    reads = [_root(settings, run)]
+    require(Needs(stage.name, run.uri, gpus=gpus, fields=fields, reads=reads))
+    outcomes = list(reading.kept)
+    count = Count(stage.name, reading.sources, "films", begun=len(outcomes))
+    for outcome in restored(settings, run, stage, reading.left):
+        outcomes.append(outcome)
+        found = outcome.reason or f"{len(outcome.tracks)} tracks"
+        line = f"{len(outcomes)} of {reading.sources}: {outcome.name}: {found}"
+        if outcome.reason:
+            say(stage.name, line)  # beside the bar of a terminal, too
+        count.done(len(outcomes), line=None if outcome.reason else line)
+    return outcomes
+
+
+def _clear(stage: Stage, files: list[str], sources: list[Source]) -> None:
     """Remove what is there of films that were replaced, or that a killed command was at."""
     folders = {stage.path(safe_name(source)) for source in sources}
-    for uri in storage.files(stage.uri):
+    for uri in files:
         if uri.rpartition("/")[0] in folders:  # and not below: other films may be there
             storage.remove(uri)
 
@@ -77,14 +88,17 @@ def _root(settings: Settings, run: Run) -> str:
 
 
 def _reading(
-    settings: Settings, run: Run, fingerprint: str, known: list[Restored]
+    settings: Settings,
+    run: Run,
+    fingerprint: str,
+    known: list[Restored],
+    before: list[Restored],
 ) -> Reading[Restored]:
     """What is left to restore, and what of the `known` is kept.
 
-    Of more films than `enhance.limit` those stay that were restored when the stage was complete,
-    and others are chosen evenly.
+    Of more films than `enhance.limit` those stay that were restored `before`, when the stage was
+    complete, and others are chosen evenly.
     """
-    before = complete_outcomes(run.path("enhanced"))
     if settings.retry_errors and before:
         return again(_films(settings, run), [*known, *before])
     films = _films(settings, run)
@@ -112,7 +126,7 @@ def changes(settings: Settings, run: Run, fingerprint: str) -> str:
     if not known:
         return ""
     try:
-        return _reading(settings, run, fingerprint, known).changes
+        return _reading(settings, run, fingerprint, known, known).changes
     except (InputError, SettingsError) as error:
         say("enhance", f"its films are not compared: {error}")
         return ""
@@ -132,4 +146,4 @@ def check(settings: Settings) -> None:
             f"({', '.join(settings.train.variants)})"
         )
     if settings.enhance.source is not None:
-        find(storage.absolute(settings.enhance.source))
+        find(settings.enhance.source)

@@ -191,22 +191,11 @@ class _Actor:
 
 
 def _on_actors(methods: Methods, options: EvaluateSettings, batches: list[Row]) -> Iterator[Arrays]:
-    """The same on a pool of Ray Data actors: without a number of workers as many as the cluster
-    holds, and more when it grows."""
-    import ray.data
+    """The same on a pool of Ray Data actors."""
+    from workflows.shared.ray_rows import on_actors
 
-    from workflows.shared.ray_rows import dataset, rows
-
-    found = dataset(batches).map_batches(
-        _Actor,
-        fn_constructor_args=(methods, options),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=options.workers),
-        num_cpus=1,
-        num_gpus=options.gpus_per_worker or None,
-    )
-    for row in rows(found):
+    workers, gpus = options.workers, options.gpus_per_worker
+    for row in on_actors(_Actor, (methods, options), batches, workers, gpus):
         yield pickle.loads(row["measured"])
 
 

@@ -20,9 +20,14 @@ from workflows.preprocessing.outcomes import Outcome, from_json
 from workflows.preprocessing.parts import PARTS
 from workflows.shared import artifacts
 from workflows.shared.ray_rows import Row, each
-from workflows.shared.result_files import problems_of, read_outcomes, write_errors, write_outcomes
+from workflows.shared.result_files import (
+    SOURCES,
+    problems_of,
+    read_outcomes,
+    write_errors,
+    write_outcomes,
+)
 
-SOURCES = "sources.parquet"  # what became of every source
 SHARDS = "shards"  # where the clips of a source are that were in shards already
 KEPT = f"{PARTS}/kept"  # such shards
 PLAN = f"{PARTS}/plan"  # which clips go into which shard
@@ -62,13 +67,13 @@ def keep_shards(stage: Stage) -> None:
 
 def kept_outcomes(stage_folder: str) -> list[Outcome]:
     """What became of every source of a data set when it was complete; [] where it never was."""
-    return from_json(read_outcomes(storage.join(stage_folder, SOURCES)))
+    return from_json(read_outcomes(stage_folder))
 
 
 def write_sources(stage: Stage, outcomes: list[Outcome]) -> None:
     """Write what became of every source, now that the clips are in shards."""
     placed = [replace(each, part=SHARDS if each.part else "") for each in outcomes]
-    write_outcomes(stage.path(SOURCES), placed)
+    write_outcomes(stage.uri, placed)
 
 
 def assemble(stage: Stage, plans: list[ShardPlan], workers: int | None) -> None:

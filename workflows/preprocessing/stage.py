@@ -189,7 +189,8 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ou
     before = packing.kept_outcomes(stage.uri)
     known = [*outcomes_below(stage.uri), *before]
     reading = _reading(settings, sources, known, stage.fingerprint, bool(before))
-    outcomes_below(stage.uri, forget=reading.retried)
+    if reading.retried:
+        outcomes_below(stage.uri, forget=reading.retried)
     outcomes = reading.kept
     if outcomes:
         say(stage.name, f"{len(outcomes)} of {len(sources)} sources were read before")

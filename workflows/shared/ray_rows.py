@@ -36,6 +36,31 @@ def each(items: list[Row], task: Callable[[Row], Row], workers: int | None) -> I
     )
 
 
+def on_actors(
+    actor: type,
+    arguments: tuple[Any, ...],
+    items: list[Row],
+    workers: int | None,
+    gpus_per_worker: float,
+) -> Iterator[Row]:
+    """What actors, each on one CPU and its share of a GPU, make of every item, in the order in
+    which they end: `workers` of them, or as many as the cluster holds, and more when it grows.
+
+    Called with a block, an actor gives what `until_fault` does. Raises as `rows` does.
+    """
+    return rows(
+        dataset(items).map_batches(
+            actor,
+            fn_constructor_args=arguments,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+            num_cpus=1,
+            num_gpus=gpus_per_worker or None,
+        )
+    )
+
+
 def dataset(items: list[Row]) -> ray.data.Dataset:
     """The items, a block a task."""
     blocks = max(min(len(items), BLOCKS), -(-len(items) // ROWS))

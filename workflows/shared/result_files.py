@@ -23,10 +23,13 @@ class InputProblem(NamedTuple):
 
 
 class Told(Protocol):
-    """What became of a source: `reason` and `kind` are empty where it gave a result."""
+    """What became of the source `name`, of the files and settings that `fingerprint` is of:
+    `reason` and `kind` are empty where it gave a result."""
 
     @property
     def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
     @property
     def kind(self) -> str: ...
     @property
@@ -48,26 +51,27 @@ def write_errors(uri: str, errors: list[InputProblem]) -> None:
     write_rows(uri, [error._asdict() for error in sorted(errors)], ERRORS)
 
 
-SOURCES = pa.schema(
+SOURCES = "sources.parquet"  # of a stage: what became of every source, when it is complete
+OUTCOMES = pa.schema(
     [(name, pa.string()) for name in ("source", "fingerprint", "kind", "reason", "outcome")]
 )
 
 
-def write_outcomes(uri: str, outcomes: Iterable[Any]) -> None:
-    """Write what became of every source, of dataclasses with `name`, `fingerprint`, `kind` and
-    `reason`; the column `outcome` holds each as JSON."""
+def write_outcomes(folder: str, outcomes: Iterable[Any]) -> None:
+    """Write what became of every source of the stage in a folder, dataclasses that are as `Told`
+    says; the column `outcome` holds each as JSON."""
     rows = [
         {"source": each.name, "fingerprint": each.fingerprint, "kind": each.kind,
          "reason": each.reason, "outcome": json.dumps(asdict(each))}
         for each in outcomes
     ]  # fmt: skip
-    write_rows(uri, rows, SOURCES)
+    write_rows(storage.join(folder, SOURCES), rows, OUTCOMES)
 
 
-def read_outcomes(uri: str) -> list[dict[str, Any]]:
-    """The outcomes in such a table, [] where there is none."""
+def read_outcomes(folder: str) -> list[dict[str, Any]]:
+    """What `write_outcomes` wrote, [] where it never did."""
     try:
-        content = storage.read_bytes(uri)
+        content = storage.read_bytes(storage.join(folder, SOURCES))
     except FileNotFoundError:
         return []
     table = pq.read_table(io.BytesIO(content), columns=["outcome"])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from datasets.sources.discovery import Collection, SourceError, survey
 from datasets.sources.layouts import Source
@@ -11,6 +11,7 @@ from infra import storage
 from infra.errors import SettingsError
 from infra.runs import Run, digest_of
 from infra.text import as_utf8, one_line
+from workflows.shared.result_files import Told
 
 
 def find(root: str, layout: str = "auto") -> Collection:
@@ -38,19 +39,7 @@ def drawn(run: Run) -> Collection:
     return Collection([replace(source, stamp="") for source in found.sources], found.seen)
 
 
-class Known(Protocol):
-    """What became of a source: its `name`, the `fingerprint` of what it was made from, and the
-    `reason` why it gave no result."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-
-
-Outcome = TypeVar("Outcome", bound=Known)
+Outcome = TypeVar("Outcome", bound=Told)
 
 
 def fingerprint(of_stage: str, source: Source) -> str:
@@ -68,6 +57,11 @@ class Reading(Generic[Outcome]):
     replaced: int
     removed: int
     retried: frozenset[str]
+
+    @property
+    def sources(self) -> int:
+        """How many there are, read or not."""
+        return len(self.left) + len(self.kept)
 
     @property
     def changes(self) -> str:

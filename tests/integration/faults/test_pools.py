@@ -19,6 +19,7 @@ from model.weights import save_weights
 from tests.support import pools
 from workflows.enhancement import graph
 from workflows.preprocessing import stage as preprocessing
+from workflows.shared import ray_rows
 
 # The driver runs in this process, and warns of Ray's own affairs.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -62,13 +63,13 @@ def test_enhance_takes_the_cpus_that_come_when_it_has_begun(
 ) -> None:
     """A node comes when the sources are dealt out; each actor waits for another."""
     monkeypatch.setattr(graph, "Enhancer", pools.Enhancer)
-    dataset = graph.dataset
+    dataset = ray_rows.dataset
 
     def dealt(items: list[dict[str, Any]]) -> Any:
         head_alone.add_node(num_cpus=3)
         return dataset(items)
 
-    monkeypatch.setattr(graph, "dataset", dealt)
+    monkeypatch.setattr(ray_rows, "dataset", dealt)
     run = Run(str(tmp_path / "run"))
     outcomes = list(graph.restored(Settings(), run, Stage("enhance", str(tmp_path), ""), FILMS))
     assert [outcome.reason for outcome in outcomes] == ["True"] * len(FILMS)
