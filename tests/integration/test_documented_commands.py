@@ -21,6 +21,7 @@ from infra.settings import command_line
 from infra.settings.settings import Settings
 from tests.integration.conftest import Ended
 from tests.support.root import ROOT
+from tests.support.waiting import PATIENCE
 from workflows.bare_gpu import driver
 from workflows.benchmarks import command as benchmark
 from workflows.preprocessing import inspect_run
@@ -119,7 +120,7 @@ def typed(checkout: Path, text: str) -> list[list[str]]:
                    "TAKEN_DOWN": str(file)}  # fmt: skip
     done = subprocess.run(
         ["/bin/bash", "-eu"], input=text, cwd=checkout, env=environment, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, f"{text}\n{done.stdout}"
     return [line.split(APART)[:-1] for line in file.read_text().splitlines()]

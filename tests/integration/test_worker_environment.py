@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.support.root import ROOT
+from tests.support.waiting import PATIENCE
 
 SECRETS = ("GITHUB_TOKEN", "DATABASE_PASSWORD", "SOMETHING_API_KEY", "SSH_AUTH_SOCK")
 SCRIPT = """
@@ -22,7 +23,7 @@ def test_a_worker_has_no_secret_that_nothing_here_reads() -> None:
     given = dict.fromkeys((*SECRETS, "AWS_SECRET_ACCESS_KEY", "FACESTACK_PLAIN"), "x")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=ROOT, env={**os.environ, **given}, text=True,
-        capture_output=True, timeout=300, check=True,
+        capture_output=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     worker, driver = json.loads(done.stdout.split("RESULT")[1].splitlines()[0])
     assert not set(SECRETS) & set(worker)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray._private.authentication_test_utils import reset_auth_token_state
 
 from datasets.drawn.dataset import write_dataset
 from infra import cluster
@@ -21,6 +22,7 @@ from tests.integration.conftest import TINY, Ended, run
 from tests.support.root import ROOT
 from tests.support.servers.ray_head import Started, head
 from tests.support.servers.s3_server import BINARIES, SECRET, USER, free_port, leading_to, server
+from tests.support.waiting import PATIENCE
 
 # The driver runs in this process, and warns of Ray's own affairs.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -36,10 +38,16 @@ ANSWERS = (
 
 @pytest.fixture(autouse=True, scope="module")
 def no_login() -> Iterator[None]:
-    """An account in which a Ray was started before has a token, and its clusters ask for it."""
+    """An account in which a Ray was started before has a token, and its clusters ask for it.
+
+    Ray reads the variable once a process: told of the change, it starts clusters of the tests that
+    follow in the mode in which it then speaks to them.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
+        reset_auth_token_state()
         yield
+    reset_auth_token_state()
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +181,13 @@ def test_the_log_of_a_job_holds_our_lines_alone(tmp_path: Path) -> None:
         submit = [BINARIES / "ray", "job", "submit", "--address", joined.dashboard,
                   "--submission-id", "ours", "--working-dir", ROOT, "--", "bash", "-c",
                   scripts]  # fmt: skip
-        shown = subprocess.run(submit, capture_output=True, text=True, timeout=300, check=False)
+        shown = subprocess.run(
+            submit, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        print(shown.stdout, shown.stderr)
         with urllib.request.urlopen(f"{joined.dashboard}/api/jobs/ours/logs") as answer:
             lines = json.loads(answer.read())["logs"].splitlines()
-    assert any("done in" in line for line in lines), shown.stdout + shown.stderr
+    assert any("done in" in line for line in lines)
     assert any(line.startswith("[recogniser] step") for line in lines)
     ours = re.compile(
         r"\[(preprocess|recogniser)\] \S|error: .*run/train: this stage has not been|"

@@ -25,6 +25,7 @@ from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, command, con
 from tests.support.root import ROOT
 from tests.support.servers.faulty_proxy import Faults, proxy
 from tests.support.servers.s3_server import leading_to, reaching, server
+from tests.support.waiting import PATIENCE
 
 RUN = "s3://archive/a run"
 LEASE = f"{RUN}/lease.json"
@@ -45,7 +46,7 @@ def test_of_two_preprocess_the_second_ends_in_one_line(tmp_path: Path) -> None:
             since = json.loads((folder / "lease.json").read_text())["since"]
         finally:
             first.send_signal(signal.SIGCONT)
-        output = first.communicate(timeout=300)[0]
+        output = first.communicate(timeout=PATIENCE)[0]
     (line,) = second.output.strip().splitlines()
     for part in (f"process {first.pid} on {socket.gethostname()}", since, str(folder)):
         assert part in line
@@ -64,7 +65,7 @@ def test_a_driver_whose_lease_was_taken_over_stops(tmp_path: Path) -> None:
     ) as driver:
         wait_for_a_part(folder, driver)
         storage.write_bytes(str(folder / "lease.json"), other.content())
-        output = driver.communicate(timeout=300)[0]
+        output = driver.communicate(timeout=PATIENCE)[0]
     assert driver.returncode == 3
     assert output.splitlines()[-1].startswith(f"error: {folder}/lease.json: this command's lease")
     assert "Traceback" not in output

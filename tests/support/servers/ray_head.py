@@ -39,7 +39,9 @@ class Started:
     def _start(
         self, options: list[object], before: tuple[str, ...], variables: dict[str, str]
     ) -> None:
-        command = [*before, BINARIES / "ray", "start", "--block", "--disable-usage-stats", *options]
+        # Else a node whose host has another Ray gets the agent's port no more, and takes no job.
+        apart = ["--dashboard-agent-listen-port", 0, "--disable-usage-stats"]
+        command = [*before, BINARIES / "ray", "start", "--block", *apart, *options]
         environment = {k: v for k, v in os.environ.items() if k not in CREDENTIALS} | variables
         node = subprocess.Popen(
             [str(part) for part in command], env=environment, start_new_session=True,
