@@ -18,6 +18,7 @@ from infra.text import one_line, without_credentials
 GRACE = 10.0  # seconds in which a node may still join that was started beside this command
 SPOKEN = 30.0  # from one line about what is waited for to the next
 PATIENCE = 5.0  # of a node, with a storage that does not answer
+_later: "list[Needs]" = []  # of the stages that follow in the same command
 NAMED = 3  # nodes that a refusal tells of
 
 
@@ -44,6 +45,11 @@ class Needs:
         return f"{self.workers} × {each}" if self.workers > 1 else each
 
 
+def expect(needs: list[Needs]) -> None:
+    """Let the next `require` refuse also what stages after its own could not be given."""
+    _later[:] = needs
+
+
 def require(needs: Needs) -> None:
     """Return when the connected Ray can give what is needed, and its nodes see the run.
 
@@ -51,6 +57,9 @@ def require(needs: Needs) -> None:
     minute. Raises SettingsError where no node that there is can give it and none is to come, and
     RunError where a node does not see the run folder or the source.
     """
+    later, _later[:] = _later[:], []
+    for other in later:
+        _refuse_impossible(other)
     _wait(needs)
     if not cluster.is_local():
         _see(needs)

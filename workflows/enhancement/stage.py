@@ -60,9 +60,7 @@ def _restored(
 ) -> list[Restored]:
     """The outcomes that are kept, and those of the films that are left, as they are restored."""
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
-    fields, gpus = "enhance.gpus_per_worker", settings.enhance.gpus_per_worker
-    reads = [_root(settings, run)]
-    require(Needs(stage.name, run.uri, gpus=gpus, fields=fields, reads=reads))
+    require(needs(settings, run))
     outcomes = list(reading.kept)
     count = Count(stage.name, reading.sources, "films", begun=len(outcomes))
     for outcome in restored(settings, run, stage, reading.left):
@@ -118,6 +116,12 @@ def _films(settings: Settings, run: Run) -> list[Source]:
     if root == run.path("source"):
         return drawn(run).sources
     return find(root, "auto" if options.source else settings.preprocess.layout).sources
+
+
+def needs(settings: Settings, run: Run) -> Needs:
+    """What the stage needs of Ray's nodes."""
+    fields, gpus = "enhance.gpus_per_worker", settings.enhance.gpus_per_worker
+    return Needs("enhance", run.uri, gpus=gpus, fields=fields, reads=[_root(settings, run)])
 
 
 def changes(settings: Settings, run: Run, fingerprint: str) -> str:

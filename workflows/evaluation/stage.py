@@ -37,10 +37,9 @@ def evaluate(settings: Settings, run: Run) -> None:
             return
         methods = Methods(run, settings.clip, settings.evaluate.external)
         methods.networks()  # refuses weights that do not fit before the work begins
-        if settings.engine == "deepspeed":
+        if (wanted := needs(settings, run)) is not None:
             cluster.connect(settings.cluster.address, settings.cluster.cpus)
-            fields, gpus = "evaluate.gpus_per_worker", settings.evaluate.gpus_per_worker
-            require(Needs(stage.name, run.uri, gpus=gpus, fields=fields))
+            require(wanted)
         test = _Split(settings, methods, "test", settings.evaluate.max_clips)
         metrics: dict[str, Any] = {
             "variants": test.figures,
@@ -64,6 +63,14 @@ def evaluate(settings: Settings, run: Run) -> None:
         _say(stage, test.figures)
         stage.counts |= {"clips": len(test.measured.clip_ids), "identities": len(test.people),
                          "variants": len(test.figures)}  # fmt: skip
+
+
+def needs(settings: Settings, run: Run) -> Needs | None:
+    """What the stage needs of Ray's nodes; None where it measures in this process."""
+    if settings.engine == "torch":
+        return None
+    fields, gpus = "evaluate.gpus_per_worker", settings.evaluate.gpus_per_worker
+    return Needs("evaluate", run.uri, gpus=gpus, fields=fields)
 
 
 def _resolved(settings: Settings) -> Settings:

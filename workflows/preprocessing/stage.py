@@ -64,8 +64,7 @@ def preprocess(settings: Settings, run: Run) -> None:
 def _make(settings: Settings, run: Run, stage: Stage) -> None:
     protocol = splits.protocol_of(settings)
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
-    reads = [storage.absolute(settings.source)] if settings.source else []
-    require(Needs(stage.name, run.uri, reads=reads))
+    require(needs(settings, run))
     if settings.source is None:
         _draw(settings, run)
     found = _sources(settings, run)
@@ -79,6 +78,12 @@ def _make(settings: Settings, run: Run, stage: Stage) -> None:
         stage.counts["protocol"] = missing
     _account(settings, stage, outcomes, plans)
     packing.write_sources(stage, outcomes)
+
+
+def needs(settings: Settings, run: Run) -> Needs:
+    """What the stage needs of Ray's nodes."""
+    reads = [storage.absolute(settings.source)] if settings.source else []
+    return Needs("preprocess", run.uri, reads=reads)
 
 
 def changes(settings: Settings, run: Run, fingerprint: str) -> str:

@@ -44,12 +44,7 @@ def tune(settings: Settings, run: Run) -> None:
             return
         _check_validation(settings, run)
         cluster.connect(settings.cluster.address, settings.cluster.cpus)
-        require(
-            Needs(
-                stage.name, run.uri, options.cpus_per_trial, settings.train.gpus_per_worker,
-                max(1, options.workers), "tune.cpus_per_trial, train.gpus_per_worker, tune.workers",
-            )
-        )  # fmt: skip
+        require(needs(settings, run))
         rows, failed = _search(settings, run, stage)
         best = pareto.best_json(rows, options.metric)
         _write(stage, rows, failed, best)
@@ -58,6 +53,15 @@ def tune(settings: Settings, run: Run) -> None:
             stage.counts["failed_trials"] = failed
         for name in pareto.objectives(options.metric):
             stage.counts[name] = round(best[name], 2)
+
+
+def needs(settings: Settings, run: Run) -> Needs:
+    """What the stage needs of Ray's nodes."""
+    options = settings.tune
+    return Needs(
+        "tune", run.uri, options.cpus_per_trial, settings.train.gpus_per_worker,
+        max(1, options.workers), "tune.cpus_per_trial, train.gpus_per_worker, tune.workers",
+    )  # fmt: skip
 
 
 def check(settings: Settings) -> None:

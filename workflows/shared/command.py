@@ -6,6 +6,8 @@ from collections.abc import Callable
 from infra import cluster, outages
 from infra.errors import SettingsError, ending
 from infra.leases import lease
+from infra.nodes import preflight
+from infra.nodes.preflight import Needs
 from infra.progress import say
 from infra.runs import Run
 from infra.settings import command_line
@@ -30,6 +32,8 @@ def main(names: list[str], about: str) -> int:
         for stage, module in zip(stages, modules, strict=True):
             # What can be refused is refused before hours of work and before a file is written.
             _check(run, stage, getattr(module, "check", _nothing), chosen)
+        ahead = [s for s in stages if s.name in run.force or not run.is_complete(s.folder)]
+        preflight.expect(_needs(ahead, chosen, run))
         with lease.held(run.uri, program):
             try:
                 for stage, module in zip(stages, modules, strict=True):
@@ -52,6 +56,12 @@ def _check(run: Run, stage: StageInfo, check: Callable[[Settings], None], chosen
         if stage.name in ("train", *run.force) or not run.is_complete(stage.folder):
             raise
         say(stage.name, f"is complete, though now it could not be made: {error}")
+
+
+def _needs(stages: list[StageInfo], chosen: Settings, run: Run) -> list[Needs]:
+    """What the stages need of Ray; nothing for one that does not need it."""
+    asked = [getattr(stage.load(), "needs", lambda *_: None)(chosen, run) for stage in stages]
+    return [needs for needs in asked if needs is not None]
 
 
 def _nothing(_: Settings) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from infra import storage
 from infra.errors import SettingsError
+from infra.nodes.preflight import Needs, require
+from infra.settings.optimiser import OptimiserSettings
 from infra.settings.settings import Settings
 from workflows.training import in_process
 from workflows.training.driver import trainee_of
@@ -23,26 +25,30 @@ def fit(settings: Settings, job: TrainingJob) -> dict[str, Any]:
                 f"engine: {job.name} was begun with --engine {engine}; go on with that, or give "
                 f"--force {job.name.partition('-')[0]} to begin anew"
             )
-    if settings.engine == "torch":
+    wanted = needs_of(job.name.partition("-")[0], job.options, settings)
+    if wanted is None:
         return in_process.fit(job)
     # Imported here, since with the other engine neither Ray nor DeepSpeed need be installed.
     from infra import cluster
-    from infra.nodes.preflight import Needs, require
     from workflows.training import ray_train
 
     if job.options.init is not None:
         trainee_of(job, quiet=True)  # refuses here in one line what a worker would in a hundred
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
-    group, options = job.name.partition("-")[0], job.options
-    blamed = ("gpus_per_worker", "cpus_per_worker", "workers")
-    require(
-        Needs(
-            group, storage.absolute(settings.run), options.cpus_per_worker,
-            options.gpus_per_worker, options.workers,
-            ", ".join(f"{group}.{name} {getattr(options, name):g}" for name in blamed),
-        )
-    )  # fmt: skip
+    require(wanted)
     return ray_train.fit(job)
+
+
+def needs_of(group: str, options: OptimiserSettings, settings: Settings) -> Needs | None:
+    """What a training by the settings of a group needs of Ray's nodes; None where it runs in this
+    process."""
+    if settings.engine == "torch":
+        return None
+    blamed = ("gpus_per_worker", "cpus_per_worker", "workers")
+    return Needs(
+        group, storage.absolute(settings.run), options.cpus_per_worker, options.gpus_per_worker,
+        options.workers, ", ".join(f"{group}.{name} {getattr(options, name):g}" for name in blamed),
+    )  # fmt: skip
 
 
 def ended(job: TrainingJob, last: dict[str, Any], names: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datasets.shards.files import identities
 from datasets.verification import pair_similarities, verification_percent
 from infra import storage
 from infra.errors import SettingsError
+from infra.nodes.preflight import Needs
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from infra.settings.training import RecogniserSettings
@@ -20,7 +21,7 @@ from model.perceptual import FaceRecogniser, load_vgg_face, save_recogniser
 from workflows.shared import artifacts
 from workflows.shared.restoring import describe, pictures, validation_clips
 from workflows.training import initial_weights
-from workflows.training.dispatch import ended, fit
+from workflows.training.dispatch import ended, fit, needs_of
 from workflows.training.job import Trainee, TrainingJob, plan_of
 from workflows.training.pictures import augmented_panel
 from workflows.training.validation import pairs_of
@@ -44,6 +45,13 @@ def recogniser(settings: Settings, run: Run) -> None:
         else:
             _train(settings, run, stage)
         _judge(run, settings.seed, stage)
+
+
+def needs(settings: Settings, _: Run) -> Needs | None:
+    """What the stage needs of Ray's nodes; None where it needs none."""
+    if settings.recogniser.weights is not None:
+        return None
+    return needs_of("recogniser", settings.recogniser, settings)
 
 
 def check(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from infra import storage
 from infra.errors import SettingsError
+from infra.nodes.preflight import Needs
 from infra.runs import Run, Stage
 from infra.settings.optimiser import OptimiserSettings
 from infra.settings.settings import Settings
@@ -21,7 +22,7 @@ from model.variants import parse_variant
 from model.weights import grow_from
 from workflows.shared import artifacts, networks
 from workflows.training import initial_weights
-from workflows.training.dispatch import ended, fit
+from workflows.training.dispatch import ended, fit, needs_of
 from workflows.training.job import Trainee, TrainingJob, plan_of
 from workflows.training.validation import Validation
 
@@ -75,6 +76,11 @@ def _trained_before(run: Run, listed: list[str]) -> list[str]:
         if all(inputs[folder] == digest for folder, digest in now.items()):
             found.append(variant)
     return sorted(found, key=lambda variant: (parse_variant(variant).num_frames, variant))
+
+
+def needs(settings: Settings, _: Run) -> Needs | None:
+    """What the stage needs of Ray's nodes; None where it needs none."""
+    return needs_of("train", settings.train, settings)
 
 
 def check(settings: Settings) -> None:

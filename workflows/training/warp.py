@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from datasets.shards.reader import ShardReader
+from infra.nodes.preflight import Needs
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.training.engine import Objective
@@ -22,7 +23,7 @@ from workflows.shared import artifacts
 from workflows.shared.motion_errors import stored_motion
 from workflows.shared.restoring import CPU, Clips, validation_clips
 from workflows.training import initial_weights
-from workflows.training.dispatch import ended, fit
+from workflows.training.dispatch import ended, fit, needs_of
 from workflows.training.job import Panel, Trainee, TrainingJob, plan_of
 from workflows.training.pictures import warp_panel
 from workflows.training.restoration import check_window
@@ -54,6 +55,11 @@ def pretrain(settings: Settings, run: Run) -> None:
             build=partial(_build, settings, run),
         )
         stage.counts |= ended(job, fit(settings, job), ("before", "after", "epe", "validation_epe"))
+
+
+def needs(settings: Settings, _: Run) -> Needs | None:
+    """What the stage needs of Ray's nodes; None where it needs none."""
+    return needs_of("pretrain", settings.pretrain, settings)
 
 
 def check(settings: Settings) -> None:

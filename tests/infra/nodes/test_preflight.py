@@ -73,6 +73,18 @@ def test_it_says_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "needs 1 CPU and 1 GPU, which this machine cannot give: 1 node of 2 CPU, 0 GPU" in said
 
 
+def test_what_comes_later_is_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the next stage that asks for something, once."""
+    assert refused([node(2)], monkeypatch, local=True) == ""
+    monkeypatch.setattr(preflight, "_wait", lambda needs: None)
+    now = Needs("preprocess", "r")
+    preflight.expect([now, Needs("train", "r", gpus=1)])
+    with pytest.raises(SettingsError, match=r"^train: needs 1 CPU and 1 GPU"):
+        preflight.require(now)
+    preflight.expect([])
+    preflight.require(now)
+
+
 def test_a_cluster_that_grows_is_asked_and_waited_for_aloud(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,8 @@ from infra import cluster
 from infra.errors import FaultError, RunError
 from infra.runs import Run
 from infra.settings.settings import Settings
-from workflows.shared.command import main
+from workflows.shared.command import _needs, main
+from workflows.stages import STAGES
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,27 @@ def test_a_run_at_work_is_left_alone(
     assert len(lines) == 2
     assert lines[0].startswith(f"error: {run}: another command is at work there: train.py, process")
     assert not run.exists()
+
+
+def test_what_each_stage_needs_is_asked_before_the_first(tmp_path: Path) -> None:
+    """A row a stage: its name, and what it needs of nodes with settings of its own."""
+    given = {
+        "recogniser": {"gpus_per_worker": 0.5},
+        "tune": {"cpus_per_trial": 2, "workers": 3},
+        "train": {"workers": 2, "cpus_per_worker": 3, "gpus_per_worker": 1},
+        "evaluate": {"gpus_per_worker": 0.25},
+    }
+    chosen, run = Settings(run=str(tmp_path), **given), Run(str(tmp_path))
+    asked = {needs.stage: str(needs) for needs in _needs(list(STAGES.values()), chosen, run)}
+    assert asked == {
+        "preprocess": "1 CPU",
+        "recogniser": "2 CPU and 0.5 GPU",
+        "pretrain": "2 CPU",
+        "tune": "3 × 2 CPU and 1 GPU",
+        "train": "2 × 3 CPU and 1 GPU",
+        "evaluate": "1 CPU and 0.25 GPU",
+        "enhance": "1 CPU",
+    }
+    alone = Settings(engine="torch", recogniser={"weights": "vgg.pth"})
+    stages = [needs.stage for needs in _needs(list(STAGES.values()), alone, run)]
+    assert stages == ["preprocess", "tune", "enhance"]
