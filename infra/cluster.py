@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from infra import process, storage
-from infra.nodes import presence, relay
+from infra.nodes import presence, relay, vigil
 from infra.progress import say
 from infra.provenance import ROOT
 from infra.text import one_line, without_credentials
@@ -37,6 +37,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
         _start(cpus)
     _quiet_data()
     relay.start()
+    vigil.start()
 
 
 def is_local() -> bool:
@@ -131,6 +132,7 @@ def disconnect() -> None:
     if ray is not None:
         relay.stop()
         ray.shutdown()
+        vigil.stop()
 
 
 def _quiet_data() -> None:

@@ -30,7 +30,7 @@ def refuse_dead(address: str) -> None:
     _reach(address, place)
     with without_lines_of_the_core():
         nodes = _nodes(address, place)
-    if not any(_answers(host, port) for host, port in nodes):
+    if not any(answers(host, port) for host, port in nodes):
         raise unreachable(address, "its head answers, but no node of it is alive")
 
 
@@ -74,7 +74,8 @@ def _reach(address: str, place: str) -> None:
         raise unreachable(address, f"nothing answers there ({one_line(error)})") from error
 
 
-def _answers(host: str, port: int) -> bool:
+def answers(host: str, port: int) -> bool:
+    """Whether something listens there."""
     with suppress(OSError):
         socket.create_connection((host, port), SECONDS).close()
         return True

@@ -18,7 +18,7 @@ from infra import cluster
 from infra.errors import FacestackError, RunError, SettingsError
 from infra.nodes import preflight
 from infra.nodes.preflight import Needs, require
-from tests.integration.conftest import TINY, Ended, run
+from tests.integration.conftest import TINY, Ended, run, run_and_signal
 from tests.support.root import ROOT
 from tests.support.servers.ray_head import Started, head
 from tests.support.servers.s3_server import BINARIES, SECRET, USER, free_port, leading_to, server
@@ -169,6 +169,28 @@ def test_a_cluster_that_is_gone_is_refused_in_seconds(tmp_path: Path) -> None:
     assert ended.status == 2
     assert len(ended.output.splitlines()) == 1
     assert ended.seconds < 30
+
+
+def test_a_cluster_that_goes_away_ends_the_command_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would end the process after this time, without a word; what was read is kept."""
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "30")
+    parts = tmp_path / "run/clips/parts"
+    drawn = ("preprocess.py", "--config", TINY, "--run", tmp_path / "run")
+    with head("--num-cpus", 2) as joined:
+        ended = run_and_signal(
+            lambda: list(parts.glob("*.parquet")), lambda _: joined.kill(),
+            *drawn, "--cluster.address", joined.address,
+        )  # fmt: skip
+    assert ended.status == 3
+    *_, waited, said = ended.output.splitlines()
+    place = r"[\d.]+:" + joined.address.rpartition(":")[2]
+    assert re.fullmatch(rf"\[cluster\] its head, {place}, does not answer; waiting for it", waited)
+    assert re.match(rf"error: the head of the cluster, {place}, has not answered for \d+ s; ", said)
+    again = run(*drawn)
+    assert again.status == 0
+    assert "were read before" in again.output
 
 
 def test_the_log_of_a_job_holds_our_lines_alone(tmp_path: Path) -> None:

@@ -43,11 +43,17 @@ class Started:
         apart = ["--dashboard-agent-listen-port", 0, "--disable-usage-stats"]
         command = [*before, BINARIES / "ray", "start", "--block", *apart, *options]
         environment = {k: v for k, v in os.environ.items() if k not in CREDENTIALS} | variables
-        node = subprocess.Popen(
-            [str(part) for part in command], env=environment, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        with self._said.open("ab") as said:
+            node = subprocess.Popen(
+                [str(part) for part in command], env=environment, start_new_session=True,
+                stdout=said, stderr=said,
+            )  # fmt: skip
         self.nodes.append(node)
+
+    @property
+    def _said(self) -> Path:
+        """What the nodes say when they start."""
+        return self.folder / "said by ray start"
 
     def _alive(self) -> int:
         try:
@@ -59,7 +65,7 @@ class Started:
     def _wait_for(self, count: int) -> None:
         deadline = time.monotonic() + 120
         while self._alive() < count:
-            assert self.nodes[-1].poll() is None, "the node ended"
+            assert self.nodes[-1].poll() is None, f"the node ended: {self._said.read_text()}"
             assert time.monotonic() < deadline, "the node did not come"
             time.sleep(0.2)
 
