@@ -1,6 +1,8 @@
 """Stage tune: a search over frame counts and perceptual weights, scored on validation people."""
 
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,7 +125,7 @@ def _fit(settings: Settings, run: Run, progress: "Progress") -> dict[str, str]:
         partial(trial, settings=settings, run=run), resources(settings)
     )
     # What Tune writes is pickled, and it reads it back: that is no place for others to write to.
-    with TemporaryDirectory(prefix="facestack-search-") as folder:
+    with TemporaryDirectory(prefix="facestack-search-") as folder, _interrupts_noted(progress):
         tuner = ray.tune.Tuner(
             trainable,
             param_space=space,
@@ -141,6 +143,27 @@ def _fit(settings: Settings, run: Run, progress: "Progress") -> dict[str, str]:
             ) from stopped
 
 
+@contextmanager
+def _interrupts_noted(progress: "Progress") -> Iterator[None]:
+    """Let Ctrl-C end the search at its next step, and a second one at once.
+
+    Raised wherever it finds the process, which may be in a destructor, the first could be lost.
+    """
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        progress.stopped = True
+        signal.signal(signal.SIGINT, before)
+
+    if callable(before):  # else interrupts are ignored here, as in a shell's background job
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if callable(before):
+            signal.signal(signal.SIGINT, before)
+
+
 def failures(results: Iterable[Any]) -> dict[str, str]:
     """Name of each trial that ended with an error → what it said at last, in one line."""
     said = {Path(result.path).name: result.error for result in results if result.error}
@@ -155,6 +178,7 @@ class Progress(ray.tune.Callback):
         self.uri = uri
         self.ended = ended.read(uri)
         self.before = self.written = len(self.ended)
+        self.stopped = False  # by the user
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Called by Tune; what fails here ends the search, where `on_trial_complete` would be told
@@ -162,6 +186,8 @@ class Progress(ray.tune.Callback):
         if len(self.ended) > self.written:
             ended.write(self.uri, self.ended)
             self.written = len(self.ended)
+        if self.stopped:
+            raise KeyboardInterrupt
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune; also for a trial that the scheduler stopped."""

@@ -7,12 +7,13 @@ import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from infra import process, storage
+from infra.errors import FaultError
 from infra.runs import Run
 from infra.settings.settings import Settings
 from model.variants import variant_name
 from workflows.search.space import Config
 from workflows.training.in_process import fit_trial
-from workflows.training.job import plan_of
+from workflows.training.job import TrainingJob, plan_of
 from workflows.training.ray_train import fit
 from workflows.training.restoration import job_of
 
@@ -56,9 +57,28 @@ def trial(config: Config, settings: Settings, run: Run) -> None:
         only_evaluated=True, hyperparameters=config,
     )  # fmt: skip
     if options.workers:
-        fit(replace(job, callbacks=[TuneReportCallback()]))
+        _fit_by_workers(replace(job, callbacks=[TuneReportCallback()]))
     else:
         fit_trial(job, ray.tune.report)
+
+
+def _fit_by_workers(job: TrainingJob) -> None:
+    """Train by Ray Train, and anew where a worker is lost; raises as its `fit` does.
+
+    Ray Train itself starts none again here. Where Tune ends a trial, its controller may see its
+    workers go before it goes itself, and would ask for others: they would keep their share of the
+    cluster, with nobody there to give it back, and the trials that follow would wait for ever.
+    """
+    left = job.options.max_failures
+    once = replace(job, options=job.options.model_copy(update={"max_failures": 0}))
+    while True:
+        try:
+            fit(once)
+            return
+        except FaultError:
+            if not left:
+                raise
+            left -= 1
 
 
 def resources(settings: Settings) -> dict[str, float]:

@@ -56,10 +56,10 @@ def fit(job: TrainingJob) -> dict[str, float]:
         rank, failure = next(iter(error.worker_failures.items()))
         cause = _raised_in_worker(failure)
         if cause is None:
+            more = f" once more than max_failures {options.max_failures} allows"
             raise FaultError(
-                f"{job.name}: worker {rank} was lost once more than max_failures "
-                f"{options.max_failures} allows ({_said(failure)}). Give the same command again "
-                "to go on from the last checkpoint"
+                f"{job.name}: worker {rank} was lost{more if options.max_failures else ''} "
+                f"({_said(failure)}). Give the same command again to go on from the last checkpoint"
             ) from None
         cause.add_note(str(failure))  # with the traceback of the worker
         raise cause from None

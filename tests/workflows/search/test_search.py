@@ -1,5 +1,6 @@
 """The search's decisions: its space, the Pareto front, the chosen trial, tables and figures."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,25 @@ def test_a_search_that_another_version_began_is_refused_in_one_line(
     storage.write_bytes(run.path("tune", "ended.json"), content)
     with pytest.raises(RunError, match=r"another version.*--force tune"):
         tune._search(Settings(), run, Stage("tune", run.path("tune"), ""))
+
+
+def test_an_interrupt_is_heard_wherever_it_comes(tmp_path: Path) -> None:
+    """What is raised in a destructor is ignored by Python. A second one is raised at once."""
+
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has none
+    try:
+        progress = tune.Progress(2, str(tmp_path / "ended.json"))
+        with tune._interrupts_noted(progress):
+            progress.on_step_end(1, [])
+            Dying()
+            with pytest.raises(KeyboardInterrupt):
+                progress.on_step_end(2, [])
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
