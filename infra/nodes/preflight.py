@@ -18,8 +18,8 @@ from infra.text import one_line, without_credentials
 GRACE = 10.0  # seconds in which a node may still join that was started beside this command
 SPOKEN = 30.0  # from one line about what is waited for to the next
 PATIENCE = 5.0  # of a node, with a storage that does not answer
-_later: "list[Needs]" = []  # of the stages that follow in the same command
 NAMED = 3  # nodes that a refusal tells of
+_later: "list[Needs]" = []  # of the stages that follow in the same command
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,10 @@ def _fit(settings: Settings, run: Run, progress: "Progress") -> dict[str, str]:
             ),
         )
         try:
-            return failures(tuner.fit())
+            results = tuner.fit()
+            if progress.stopped:  # when the last step was over
+                raise KeyboardInterrupt
+            return failures(results)
         except KeyboardInterrupt as stopped:
             raise RunError(
                 "tune: stopped; trials that had ended are kept, the same command goes on with the "

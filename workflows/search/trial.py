@@ -7,14 +7,13 @@ import ray.tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from infra import process, storage
-from infra.errors import FaultError
 from infra.runs import Run
 from infra.settings.settings import Settings
 from model.variants import variant_name
 from workflows.search.space import Config
 from workflows.training.in_process import fit_trial
 from workflows.training.job import TrainingJob, plan_of
-from workflows.training.ray_train import fit
+from workflows.training.ray_train import LostWorkerError, fit
 from workflows.training.restoration import job_of
 
 
@@ -75,7 +74,7 @@ def _fit_by_workers(job: TrainingJob) -> None:
         try:
             fit(once)
             return
-        except FaultError:
+        except LostWorkerError:
             if not left:
                 raise
             left -= 1

@@ -19,12 +19,16 @@ from workflows.training.driver import drive, trainee_of, validations
 from workflows.training.job import CHECKPOINTS, TrainingJob
 
 
+class LostWorkerError(FaultError):
+    """A worker went without a word, more often than is allowed."""
+
+
 def fit(job: TrainingJob) -> dict[str, float]:
     """Train on Ray; the same folder goes on from its last checkpoint.
 
     Returns the last scalars; the validation is that of the weights that were written.
-    A lost worker is replaced `max_failures` times. Raises what a worker raised, and FaultError
-    where workers are lost more often.
+    A lost worker is replaced `max_failures` times. Raises what a worker raised, and
+    LostWorkerError where workers are lost more often.
     """
     options = job.options
     resources = {"CPU": options.cpus_per_worker}
@@ -57,7 +61,7 @@ def fit(job: TrainingJob) -> dict[str, float]:
         cause = _raised_in_worker(failure)
         if cause is None:
             more = f" once more than max_failures {options.max_failures} allows"
-            raise FaultError(
+            raise LostWorkerError(
                 f"{job.name}: worker {rank} was lost{more if options.max_failures else ''} "
                 f"({_said(failure)}). Give the same command again to go on from the last checkpoint"
             ) from None

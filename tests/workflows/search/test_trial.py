@@ -4,19 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import FaultError, TrainingError
+from infra.errors import FaultError
 from tests.support.small_jobs import work
 from workflows.search import trial
 from workflows.training.job import TrainingJob
+from workflows.training.ray_train import LostWorkerError
 
 
 @pytest.mark.parametrize(
     ("ends", "tried"),
     [
         ([None], 1),
-        ([FaultError("lost"), None], 2),
-        ([FaultError("lost"), FaultError("lost"), FaultError("lost")], 3),
-        ([TrainingError("no data")], 1),
+        ([LostWorkerError("lost"), None], 2),
+        ([LostWorkerError("lost"), LostWorkerError("lost"), LostWorkerError("lost")], 3),
+        ([FaultError("no space is left")], 1),
     ],
 )
 def test_a_lost_worker_begins_the_trial_anew_and_never_its_controller(
