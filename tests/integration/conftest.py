@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -48,7 +47,6 @@ class Ended:
 
     status: int
     output: str
-    seconds: float
 
 
 def command(script: str, *arguments: object) -> list[str]:
@@ -57,19 +55,18 @@ def command(script: str, *arguments: object) -> list[str]:
 
 def run(script: str, *arguments: object, cwd: Path = ROOT, **variables: str) -> Ended:
     """Run a workflow script to its end; its output is shown where the test fails."""
-    started = time.monotonic()
     done = subprocess.run(
         command(script, *arguments), cwd=cwd, env={**os.environ, **variables}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False,
     )  # fmt: skip
     print(done.stdout)
-    return Ended(done.returncode, done.stdout, time.monotonic() - started)
+    return Ended(done.returncode, done.stdout)
 
 
 def run_here(*arguments: object, stages: Iterable[str] = STAGES) -> Ended:
     """What full.py does, or the script of a stage, in this process, for what starts nothing:
     importing everything anew takes a process ten seconds."""
-    started, shown = time.monotonic(), io.StringIO()
+    shown = io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
         redirect_stdout(shown),
@@ -77,7 +74,7 @@ def run_here(*arguments: object, stages: Iterable[str] = STAGES) -> Ended:
     ):
         patch.setattr(sys, "argv", ["full.py", *map(str, arguments)])
         status = main(list(stages), "")
-    return Ended(status, shown.getvalue(), time.monotonic() - started)
+    return Ended(status, shown.getvalue())
 
 
 def run_and_signal(
@@ -85,7 +82,6 @@ def run_and_signal(
     script: str, *arguments: object,
 ) -> Ended:  # fmt: skip
     """Start a workflow script, `end` it as soon as `when()`; how it ended then."""
-    started = time.monotonic()
     # A shell's background job ignores Ctrl-C, and would hand that on.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
@@ -104,7 +100,7 @@ def run_and_signal(
         finally:
             kill(process)
     print(output)
-    return Ended(process.returncode, output, time.monotonic() - started)
+    return Ended(process.returncode, output)
 
 
 def run_and_kill(when: Callable[[], object], script: str, *arguments: object) -> None:

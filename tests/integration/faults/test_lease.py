@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +24,7 @@ from tests.integration.conftest import CLIPS_A_VIDEO, TINY, VIDEOS, command, con
 from tests.support.root import ROOT
 from tests.support.servers.faulty_proxy import Faults, proxy
 from tests.support.servers.s3_server import leading_to, reaching, server
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 RUN = "s3://archive/a run"
 LEASE = f"{RUN}/lease.json"
@@ -75,11 +74,9 @@ def test_a_driver_whose_lease_was_taken_over_stops(tmp_path: Path) -> None:
 
 def wait_for_a_part(folder: Path, driver: "subprocess.Popen[str]") -> None:
     """Wait until preprocess is at work."""
-    deadline = time.monotonic() + 300
-    while not list((folder / "clips/parts").glob("*.json")):
-        assert driver.poll() is None, "ended before another could come"
-        assert time.monotonic() < deadline, "no part came"
-        time.sleep(0.05)
+    parts = folder / "clips/parts"
+    until(lambda: list(parts.glob("*.json")) or driver.poll() is not None, "a part")
+    assert driver.poll() is None, "ended before another could come"
 
 
 @pytest.fixture(scope="module", params=["moto", "rclone"])

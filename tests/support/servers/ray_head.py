@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from ray._raylet import GcsClient
 
 from tests.support.servers.s3_server import BINARIES, free_port
+from tests.support.waiting import until
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
@@ -63,11 +63,9 @@ class Started:
         return sum(not node.state for node in nodes.values())
 
     def _wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 120
-        while self._alive() < count:
-            assert self.nodes[-1].poll() is None, f"the node ended: {self._said.read_text()}"
-            assert time.monotonic() < deadline, "the node did not come"
-            time.sleep(0.2)
+        node = self.nodes[-1]
+        until(lambda: self._alive() >= count or node.poll() is not None, "the node", pause=0.2)
+        assert node.poll() is None, f"the node ended: {self._said.read_text()}"
 
     def pids(self) -> set[int]:
         """All processes of the cluster."""
