@@ -15,15 +15,21 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-# Hypothesis fails what takes longer than it thinks right; a busy machine takes longer.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# Hypothesis fails what takes longer than it thinks right; a busy machine takes longer. The same
+# examples each time, so that a change is judged by what it changed; others: --hypothesis-profile
+# search.
+patient = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("search", **patient)
+settings.register_profile("same", derandomize=True, **patient)
+settings.load_profile("same")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Small tensors: threads cost more than they bring, and results stay the same everywhere."""
+@pytest.fixture(autouse=True)
+def same_everywhere() -> None:
+    """One seed, so that a test draws the same alone and among others; one thread, as more cost
+    small tensors time and change the last digit."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
