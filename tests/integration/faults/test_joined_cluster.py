@@ -180,7 +180,7 @@ def test_a_cluster_that_goes_away_ends_the_command_in_one_line(
     drawn = ("preprocess.py", "--config", TINY, "--run", tmp_path / "run")
     with head("--num-cpus", 2) as joined:
         ended = run_and_signal(
-            lambda: list(parts.glob("*.json")), lambda _: joined.kill(),
+            lambda: list(parts.glob("*.json")), lambda _: joined.kill_gcs(),
             *drawn, "--cluster.address", joined.address,
         )  # fmt: skip
     assert ended.status == 3

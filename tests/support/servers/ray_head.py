@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,9 +74,21 @@ class Started:
 
     def kill_raylet(self) -> None:
         """Leave nothing of a cluster of one node but its GCS."""
+        self._kill_one(b"raylet/raylet\0")
+
+    def kill_gcs(self) -> None:
+        """Leave a cluster whose head no longer answers; the raylets are there.
+
+        A driver whose own raylet ends is ended by Ray on the spot, at some moments.
+        """
+        end(self.nodes[0].pid)  # `ray start` would end its raylet too
+        self._kill_one(b"gcs/gcs_server\0")
+
+    def _kill_one(self, program: bytes) -> None:
         for pid in self.pids():
-            if b"raylet/raylet\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                end(pid)
+            with suppress(OSError):  # it has ended since
+                if program in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    end(pid)
 
     def kill(self) -> None:
         """End every process of the cluster."""
