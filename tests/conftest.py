@@ -24,10 +24,15 @@ settings.register_profile("same", derandomize=True, **patient)
 settings.load_profile("same")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small tensors: threads cost more than they bring, and results stay the same everywhere."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def same_everywhere() -> None:
-    """One seed, so that a test draws the same alone and among others; one thread, as more cost
-    small tensors time and change the last digit."""
+def seeded() -> None:
+    """A test draws the same alone and among others, whatever threads and numbers those took."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
