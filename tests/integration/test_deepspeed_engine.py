@@ -156,7 +156,8 @@ def start(
         "import torch.distributed as d\n"
         f"store = d.FileStore({store!r}, 2) if {store!r} else d.HashStore()\n"
         f"d.init_process_group('gloo', rank={rank}, world_size={world_size}, store=store)\n"
-        f"import tests.integration.test_deepspeed_engine as ours; ours.{call}"
+        f"import tests.integration.test_deepspeed_engine as ours; ours.{call}\n"
+        "d.destroy_process_group()"  # else its threads may meet the end of the process: SIGABRT
     )
     return subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, text=True,
