@@ -19,6 +19,8 @@ Boxes = NDArray[np.float32]  # N×4: x, y, width, height in pixels of the frame
 TOO_LARGE = "a frame of too many pixels"  # kinds of error
 DIFFERING = "frames of differing size"
 
+MISSING = "frames missing"  # why a shot begins at a frame, whatever is seen
+
 
 class DecodeError(InputError):
     """A source that cannot be read whole; the message names the file and what is wrong."""
@@ -29,16 +31,19 @@ class Footage:
     """An open source: `rate` in frames/s, `width` and `height` in pixels as shown (rotation
     applied), and `frames()`, which streams H×W×3 uint8 RGB once from the first to the last.
 
-    `breaks` are the indices of frames before which others are missing. `faces` holds the boxes N×4
-    (x, y, width, height) of each frame where the source tells them. `counts` says how many frames
-    needed a treatment; it is complete when the frames end."""
+    `breaks` tells of a frame's index why a shot begins with it whatever is seen, such as frames
+    that are missing before it. `times` are those at which frames are shown, in seconds since the
+    first; empty where frame i is shown at i / `rate`. `counts` says how many frames needed a
+    treatment. The three are filled on the way: before a frame comes, what is said of it is there.
+    `faces` holds the boxes N×4 (x, y, width, height) of each frame where the source tells them."""
 
     name: str
     rate: Fraction
     width: int
     height: int
     frames: Callable[[], Iterator[Frame]]
-    breaks: frozenset[int] = frozenset()
+    breaks: dict[int, str] = field(default_factory=dict)
+    times: list[float] = field(default_factory=list)
     faces: tuple[Boxes, ...] | None = None
     counts: Counter[str] = field(default_factory=Counter)
 

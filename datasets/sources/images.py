@@ -13,7 +13,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from datasets.sources.footage import DIFFERING, Bounds, DecodeError, Footage, Frame
+from datasets.sources.footage import DIFFERING, MISSING, Bounds, DecodeError, Footage, Frame
 from datasets.sources.frame_labels import LabelError, faces_of, missing_before
 from datasets.sources.layouts import Source, is_image
 from datasets.sources.memory import giving_back
@@ -65,7 +65,7 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
     height, width = first.shape[:2]
     yield Footage(
         source.name, rate, width, height, lambda: giving_back(frames()),
-        missing_before(names), faces,
+        dict.fromkeys(missing_before(names), MISSING), faces=faces,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ hand 0.56 was left at most (80 films), between two faces of LFW 0.60 at least (4
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -27,9 +27,7 @@ REACH, SHARE = 4, 0.58
 STILL = 1.5  # less than this between two frames is noise, and no measure of motion
 
 
-def mark_cuts(
-    frames: Iterable[Frame], breaks: frozenset[int] = frozenset()
-) -> Iterator[tuple[Frame, bool]]:
+def mark_cuts(frames: Iterable[Frame], breaks: Container[int] = ()) -> Iterator[tuple[Frame, bool]]:
     """Yields each of `frames` (H×W×3 uint8 RGB), and whether it is the last of its shot.
 
     At the indices `breaks` a shot begins whatever is seen. A cut cannot be told in a film's first

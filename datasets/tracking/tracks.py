@@ -7,7 +7,7 @@ interpolated linearly between keys. So a frame waits for at most
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import comb
 
@@ -86,7 +86,7 @@ def follow(
     detect: Detector | Sequence[Boxes],
     detection: Detection,
     rejected: Counter[str] | None = None,
-    breaks: frozenset[int] = frozenset(),
+    breaks: Container[int] = (),
 ) -> Iterator[TrackFrame]:
     """Yields the faces of `frames` (H×W×3 uint8 RGB of one size), in order of frame and track.
 
@@ -106,7 +106,7 @@ def follow(
 
 
 def follow_whole(
-    frames: Iterable[Frame], centre: float = 1.0, breaks: frozenset[int] = frozenset()
+    frames: Iterable[Frame], centre: float = 1.0, breaks: Container[int] = ()
 ) -> Iterator[TrackFrame]:
     """Yields the centred square of every frame, `centre` times as wide as the first one's shorter
     side, as one track up to the next cut or of `breaks`: for footage that is already cropped to a
