@@ -53,8 +53,9 @@ class Detection:
     each frame is a crop already (`aligned`), of which the centred square is taken, `centre` times
     as wide as the shorter side. `context` is the side of the crop over that of the face's box,
     `stride` the frames from one detection to the next, `min_face` the smallest face [source px].
-    Boxes are smoothed over 2·`smoothing` + 1 detections, and a face that is missed more than
-    `max_missed` times in a row is lost. `grid` and `shake` are explained in `tracking.camera`.
+    Boxes are smoothed over 2·`smoothing` + 1 detections; a face that is missed in more than
+    `max_missed` in a row is lost, and one that is seen in fewer than `min_seen` is none. `grid` and
+    `shake` are explained in `tracking.camera`.
     """
 
     faces: Literal["aligned", "detect"] = "aligned"
@@ -64,6 +65,7 @@ class Detection:
     min_face: int = 32
     smoothing: int = 2
     max_missed: int = 1
+    min_seen: int = 3
     centre: float = 1.0
     grid: Grid = "camera"
     shake: float = 0.0

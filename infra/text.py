@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 
 CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
@@ -15,6 +16,11 @@ def printable(text: str) -> str:
 def one_line(text: object, most: int | None = None) -> str:
     """The text, or what an error says, on one line; cut after `most` characters."""
     return " ".join(str(text).split())[:most]
+
+
+def tallied(counts: Counter[str]) -> str:
+    """What was counted, the commonest first: "face lost (3), cut (1)"."""
+    return ", ".join(f"{what} ({number})" for what, number in counts.most_common())
 
 
 def as_utf8(name: str) -> str:

@@ -11,6 +11,7 @@ from datasets.clips.sharpness import sharpness
 from datasets.sources.footage import Footage, Frame
 from datasets.tracking.camera import DISTANCES
 from datasets.tracking.crops import TrackCrop
+from infra.text import tallied
 
 NO_FACE = "no face"
 
@@ -56,8 +57,8 @@ class Account:
         if self.clips:
             return ""
         rejected = self.rejected or Counter([NO_FACE])
-        reasons = ", ".join(f"{reason} ({n})" for reason, n in rejected.most_common())
-        return f"no clip from {self.frames} frame{'s' * (self.frames != 1)}: {reasons}"
+        seen = f"{self.frames} frame{'s' * (self.frames != 1)}"
+        return f"no clip from {seen}: {tallied(rejected)}"
 
     def kind(self) -> str:
         """The kind of its error, or the commonest reason of its tracks (of equals the first by

@@ -42,11 +42,17 @@ def separate(boxes: NDArray[np.float32]) -> list[Square]:
     )
     kept: list[Square] = []
     for box in squares:
-        x, y = box[0] + box[2] / 2, box[1] + box[2] / 2
-        inside = any(k[0] <= x <= k[0] + k[2] and k[1] <= y <= k[1] + k[2] for k in kept)
-        if not inside and all(overlap(k, box) < OVERLAP for k in kept):
+        if not any(same_face(other, box) for other in kept):
             kept.append(box)
     return kept
+
+
+def same_face(a: Square, b: Square) -> bool:
+    """Says whether two boxes in one frame are of one face: they overlap, or the centre of `b` lies
+    in `a`."""
+    x, y = b[0] + b[2] / 2, b[1] + b[2] / 2
+    inside = a[0] <= x <= a[0] + a[2] and a[1] <= y <= a[1] + a[2]
+    return inside or overlap(a, b) >= OVERLAP
 
 
 def overlap(a: Square, b: Square) -> float:

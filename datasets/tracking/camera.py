@@ -29,43 +29,45 @@ from infra.text import hashed
 
 DRIFT = 1.25  # a face that has grown or shrunk by more is another track
 CLOSE = 1.125  # a native crop this near to the low size is that block of source pixels itself
+NATIVE = 1.5  # a crop up to this many times as wide as the input of a network is taken as it is
 DISTANCES = (1, 2, 4, 8, 12)  # frames from the centre at which the motion of the face is measured
 
 
 @dataclass(frozen=True)
 class Camera:
     """The small camera: its `grid`, the crop's side in low pixels, `shake` in low pixels (RMS an
-    axis) and the `seed` that this is drawn from. Crops up to `native` times as many source pixels
-    wide as low ones are cut at whole source pixels, whatever the grid."""
+    axis) and the `seed` that this is drawn from. A crop up to `NATIVE` times as many source pixels
+    wide as one of the `inputs` is cut at whole source pixels for it, whatever the grid."""
 
     grid: Grid
     low_size: int
     shake: float = 0.0
     seed: int = 0
-    native: float = 0.0
+    inputs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Placed:
     """A face, the `box` (x, y, side) to cut in pixels of the film, the `offset` (x, y) of the face
-    from the centre of the box in low pixels, and whether the track is `native`."""
+    from the centre of the box in low pixels, and the input that it is `native` to, else 0."""
 
     face: TrackFrame
     box: Square
     offset: tuple[float, float]
-    native: bool
+    native: int
 
 
 @dataclass(frozen=True)
 class _Track:
     """What is settled by a track's first box: its `number`, the `side` of that box, the side that
-    is `cut` (0: each box's own) from corners at multiples of `step` source pixels, its `shake`."""
+    is `cut` (0: each box's own) from corners at multiples of `step` source pixels, the input that
+    it is `native` to, its `shake`."""
 
     number: int
     side: float
     cut: float
     step: float
-    native: bool
+    native: int
     shake: Iterator[NDArray[np.float64]]
 
 
@@ -111,13 +113,13 @@ def moves(offsets: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
 def _begin(number: int, side: float, camera: Camera, rate: float, name: str) -> _Track:
     chance = np.random.default_rng(hashed(camera.seed, f"{name}#{number}", "shake"))
     shake = hand(camera.shake, rate, chance)
-    small = camera.low_size
-    if side <= camera.native * small:
+    small = next((size for size in sorted(camera.inputs) if side <= NATIVE * size), 0)
+    if small:
         close = small / CLOSE <= side <= small * CLOSE
-        return _Track(number, side, small if close else max(round(side), 1), 1.0, True, shake)
+        return _Track(number, side, small if close else max(round(side), 1), 1.0, small, shake)
     if camera.grid == "camera":
-        return _Track(number, side, side, side / small, False, shake)
-    return _Track(number, side, 0.0, 0.0, False, shake)
+        return _Track(number, side, side, side / camera.low_size, 0, shake)
+    return _Track(number, side, 0.0, 0.0, 0, shake)
 
 
 def _cut(track: _Track, box: Square, low_size: int) -> tuple[Square, tuple[float, float]]:

@@ -35,18 +35,18 @@ def face_tracks(
     low_size: int,
     *,
     seed: int = 0,
-    native: float = 0.0,
+    inputs: tuple[int, ...] = (),
     rejected: Counter[str] | None = None,
 ) -> Iterator[Placed]:
     """Yields the faces of open `footage`, in order of frame, with the boxes that a camera of
-    `low_size` pixels on the grid of `detection` cuts (`seed` and `native`: `camera.Camera`).
+    `low_size` pixels on the grid of `detection` cuts (`seed` and `inputs`: `camera.Camera`).
 
     Faces that the footage tells are taken instead of detected ones. Without either the footage
     counts as aligned: the centred square of every frame is the box, which stands still already and
     so is only shaken. The grid `frame` looks into every frame and leaves each box as it is.
     `rejected` is that of `tracks.follow`. Raises `footage.DecodeError` where the footage breaks.
     """
-    camera = Camera(detection.grid, low_size, detection.shake, seed, native)
+    camera = Camera(detection.grid, low_size, detection.shake, seed, inputs)
     rate, known = float(footage.rate), detect if footage.faces is None else footage.faces
     if known is None:
         whole = follow_whole(footage.frames(), detection.centre, footage.breaks)

@@ -1,9 +1,11 @@
 """Follows faces through the frames of one video in a single pass with a bounded delay.
 
-Faces are looked for in every `stride`-th frame of a shot and in its last; these are its keys.
-Boxes are matched from key to key, smoothed over `2·smoothing + 1` keys with binomial weights, and
-interpolated linearly between keys. So a frame waits for at most
-(`smoothing` + `max_missed` + 1)·`stride` + 1 later ones, whatever the length of the film.
+Faces are looked for in every `stride`-th frame of a shot and in its last; these are its keys: in
+every `SEARCH`-th of them everywhere, in the others around the known faces. One that is new is
+followed back through the keys that still wait. Boxes are matched from key to key, smoothed over
+`2·smoothing + 1` keys with binomial weights, and interpolated linearly between keys. So a frame
+waits for at most (max(`smoothing`, `min_seen` − 1) + `max_missed` + 1)·`stride` + 1 later ones,
+whatever the length of the film.
 """
 
 from collections import Counter, deque
@@ -15,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.sources.footage import Boxes, Frame
-from datasets.tracking.boxes import Square, continues, overlap, separate
+from datasets.tracking.boxes import Square, continues, overlap, same_face, separate
 from datasets.tracking.cuts import mark_cuts
 from datasets.tracking.detectors import Detector
+from datasets.tracking.search import Search
 from infra.extraction import Detection
 
+SEARCH = 4  # keys from one search of whole frames to the next
 TOO_SMALL = "face under"  # begins the reason of rejection of tracks that are never given a number
+SELDOM_SEEN = "seen in fewer than"  # likewise
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class _Track:
     small: bool
     number: int = -1
     missed: int = 0
+    seen: int = 1
+    sure: bool | None = None  # settled when its first frames are given
 
     @property
     def end(self) -> int:
@@ -60,6 +67,13 @@ class _Track:
             self.boxes.append((float(x), float(y), float(side)))
         self.boxes.append(box)
         self.missed = 0
+        self.seen += 1
+
+    def seen_before(self, box: Square) -> None:
+        """Adds the box of the key before its first."""
+        self.boxes.insert(0, box)
+        self.first -= 1
+        self.seen += 1
 
     def smooth(self, key: int, radius: int) -> NDArray[np.float64]:
         """Gives the box at `key`, averaged over the keys around it: as many before as after, so
@@ -100,7 +114,8 @@ def follow(
     """
     if detection.stride < 1:
         raise ValueError(f"stride {detection.stride}: must be at least 1")
-    follower = _Follower(detect, detection, Counter() if rejected is None else rejected)
+    look = Search(detect, detection.min_face) if isinstance(detect, Detector) else detect
+    follower = _Follower(look, detection, Counter() if rejected is None else rejected)
     for index, (frame, last) in enumerate(mark_cuts(frames, breaks)):
         yield from follower.add(index, frame, last)
 
@@ -126,7 +141,7 @@ def follow_whole(
 class _Follower:
     """The state of `follow`: takes frames one by one and gives those whose boxes are settled."""
 
-    detect: Detector | Sequence[Boxes]
+    look: Search | Sequence[Boxes]
     detection: Detection
     rejected: Counter[str]
     shot: _Shot = field(default_factory=_Shot)
@@ -139,16 +154,26 @@ class _Follower:
         start = shot.keys[0] if shot.keys else index
         if last or (index - start) % self.detection.stride == 0:
             shot.keys.append(index)
-            boxes = self.detect(frame) if callable(self.detect) else self.detect[index]
-            self._match(len(shot.keys) - 1, separate(boxes))
-            delay = 0 if last else max(self.detection.smoothing, 1) + self.detection.max_missed
-            settled = len(shot.keys) - delay
+            self._match(len(shot.keys) - 1, self._boxes(index, frame))
+            settled = len(shot.keys) - (0 if last else self._delay())
             while shot.emitted < settled:
                 yield from self._emit(last)
                 shot.emitted += 1
             shot.tracks = [track for track in shot.tracks if track.end >= shot.emitted - 1]
         if last:
             self.shot = _Shot()
+
+    def _boxes(self, index: int, frame: Frame) -> list[Square]:
+        """The faces of the newest key."""
+        if not isinstance(self.look, Search):
+            return separate(self.look[index])
+        key = len(self.shot.keys) - 1
+        alive = [track.boxes[-1] for track in self.shot.tracks if not self._over(track)]
+        known = separate(self.look.around(frame, alive))
+        if key % SEARCH:
+            return known
+        found = separate(self.look.everywhere(frame, anew=key == 0))
+        return known + [box for box in found if not any(same_face(k, box) for k in known)]
 
     def _match(self, key: int, boxes: list[Square]) -> None:
         """Gives each box to the track that it continues, nearest first, or begins a new one."""
@@ -178,13 +203,36 @@ class _Follower:
             self.rejected[f"{TOO_SMALL} {self.detection.min_face} px"] += 1
         else:
             track.number, self.numbered = self.numbered, self.numbered + 1
+            self._follow_back(track)
         self.shot.tracks.append(track)
+
+    def _follow_back(self, track: _Track) -> None:
+        """Looks for a new face in the keys before it that were searched around others alone."""
+        if not isinstance(self.look, Search):
+            return
+        frames = dict(self.shot.waiting)
+        while track.first > self.shot.emitted and track.first % SEARCH:
+            frame = frames[self.shot.keys[track.first - 1]]
+            found = separate(self.look.around(frame, [track.boxes[0]]))
+            near = [box for box in found if continues(track.boxes[0], box)]
+            best = max(near, key=lambda box: overlap(box, track.boxes[0]), default=None)
+            if best is None or self._is_known(track.first - 1, best):
+                return
+            track.seen_before(best)
+
+    def _is_known(self, key: int, box: Square) -> bool:
+        """Says whether a track has this face at `key` already."""
+        return any(
+            track.first <= key <= track.end and same_face(track.boxes[key - track.first], box)
+            for track in self.shot.tracks
+        )
 
     def _emit(self, last: bool) -> Iterator[TrackFrame]:
         """Gives the frames after the last emitted key up to and with the next one."""
         shot, key = self.shot, self.shot.emitted
         begin, end = shot.keys[max(key - 1, 0)], shot.keys[key]
         here = [t for t in shot.tracks if not t.small and t.first <= key <= t.end]
+        here = [t for t in here if self._is_sure(t)]
         ends = {t.number: t.smooth(key, self.detection.smoothing) for t in here}
         begins = {
             t.number: t.smooth(key - 1, self.detection.smoothing) for t in here if t.first < key
@@ -202,6 +250,22 @@ class _Follower:
                 x, y, side = (float(value) for value in box)
                 lost = final and track.end < len(shot.keys) - 1
                 yield TrackFrame(track.number, index, (x, y, side), frame, final, lost)
+
+    def _delay(self) -> int:
+        """How many keys a frame waits: for those it is smoothed over, and for its face to be sure
+        or lost."""
+        how = self.detection
+        return max(how.smoothing, how.min_seen - 1, 1) + how.max_missed
+
+    def _is_sure(self, track: _Track) -> bool:
+        """Says whether a face was seen often enough to be one, and counts it where it was not; of a
+        shot with fewer keys, such as a still, it must have been seen in all."""
+        if track.sure is None:
+            least = self.detection.min_seen if isinstance(self.look, Search) else 1
+            track.sure = track.seen >= min(least, len(self.shot.keys))
+            if not track.sure:
+                self.rejected[f"{SELDOM_SEEN} {least} frames"] += 1
+        return track.sure
 
     def _over(self, track: _Track) -> bool:
         return track.missed > self.detection.max_missed

@@ -1,10 +1,12 @@
 """Settings of the stages that use what was trained: evaluate, enhance, and the user study."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.settings.data import Operational, Positive, Section
+from infra.extraction import Detection
+from infra.settings.data import Operational, Positive, PreprocessSettings, Section
 
 
 class EvaluateSettings(Section):
@@ -61,6 +63,22 @@ class EnhanceSettings(Section):
     faces: Literal["aligned", "detect"] | None = Field(
         None, description="how faces are found in these films; none = as preprocess.faces says"
     )
+    min_face: Positive = Field(
+        12, description="smaller faces are left out and counted [source px]; 10 or more are found"
+    )
+    detection_stride: Positive = Field(
+        Detection.stride, description="frames from one detection to the next"
+    )
+    large: Literal["skip", "degrade", "nearest-model"] | None = Field(
+        None,
+        description="faces larger than the network's input: skip: left out and counted; degrade: "
+        "made as small as in training, so that the film shows more than the result; nearest-model: "
+        "to that of enhance.models whose input is as large, else left out; none = skip, or degrade "
+        "where the films are the run's own",
+    )
+    models: list[str] = Field(
+        [], description="weights of variants with larger inputs, for enhance.large nearest-model"
+    )
     variant: str = Field("f5warp", description="trained variant that restores")
     limit: Positive | None = Field(4, description="videos enhanced, spread evenly; none = all")
     batch_size: Annotated[Positive, Operational] = Field(16, description="frames at once")
@@ -68,6 +86,24 @@ class EnhanceSettings(Section):
         None, gt=0, description="most actors; none = as many as CPUs and GPUs allow"
     )
     gpus_per_worker: Annotated[float, Operational] = Field(0, ge=0, description="GPUs an actor")
+
+    def detection(self, trained: PreprocessSettings) -> Detection:
+        """How faces are found in films that are restored by what was `trained`."""
+        faces = self.faces or trained.faces
+        return replace(
+            trained.detection(), faces=faces, min_face=self.min_face, stride=self.detection_stride
+        )
+
+    def for_large(self) -> str:
+        """What becomes of larger faces."""
+        # The films that a network is trained on are sharp: there it is to be seen at work.
+        return self.large or ("degrade" if self.source is None else "skip")
+
+    @model_validator(mode="after")
+    def _models(self) -> "EnhanceSettings":
+        if bool(self.models) != (self.large == "nearest-model"):
+            raise ValueError("models and large nearest-model are of use together alone")
+        return self
 
 
 class StudySettings(Section):

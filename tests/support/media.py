@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.tracking.detectors import Detector
+
 Frame = NDArray[np.uint8]
 
 
@@ -88,13 +90,16 @@ def write_matroska_bomb(path: Path, megabytes: int) -> None:
         file.write(cluster)
 
 
-def bright_detector(frame: Frame) -> NDArray[np.float32]:
-    """Finds the bounding box of the pixels that are redder than 200: the squares of this file."""
+def _bright(frame: Frame) -> NDArray[np.float32]:
     rows, columns = np.nonzero(frame[:, :, 0] > 200)
     if len(rows) == 0:
         return np.zeros((0, 4), np.float32)
     x, y = columns.min(), rows.min()
     return np.array([[x, y, columns.max() + 1 - x, rows.max() + 1 - y]], np.float32)
+
+
+# Finds the bounding box of the pixels that are redder than 200: the squares of this file.
+bright_detector = Detector(_bright)
 
 
 def moving_texture(

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from datasets.shards.files import PART_ROWS, write_tables
 from datasets.sources.footage import Boxes, Frame
-from datasets.tracking.detectors import Detector, build_detector
+from datasets.tracking.detectors import build_detector
+from datasets.tracking.search import Search
 from infra.settings.settings import Settings
 
 MAX_MISSED = 1  # keys in a row without a face before it counts as gone, as in the stage
@@ -33,11 +34,11 @@ def decode_only(videos: list[Path]) -> int:
 
 def plain_loop(videos: list[Path], folder: Path, settings: Settings) -> tuple[int, int]:
     """Makes one Parquet file of clips a video in `folder`; gives the frames and the clips."""
-    detect = build_detector(None, settings.preprocess.min_face)
+    look = Search(build_detector(None), settings.preprocess.min_face)
     frames = clips = 0
     for number, video in enumerate(videos):
         account = [0]
-        windows = _windows(video, detect, settings, account)
+        windows = _windows(video, look, settings, account)
         clips += write_tables(
             str(folder / f"{number:05d}.parquet"), _tables(video, windows), PART_ROWS
         )
@@ -53,14 +54,12 @@ def _frames(video: Path) -> Iterator[av.VideoFrame]:
         yield from container.decode(stream)
 
 
-def _windows(
-    video: Path, detect: Detector, settings: Settings, account: list[int]
-) -> Iterator[Window]:
+def _windows(video: Path, look: Search, settings: Settings, account: list[int]) -> Iterator[Window]:
     """The central frame and the crops of each clip; adds the frames to the number in `account`."""
     size, options = settings.clip.num_frames, settings.preprocess
     recent: deque[tuple[Box, Frame, Frame]] = deque(maxlen=size)
     length = 0
-    for index, (image, box) in enumerate(_followed(video, detect, options.detection_stride)):
+    for index, (image, box) in enumerate(_followed(video, look, options.detection_stride)):
         account[0] += 1
         if box is None:
             recent.clear()
@@ -73,7 +72,7 @@ def _windows(
             yield index - size // 2, list(recent)
 
 
-def _followed(video: Path, detect: Detector, stride: int) -> Iterator[tuple[Frame, Box | None]]:
+def _followed(video: Path, look: Search, stride: int) -> Iterator[tuple[Frame, Box | None]]:
     """Every frame with the box (x, y, side) of its largest face, interpolated between keys."""
     waiting: list[Frame] = []
     before: Box | None = None
@@ -82,7 +81,7 @@ def _followed(video: Path, detect: Detector, stride: int) -> Iterator[tuple[Fram
         waiting.append(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
         if index % stride:
             continue
-        box = _largest(detect(waiting[-1]))
+        box = _largest(look.everywhere(waiting[-1]))
         missed = 0 if box is not None else missed + 1
         if box is None and missed <= MAX_MISSED:
             box = before

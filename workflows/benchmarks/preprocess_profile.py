@@ -14,9 +14,8 @@ from datasets.clips import cutting
 from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
 from datasets.sources.footage import Footage
 from datasets.tracking import crops
-from datasets.tracking.detectors import Detector
+from datasets.tracking.search import Search
 from infra import storage
-from infra.extraction import Detection
 from infra.settings.settings import Settings
 from workflows.preprocessing import parts as sources
 from workflows.preprocessing.outcomes import Outcome
@@ -68,19 +67,16 @@ def watched() -> Iterator[Spent]:
     """Gives the processor time [s] that the parts of preprocessing take while it lasts."""
     spent: Spent = defaultdict(float)
 
-    def detector(detection: Detection) -> Detector | None:
-        found = find_detector(detection)
-        return found and _call(spent, "detection", found)
-
     @contextmanager
     def opened(*given: Any) -> Iterator[Footage]:
         with ExitStack() as stack:
             footage: Footage = _call(spent, "read", stack.enter_context)(open_source(*given))
             yield replace(footage, frames=lambda: _items(spent, "read", footage.frames()))
 
-    find_detector, open_source = sources.face_detector, cutting.open_source
+    open_source = cutting.open_source
     places: list[tuple[object, str, Call]] = [
-        (sources, "face_detector", detector),
+        (Search, "everywhere", _call(spent, "detection", Search.everywhere)),
+        (Search, "around", _call(spent, "detection", Search.around)),
         (cutting, "open_source", opened),
         (sources, "clips_of", lambda *a, **k: _items(spent, "clips", cutting.clips_of(*a, **k))),
         (crops, "crop", _call(spent, "crop", crops.crop)),

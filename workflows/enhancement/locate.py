@@ -1,5 +1,7 @@
-"""Finds the faces of a film and makes them as small as what the network was trained on."""
+"""Finds the faces of a film that a network was made for, as small as it wants them."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -7,43 +9,71 @@ from numpy.typing import NDArray
 
 from datasets.degrade import degrade
 from datasets.sources.footage import Footage
+from datasets.tracking.camera import NATIVE
 from datasets.tracking.crops import crop, face_tracks
 from infra.extraction import Degradation, Detection, Geometry
 from workflows.shared.source_rows import face_detector
 
-# A crop of at most this many times the network's input side is taken as it is.
-NATIVE = 1.5
+TOO_LARGE = "face over"  # begins the reason for which a track is left out
 
 
 @dataclass
 class Track:
-    """The low-resolution frames h×w×3 of one face; 768 bytes a frame at 16×16."""
+    """The low-resolution frames h×h×3 of one face, 768 bytes a frame at 16×16, for the network
+    whose input is `low_size` pixels wide; `native` where they are the film's own pixels."""
 
     first: int
+    low_size: int
     native: bool
     low: list[NDArray[np.uint8]] = field(default_factory=list)
     sides: list[float] = field(default_factory=list)
 
 
 def low_tracks(
-    footage: Footage, geometry: Geometry, detection: Detection, degradation: Degradation
+    footage: Footage,
+    geometry: Geometry,
+    detection: Detection,
+    degradation: Degradation,
+    inputs: Sequence[int],
+    degraded: bool,
+    rejected: Counter[str],
 ) -> dict[int, Track]:
-    """The tracks of open `footage` by number. It is read once, whole; only what the network sees is
-    kept."""
+    """The tracks of open `footage` by number. It is read once, whole; only what a network sees is
+    kept.
+
+    A track goes to the smallest of the `inputs` (sides in pixels) that shows all of it. Those of
+    larger faces are `degraded` to that of `geometry`, or left out and counted in `rejected`, as
+    those are that no track is made of (`tracks.follow`).
+    """
     # As preprocess places them, but for the shake: a film is restored as it was filmed.
     detection = replace(detection, shake=0.0)
     faces = face_tracks(
-        footage, face_detector(detection), detection, geometry.low_size, native=NATIVE
-    )
+        footage, face_detector(detection), detection, geometry.low_size,
+        inputs=tuple(inputs), rejected=rejected,
+    )  # fmt: skip
     tracks: dict[int, Track] = {}
+    large: set[int] = set()
     for placed in faces:
-        face = placed.face
-        track = tracks.setdefault(face.track, Track(face.index, placed.native))
-        if placed.native:
-            low = crop(face.image, placed.box, geometry.low_size)
+        face, size = placed.face, placed.native
+        if not size and not degraded:
+            large.add(face.track)
+            continue
+        track = tracks.setdefault(
+            face.track, Track(face.index, size or geometry.low_size, bool(size))
+        )
+        if size:
+            low = crop(face.image, placed.box, size)
         else:
             high = crop(face.image, placed.box, geometry.size)
             low = degrade(high, geometry.scale, degradation.blur_sigma)
         track.low.append(low)
         track.sides.append(placed.box[2])
+    if large:
+        rejected[f"{TOO_LARGE} {largest_face(inputs, detection):g} px"] += len(large)
     return tracks
+
+
+def largest_face(inputs: Sequence[int], detection: Detection) -> int:
+    """The side [source px] of the largest face that one of the `inputs` shows all of."""
+    context = 1.0 if detection.faces == "aligned" else detection.context
+    return int(NATIVE * max(inputs) / context)

@@ -1,6 +1,7 @@
 """What the stage enhance leaves: the outcome of each source, and the manifest of all tracks."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ import pyarrow as pa
 from datasets.sources.layouts import Source
 from infra import storage
 from infra.errors import RunError
+from infra.progress import say
 from infra.runs import Stage
-from infra.text import digest
+from infra.text import digest, tallied
 from workflows.shared.result_files import (
     problems_of,
     read_outcomes,
@@ -42,6 +44,9 @@ MANIFEST = pa.schema(
             },
         ),
         pa.field("variant", pa.string(), metadata={"description": "what restored it"}),
+        pa.field(
+            "scale", pa.int32(), metadata={"description": "restored pixels a pixel of its input"}
+        ),
         pa.field("weights", pa.string(), metadata={"description": "SHA-256 of the weights"}),
         pa.field(
             "output", pa.string(), metadata={"description": "the mp4 of faces, under the run"}
@@ -53,12 +58,13 @@ MANIFEST = pa.schema(
 @dataclass(frozen=True)
 class Restored:
     """What became of one source, of the files and with the settings that `fingerprint` is of: the
-    rows of the manifest of its `tracks`, or why there are none, in a sentence and in words that are
-    the same for every source."""
+    rows of the manifest of its `tracks`, how many were `rejected` by reason, or why there is none,
+    in a sentence and in words that are the same for every source."""
 
     name: str
     fingerprint: str
     tracks: list[dict[str, Any]]
+    rejected: dict[str, int]
     kind: str
     reason: str
 
@@ -90,9 +96,13 @@ def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None
     write_rows(stage.path("manifest.parquet"), tracks, MANIFEST)
     write_errors(stage.path("errors.parquet"), errors)
     write_outcomes(stage.uri, outcomes)
+    rejected = sum((Counter(outcome.rejected) for outcome in outcomes), Counter[str]())
+    if rejected:
+        say(stage.name, f"tracks left out: {tallied(rejected)}")
     stage.counts |= {
         "sources": len(outcomes),
         "tracks": len(tracks),
+        "rejected_tracks": dict(rejected),
         "frames": sum(row["frames"] for row in tracks),
         "errors": len(errors),
         "exit_status": int(len(errors) > allowed),

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from fractions import Fraction
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,18 +23,33 @@ from infra import outages, process, storage
 from infra.attempts import SUFFIX, attempt, stop_clock
 from infra.runs import Run
 from infra.settings.settings import Settings
-from infra.text import as_utf8, one_line
+from infra.text import as_utf8, one_line, tallied
+from model.network import Network
 from model.streaming import restore
-from workflows.enhancement.locate import Track, low_tracks
+from workflows.enhancement.locate import TOO_LARGE, Track, low_tracks
 from workflows.enhancement.outputs import OUTCOME, Restored, safe_name
 from workflows.shared.artifacts import WEIGHTS
-from workflows.shared.networks import load_methods
+from workflows.shared.networks import load_frozen
 from workflows.shared.ray_rows import Row, until_fault
 from workflows.shared.restoring import to_bytes
 from workflows.shared.source_rows import sources_of, why
 from workflows.shared.source_survey import fingerprint
 
 CRF = 14
+LARGE_REMEDY = (
+    "enhance.large says what becomes of faces that are larger than the network's input: degrade, "
+    "or nearest-model with enhance.models"
+)
+
+
+class Loaded(NamedTuple):
+    """A network that restores, what its weights' header says of it, and their SHA-256."""
+
+    network: nn.Module
+    variant: str
+    scale: int
+    low_size: int
+    weights: str
 
 
 class Enhancer:
@@ -47,16 +64,22 @@ class Enhancer:
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
 
     @cached_property
-    def loaded(self) -> tuple[nn.Module, str]:
-        """The network, and the SHA-256 of its weights. Not read when the actor starts: what goes
-        wrong then, such as storage that is away, Ray would tell on pages."""
-        variant = self.settings.enhance.variant
-        weights = storage.read_bytes(self.run.path("train", variant, WEIGHTS))
-        methods = load_methods(self.run, [variant], self.settings.clip)
-        network = methods[variant].to(self.device)
+    def loaded(self) -> dict[int, Loaded]:
+        """The networks by the side of their input. Not read when the actor starts: what goes wrong
+        then, such as storage that is away, Ray would tell on pages."""
+        options = self.settings.enhance
+        own = self.run.path("train", options.variant, WEIGHTS)
+        more = options.models if options.large == "nearest-model" else []
+        return {network.low_size: network for uri in (*more, own) for network in [self._load(uri)]}
+
+    def _load(self, uri: str) -> Loaded:
+        network = load_frozen(uri).to(self.device)
+        assert isinstance(network, Network)
         if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network, hashlib.sha256(weights).hexdigest()
+        digest = hashlib.sha256(storage.read_bytes(uri)).hexdigest()
+        low_size = network.size // network.scale
+        return Loaded(network, network.variant, network.scale, low_size, digest)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         """Restore each source of a block; whatever is wrong with one becomes its outcome's reason.
@@ -78,32 +101,36 @@ class Enhancer:
 
     def _attempted(self, source: Source, record: str) -> Restored:
         tracks: list[Row] = []
+        rejected: Counter[str] = Counter()
         reason = kind = ""
         # A film that is slow but not stuck ends itself within half of it, and says so.
         seconds = 2 * self.settings.preprocess.time_limit
         try:
             with outages.reporting(), attempt(record + SUFFIX, seconds):
-                tracks = self._restore(source)
+                tracks = self._restore(source, rejected)
             if not tracks:
-                reason, kind = f"{source.name}: no face was found", NO_FACE
+                reason, kind = _why_none(source, rejected)
         except Exception as error:  # whatever one input does to us, the others go on
             reason, kind = why(source, error)
         return Restored(
             as_utf8(source.name),
             fingerprint(self.of_stage, source),
             tracks,
+            dict(rejected),
             kind,
             as_utf8(one_line(reason)),
         )
 
-    def _restore(self, source: Source) -> list[Row]:
+    def _restore(self, source: Source, rejected: Counter[str]) -> list[Row]:
         clip, options = self.settings.clip, self.settings.preprocess
-        detection = options.detection()
-        if self.settings.enhance.faces is not None:
-            detection = replace(detection, faces=self.settings.enhance.faces)
+        detection = self.settings.enhance.detection(options)
+        degraded = self.settings.enhance.for_large() == "degrade"
         with open_source(source, options.limits()) as footage:
             rate = footage.rate
-            tracks = low_tracks(footage, clip.geometry(), detection, clip.how_degraded())
+            tracks = low_tracks(
+                footage, clip.geometry(), detection, clip.how_degraded(), list(self.loaded),
+                degraded, rejected,
+            )  # fmt: skip
         stop_clock()  # it is for decoders that hang: a long film may take longer to restore
         return [
             self._write(source, number, track, rate) for number, track in sorted(tracks.items())
@@ -111,8 +138,8 @@ class Enhancer:
 
     def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:
         output = storage.join(self.folder, safe_name(source), f"track_{number:03d}.mp4")
-        batch_size = self.settings.enhance.batch_size
-        restored = restore(self.loaded[0], self._tensors(track.low), batch_size=batch_size)
+        batch_size, by = self.settings.enhance.batch_size, self.loaded[track.low_size]
+        restored = restore(by.network, self._tensors(track.low), batch_size=batch_size)
         pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
         count = write_video(output, pictures, rate, CRF)
         if count != len(track.low):
@@ -126,8 +153,9 @@ class Enhancer:
             "fps": f"{rate.numerator}/{rate.denominator}",
             "crop_side": float(np.median(track.sides)),
             "input": "native" if track.native else "degraded",
-            "variant": self.settings.enhance.variant,
-            "weights": self.loaded[1],
+            "variant": by.variant,
+            "scale": by.scale,
+            "weights": by.weights,
             "output": output.removeprefix(self.run.uri).strip("/"),
         }
 
@@ -135,3 +163,12 @@ class Enhancer:
         for frame in low:
             pixels = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)
             yield pixels.float() / 255
+
+
+def _why_none(source: Source, rejected: Counter[str]) -> tuple[str, str]:
+    """Why a film gives no track: in a sentence, and in words that are the same for every film."""
+    if not rejected:
+        return f"{source.name}: no face was found", NO_FACE
+    (commonest, _), *_ = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
+    remedy = f"; {LARGE_REMEDY}" if any(why.startswith(TOO_LARGE) for why in rejected) else ""
+    return f"{source.name}: no track is restored: {tallied(rejected)}{remedy}", commonest

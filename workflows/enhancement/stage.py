@@ -1,5 +1,6 @@
 """Stage enhance: batch inference over a collection of videos, on a pool of Ray Data actors."""
 
+import hashlib
 from functools import partial
 
 import numpy as np
@@ -12,8 +13,9 @@ from infra.progress import Count, say
 from infra.runs import Run, Stage
 from infra.settings.of_run import DRAWN
 from infra.settings.settings import Settings
-from infra.text import as_utf8
+from infra.text import as_utf8, one_line
 from model.variants import parse_variant
+from model.weights import read_header
 from workflows.enhancement.graph import restored
 from workflows.enhancement.outputs import (
     Restored,
@@ -33,7 +35,8 @@ def enhance(settings: Settings, run: Run) -> None:
     """
     options, root = settings.enhance, _root(settings, run)
     used = {
-        "enhance": {name: v for name, v in options.made_from().items() if name != "source"},
+        "enhance": {name: v for name, v in options.made_from().items() if name != "source"}
+        | {"large": options.for_large(), "models": [_digest(uri) for uri in options.models]},
         "source": DRAWN if root == run.path("source") else root,
         "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.made_from(),
@@ -53,6 +56,10 @@ def enhance(settings: Settings, run: Run) -> None:
             outcomes = _restored(settings, run, stage, reading)
         outcomes.sort(key=lambda outcome: outcome.name)
         write_tables(stage, outcomes, settings.preprocess.max_error_share * reading.sources)
+
+
+def _digest(uri: str) -> str:
+    return hashlib.sha256(storage.read_bytes(uri)).hexdigest()
 
 
 def _restored(
@@ -151,3 +158,25 @@ def check(settings: Settings) -> None:
         )
     if settings.enhance.source is not None:
         find(settings.enhance.source)
+    _check_models(settings)
+
+
+def _check_models(settings: Settings) -> None:
+    """Raise SettingsError for weights that cannot be used beside the run's own."""
+    inputs = {settings.clip.low_size: f"enhance.variant {settings.enhance.variant}"}
+    for uri in settings.enhance.models:
+        try:
+            with storage.local_file(uri) as path:
+                header = read_header(path)
+            size = int(header["size"]) // int(header["scale"])
+        except (FileNotFoundError, ValueError, KeyError) as error:
+            raise SettingsError(
+                f"enhance.models {uri}: expected the weights.safetensors of a trained variant "
+                f"({one_line(error, 120)})"
+            ) from error
+        if size in inputs:
+            raise SettingsError(
+                f"enhance.models {uri}: its input is {size} pixels wide, as that of "
+                f"{inputs[size]}; leave one of them out"
+            )
+        inputs[size] = uri

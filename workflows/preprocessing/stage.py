@@ -155,7 +155,7 @@ def check(settings: Settings) -> None:
         return
     try:
         with storage.local_file(options.detector_model) as path:
-            build_detector(str(path), options.min_face)
+            build_detector(str(path))
     except (DetectorError, FileNotFoundError) as error:
         raise SettingsError(f"preprocess.detector_model: {error}") from error
 

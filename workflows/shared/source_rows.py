@@ -36,16 +36,16 @@ def sources_of(row: Row) -> list[Source]:
 
 def face_detector(detection: Detection) -> Detector | None:
     """What finds faces, None where each frame is a crop already."""
-    return None if detection.faces == "aligned" else _built(detection.model, detection.min_face)
+    return None if detection.faces == "aligned" else _built(detection.model)
 
 
 @lru_cache(maxsize=4)
-def _built(model: str | None, min_face: int) -> Detector:
-    """A detector a process and setting; a model in object storage is fetched once."""
+def _built(model: str | None) -> Detector:
+    """A detector a process; a model in object storage is fetched once."""
     if model is None:
-        return build_detector(None, min_face)
+        return build_detector(None)
     with storage.local_file(model) as path:
-        return build_detector(str(path), min_face)
+        return build_detector(str(path))
 
 
 def why(source: Source, error: Exception) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from datasets.sources.footage import DecodeError
 from datasets.sources.video import open_source
 from datasets.tracking.crops import crop
 from datasets.tracking.detectors import haar_detector
+from datasets.tracking.search import Search
 from tests.support.cutting import cut
 from tests.support.media import (
     bright_detector,
@@ -283,14 +284,14 @@ def test_boxes_lie_on_the_faces_of_a_real_video(faces: Path) -> None:
     """A detector that sees each frame for itself finds the face within the stored box, about as
     large as the box without its context, in the frames between the keys as well."""
     path = faces / "videos/id000/clip_01.mp4"
-    detect = haar_detector(48)
+    detect = haar_detector()
     (clip, *_) = cut(source(path), detect, size=128, scale=8, min_face=48)
     with open_source(source(path)) as footage:
         frames = list(footage.frames())
     seen = 0
     for i in (1, 3, 7, 9, 12, 14, 18, 23):
         x, y, side, _ = clip.boxes[i].tolist()
-        for fx, fy, width, _ in detect(frames[clip.frame - 12 + i]).tolist():
+        for fx, fy, width, _ in Search(detect, 48).everywhere(frames[clip.frame - 12 + i]).tolist():
             apart = np.hypot(fx + width / 2 - x - side / 2, fy + width / 2 - y - side / 2)
             seen += bool(apart < 0.15 * side and 0.8 < side / 1.3 / width < 1.25)
     assert seen >= 6

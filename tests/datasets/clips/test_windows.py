@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from datasets.clips.windows import Account, Window, windows
 from datasets.sources.footage import Footage
 from datasets.tracking.crops import TrackCrop, face_tracks, track_crops
+from datasets.tracking.detectors import Detector
 from infra.extraction import Detection
 from tests.support.media import Frame
 
@@ -112,7 +113,7 @@ def _clips(
     images = [np.full((16, 34, 3), level, np.uint8) for level, _ in frames]
     footage = Footage("film", Fraction(25), 34, 16, lambda: iter(images))
     how = Detection(context=1.0, stride=detection, min_face=8)
-    faces = face_tracks(footage, detect, how, 16)
+    faces = face_tracks(footage, Detector(detect), how, 16)
     return windows(track_crops(faces, 8), shrink, 2 * radius + 1, stride)
 
 

@@ -21,6 +21,7 @@ from datasets.sources import footage
 from datasets.sources.discovery import find_sources
 from datasets.sources.footage import DecodeError
 from datasets.sources.video import open_source
+from datasets.tracking.detectors import Detector
 from infra.extraction import Limits
 from tests.datasets.sources.test_hostile import read, source
 from tests.support.cutting import cut
@@ -211,7 +212,7 @@ def test_work_that_takes_too_long_is_ended(
 
     account = Account()
     clips = cut(
-        source(path), slow, stride=1,
+        source(path), Detector(slow), stride=1,
         limits=Limits(time_limit=0.3), account=account,
     )  # fmt: skip
     with pytest.raises(DecodeError, match=r"took longer than 0\.3 s; .* raise time_limit"):

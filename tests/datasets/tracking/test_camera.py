@@ -191,7 +191,7 @@ def test_small_faces_are_cut_at_whole_pixels(grid: Grid, side: float, cut: int) 
     chance = np.random.default_rng(0)
     frame = chance.integers(0, 256, (72, 96, 3), dtype=np.uint8)
     boxes = [(30 + 0.37 * t, 20 + 0.21 * t, side * 1.002**t) for t in range(40)]
-    camera = Camera(grid, 16, native=1.5)
+    camera = Camera(grid, 16, inputs=(16,))
     for each, (x, y, wide) in zip(place(faces_of(boxes), camera, 1.0, 25, "v"), boxes, strict=True):
         assert each.native
         left, top, width = (round(value) for value in each.box)

@@ -8,6 +8,7 @@ import pytest
 from datasets.sources.discovery import Source
 from datasets.sources.video import open_source
 from datasets.tracking.detectors import DetectorError, build_detector, haar_detector, yunet_detector
+from datasets.tracking.search import Search
 
 FACES = os.environ.get("FACESTACK_FACES")
 # One of each kind of footage: container, size of the frame, size of the face.
@@ -18,7 +19,7 @@ SAMPLE = [
 
 
 def test_no_model_is_the_cascade_and_a_blank_frame_has_no_face() -> None:
-    detect = build_detector(None, min_face=40)
+    detect = build_detector(None)
     boxes = detect(np.full((120, 160, 3), 128, np.uint8))
     assert boxes.shape == (0, 4)
     assert boxes.dtype == np.float32
@@ -26,17 +27,17 @@ def test_no_model_is_the_cascade_and_a_blank_frame_has_no_face() -> None:
 
 def test_a_missing_model_is_named() -> None:
     with pytest.raises(DetectorError, match=r"/no/yunet\.onnx: no such file; give"):
-        build_detector("/no/yunet.onnx", min_face=40)
+        build_detector("/no/yunet.onnx")
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_text("not a model")
     with pytest.raises(DetectorError, match=r"m\.onnx: not a YuNet model"):
-        yunet_detector(str(tmp_path / "m.onnx"), min_face=40)
+        yunet_detector(str(tmp_path / "m.onnx"))
 
 
 def test_a_frame_of_another_size_and_one_smaller_than_the_window() -> None:
-    detect = haar_detector(min_face=40)
+    detect = haar_detector()
     for shape in [(8, 8, 3), (30, 400, 3), (241, 322, 3)]:
         assert detect(np.zeros(shape, np.uint8)).shape == (0, 4)
 
@@ -47,10 +48,10 @@ def found_faces(name: str, model: str | None) -> tuple[np.ndarray, float]:
     with open(f"{FACES}/videos.csv") as file:
         known = {row["path"]: float(row["face_px"]) for row in csv.DictReader(file)}
     source = Source(f"file://{FACES}/videos/{name}", name, name.split("/")[0], "video")
-    detect = build_detector(model, min_face=40)
+    look = Search(build_detector(model), 40)
     with open_source(source) as footage:
         frame = next(frame for index, frame in enumerate(footage.frames()) if index == 20)
-    boxes = detect(frame)
+    boxes = look.everywhere(frame)
     largest = boxes[np.argmax(boxes[:, 2])] if len(boxes) else np.full(4, np.nan)
     return largest, known[name]
 

@@ -1,5 +1,6 @@
 """The low frames that the stage enhance restores are those that the network was trained on."""
 
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from datasets.clips.windows import Account
-from datasets.sources.footage import Footage
+from datasets.sources.footage import Boxes, Footage
+from datasets.tracking.detectors import Detector
 from infra.settings.settings import Settings
 from tests.datasets.clips.test_cutting import source
 from tests.support.media import Frame, bright_detector, square_frame, write_images
@@ -30,13 +32,20 @@ def settings(**options: object) -> Settings:
     return chosen
 
 
-def low_tracks(chosen: Settings, frames: list[Frame]) -> dict[int, Track]:
+def low_tracks(
+    chosen: Settings,
+    frames: list[Frame],
+    inputs: tuple[int, ...] = (16,),
+    degraded: bool = True,
+    rejected: Counter[str] | None = None,
+) -> dict[int, Track]:
     height, width = frames[0].shape[:2]
     footage = Footage("v", Fraction(25), width, height, lambda: iter(frames))
     clip = chosen.clip
     return locate.low_tracks(
-        footage, clip.geometry(), chosen.preprocess.detection(), clip.how_degraded()
-    )
+        footage, clip.geometry(), chosen.preprocess.detection(), clip.how_degraded(), inputs,
+        degraded, Counter() if rejected is None else rejected,
+    )  # fmt: skip
 
 
 def growing() -> list[Frame]:
@@ -76,6 +85,39 @@ def test_a_native_face_is_the_block_of_source_pixels_itself() -> None:
             frames[i][28 : 28 + 16, left : left + 16] for left in range(16 + i // 3, 21 + i // 3)
         ]
         assert any(np.array_equal(low, block) for block in blocks)
+
+
+def two_sizes() -> list[Frame]:
+    """A square of 12 pixels for 40 frames, and behind a cut one of 40."""
+    small = [square_frame(20 + i // 3, 30, 12) for i in range(40)]
+    return small + [255 - square_frame(20, 20, 40) for _ in range(40)]
+
+
+def two_squares(frame: Frame) -> Boxes:
+    side, grey = (12, frame) if frame[0, 0, 0] < 128 else (40, 255 - frame)
+    rows, columns = np.nonzero(grey[:, :, 0] > 200)
+    return np.array([[columns.min(), rows.min(), side, side]], np.float32)
+
+
+def test_larger_faces_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network's input is 16 pixels: crops up to 1.5 · 16 = 24, faces up to 24 / 1.3 = 18."""
+    monkeypatch.setattr(locate, "face_detector", lambda *_: Detector(two_squares))
+    rejected: Counter[str] = Counter()
+    (track,) = low_tracks(settings(), two_sizes(), (16,), False, rejected).values()
+    assert (track.native, len(track.low), track.low_size) == (True, 40, 16)
+    assert rejected == {"face over 18 px": 1}
+
+
+def test_each_face_goes_to_the_network_whose_input_is_as_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """40 pixels, so a crop of 52: that of 64 pixels is the first that shows all of it."""
+    monkeypatch.setattr(locate, "face_detector", lambda *_: Detector(two_squares))
+    rejected: Counter[str] = Counter()
+    tracks = low_tracks(settings(), two_sizes(), (64, 16, 32), False, rejected)
+    assert [track.low_size for track in tracks.values()] == [16, 64]
+    assert [track.low[0].shape for track in tracks.values()] == [(16, 16, 3), (64, 64, 3)]
+    assert all(track.native for track in tracks.values()) and not rejected
 
 
 def test_a_film_is_not_shaken_to_be_restored() -> None:
