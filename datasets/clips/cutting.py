@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from datasets.clips.clip import Clip, ClipId
 from datasets.clips.flow import measure_motion
+from datasets.clips.people import spanned
 from datasets.clips.realistic import degrade_clip
 from datasets.clips.stills_to_films import make_burst
 from datasets.clips.windows import Account, Window, counted, windows
@@ -56,7 +57,7 @@ def clips_of(
         faces = face_tracks(
             footage, detect, detection, geometry.low_size, seed=seed, rejected=account.rejected
         )
-        crops = track_crops(faces, geometry.size)
+        crops = track_crops(spanned(faces, account.spans), geometry.size)
         if still is not None:
             crops = _moved(crops, still, source.name, seed, geometry)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.clips.people import Span
 from datasets.clips.sharpness import sharpness
 from datasets.sources.footage import Footage, Frame
 from datasets.tracking.camera import DISTANCES
@@ -33,7 +34,7 @@ class Account:
     `tracks` counts those of faces large enough, and `rejected` by reason both the smaller ones and
     those of `tracks` that gave no clip; `blurred` counts the clips left out as too blurred,
     `treated` the frames that needed a treatment on decoding, by which. `moves` is how far the faces
-    of the clips move, summed as `camera.moves` gives it.
+    of the clips move, summed as `camera.moves` gives it, and `spans` are where its tracks lie.
     """
 
     frames: int = 0
@@ -43,6 +44,7 @@ class Account:
     rejected: Counter[str] = field(default_factory=Counter)
     treated: Counter[str] = field(default_factory=Counter)
     moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(DISTANCES), 2)))
+    spans: dict[int, Span] = field(default_factory=dict)
     error: str = ""
     error_kind: str = ""
 

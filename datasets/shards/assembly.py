@@ -7,12 +7,13 @@ alone, so that a rerun gives the same files.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import pyarrow as pa
 
+from datasets.clips.clip import ClipId
 from datasets.shards.files import OpenShards, ShardError, open_shard, reading, write_tables
 from datasets.shards.tensors import byte_width, pack, unpack
 
@@ -21,10 +22,11 @@ SHARD_ROWS = 16  # rows of a row group: what one read of the loader gives
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """One row of a part: where it is, and what decides where it goes."""
+    """One row of a part: where it is, what decides where it goes, and whose face it shows."""
 
     order: int
     clip_id: str
+    identity: str
     part: str
     row: int
     split: str
@@ -45,19 +47,18 @@ class ShardPlan:
         return f"{self.split}/{self.number:05d}.parquet"
 
 
-def part_rows(
-    part: str, split_of: Callable[[str], str], videos: Container[str] | None = None
-) -> list[PlannedRow]:
-    """Lists the rows of a part for the plan, without reading an image; of all its videos, or of
-    those named. `split_of` maps an identity to its split."""
+def part_rows(part: str, place: Callable[[ClipId], tuple[str, str] | None]) -> list[PlannedRow]:
+    """Lists the rows of a part for the plan, without reading an image. `place` gives the split and
+    the identity of a clip, None where it is left out."""
     with open_shard(part) as file, reading(part):
         images = sum(byte_width(column.type) for column in file.schema_arrow)
-        table = file.read(columns=["clip_id", "identity", "video", "order"], use_threads=False)
-    return [
-        PlannedRow(row["order"], row["clip_id"], part, index, split_of(row["identity"]), images)
-        for index, row in enumerate(table.to_pylist())
-        if videos is None or row["video"] in videos
-    ]
+        table = file.read(columns=["clip_id", "order"], use_threads=False)
+    rows = []
+    for index, (clip_id, order) in enumerate(zip(*table.to_pydict().values(), strict=True)):
+        if (placed := place(ClipId.parse(clip_id))) is not None:
+            split, identity = placed
+            rows.append(PlannedRow(order, clip_id, identity, part, index, split, images))
+    return rows
 
 
 def plan_shards(rows: Iterable[PlannedRow], shard_bytes: int) -> list[ShardPlan]:
@@ -123,7 +124,9 @@ def _gather(rows: Sequence[PlannedRow], parts: OpenParts) -> pa.Table:
             f"{rows[0].part}: this part, or one beside it, has changed since the shards were "
             "planned; run preprocess again"
         )
-    return table
+    column = table.schema.get_field_index("identity")
+    people = pa.array([planned.identity for planned in rows], pa.string())
+    return table.set_column(column, table.schema.field(column), people)
 
 
 def _row(planned: PlannedRow, parts: OpenParts) -> pa.Table:

@@ -36,7 +36,7 @@ def in_process(root: Path, settings: Settings) -> dict[str, int]:
             row = sources.make_part(how, folder, "", item(bundle))
             outcomes += sources.outcomes_in(row)
         parts = sorted({storage.join(folder, outcome.part) for outcome in outcomes if outcome.part})
-        rows = (row for part in parts for row in part_rows(part, lambda _: "train"))
+        rows = (row for part in parts for row in part_rows(part, lambda clip: ("train", "")))
         plans = plan_shards(rows, settings.preprocess.shard_megabytes * 2**20)
         clips = sum(assemble_shard(plan, f"{folder}/{plan.name}") for plan in plans)
     return {"frames": sum(outcome.frames for outcome in outcomes), "clips": clips}

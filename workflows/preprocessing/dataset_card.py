@@ -14,7 +14,7 @@ from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import ShardPlan
 from datasets.shards.schema import SCHEMA_VERSION
 from datasets.tracking.camera import DISTANCES
-from datasets.tracking.tracks import TOO_SMALL
+from datasets.tracking.tracks import SELDOM_SEEN, TOO_SMALL
 from infra.provenance import commit, versions
 from infra.settings.settings import Settings
 from workflows.preprocessing.outcomes import Outcome
@@ -50,7 +50,7 @@ def make_card(
     clips = [ClipId.parse(row.clip_id) for plan in plans for row in plan.rows]
     by_video = Counter(clip.video for clip in clips)
     whole = [outcome for outcome in outcomes if not outcome.failed]
-    people = _identities(outcomes, plans)
+    people = _identities(plans)
     splits = {split: _split(split, plans, people, sizes) for split in SPLITS}
     return {
         "schema": SCHEMA_VERSION,
@@ -103,8 +103,9 @@ def _tracks(whole: Iterable[Outcome], clips: list[ClipId]) -> _Balance:
     balance = _Balance(accepted=len({(clip.video, clip.track) for clip in clips}))
     for outcome in whole:
         rejected: Counter[str] = Counter(outcome.rejected)
-        small = sum(n for reason, n in rejected.items() if reason.startswith(TOO_SMALL))
-        balance.found += outcome.tracks + small
+        unnumbered = (TOO_SMALL, SELDOM_SEEN)
+        never = sum(n for reason, n in rejected.items() if reason.startswith(unnumbered))
+        balance.found += outcome.tracks + never
         balance.rejected += rejected
     return balance
 
@@ -129,13 +130,12 @@ def _split(split: str, plans: list[ShardPlan], people: Row, sizes: dict[str, int
     }
 
 
-def _identities(outcomes: Iterable[Outcome], plans: list[ShardPlan]) -> Row:
+def _identities(plans: list[ShardPlan]) -> Row:
     """Clips of every person in each split; a person of two splits would show here."""
-    identity = {outcome.name: outcome.identity for outcome in outcomes}
     found: dict[str, Counter[str]] = {}
     for plan in plans:
         for row in plan.rows:
-            found.setdefault(identity[ClipId.parse(row.clip_id).video], Counter())[plan.split] += 1
+            found.setdefault(row.identity, Counter())[plan.split] += 1
     return {name: dict(found[name]) for name in sorted(found)}
 
 

@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
+from datasets.clips.clip import ClipId
+from datasets.clips.people import other_person
 from datasets.protocols.published import Protocol
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import PlannedRow, ShardPlan, assemble_shard, part_rows, plan_shards
@@ -38,14 +40,23 @@ def deal(
 ) -> list[ShardPlan]:
     """Deal the clips of all parts to shards; raises RunError without a clip."""
     split_of = splits.dealer(settings, protocol)
-    videos: dict[str, set[str]] = {}
+    people: dict[str, dict[str, Outcome]] = {}
     for outcome in outcomes:
-        videos.setdefault(outcome.part, set()).add(outcome.name)
+        people.setdefault(outcome.part, {})[outcome.name] = outcome
+
+    def place(clip: ClipId, known: dict[str, Outcome]) -> tuple[str, str] | None:
+        if clip.video not in known:
+            return None
+        # Who is seen beside a person is dealt with this person: they may be together elsewhere.
+        person, others = known[clip.video].identity, known[clip.video].others
+        named = other_person(clip.video, clip.track) if clip.track in others else person
+        return split_of(person), named
+
     planned: list[PlannedRow] = []
-    for part in sorted(videos.keys() - {"", SHARDS}):
-        planned += part_rows(stage.path(part), split_of, videos[part])
-    for uri in storage.files(stage.path(KEPT), ".parquet") if SHARDS in videos else ():
-        planned += part_rows(uri, split_of, videos[SHARDS])
+    for part in sorted(people.keys() - {"", SHARDS}):
+        planned += part_rows(stage.path(part), partial(place, known=people[part]))
+    for uri in storage.files(stage.path(KEPT), ".parquet") if SHARDS in people else ():
+        planned += part_rows(uri, partial(place, known=people[SHARDS]))
     if not planned:
         write_errors(stage.path("errors.parquet"), problems_of("preprocess", outcomes))
         reasons = Counter(outcome.reason for outcome in outcomes).most_common(1)
@@ -86,7 +97,7 @@ def assemble(stage: Stage, plans: list[ShardPlan], workers: int | None) -> None:
 
 def _forget_other_plan(stage: Stage, plans: list[ShardPlan]) -> None:
     """Remove the shards of another plan: a source came or went since the run was cut off."""
-    rows_of = [(plan.name, [row.clip_id for row in plan.rows]) for plan in plans]
+    rows_of = [(plan.name, [(r.clip_id, r.identity) for r in plan.rows]) for plan in plans]
     digest = digest_of(plans=rows_of)
     record = stage.path(PLAN)
     if storage.exists(record) and storage.read_json(record) == digest:

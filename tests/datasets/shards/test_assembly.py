@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from datasets.clips.clip import ClipId
 from datasets.shards.assembly import PlannedRow, assemble_shard, part_rows, plan_shards
 from datasets.shards.files import ShardError, read_rows, write_clips
 from tests.datasets.shards.test_files import clip, same
@@ -17,8 +18,9 @@ def parts(folder: Path, counts: dict[str, int]) -> list[str]:
     return [str(folder / f"{name}.parquet") for name in counts]
 
 
-def split(identity: str) -> str:
-    return "test" if identity == "c" else "train"
+def split(clip: ClipId) -> tuple[str, str]:
+    person = clip.video.split("/")[0]
+    return "test" if person == "c" else "train", person
 
 
 def test_parts_become_shards_sorted_by_order_with_no_clip_lost_or_doubled(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_a_plan_and_its_shards_are_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_a_clip_in_two_parts_is_refused() -> None:
-    rows = [PlannedRow(5, "v#0@12", part, 0, "train", 10) for part in ("p", "q")]
+    rows = [PlannedRow(5, "v#0@12", "v", part, 0, "train", 10) for part in ("p", "q")]
     with pytest.raises(ShardError, match=r"v#0@12 is both in p and in q"):
         plan_shards(rows, MANY)
 

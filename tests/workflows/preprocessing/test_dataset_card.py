@@ -3,11 +3,12 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 
+from datasets.clips.clip import ClipId
 from datasets.clips.windows import Account
 from datasets.shards.assembly import assemble_shard, part_rows, plan_shards
 from datasets.shards.files import write_clips
@@ -56,7 +57,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Outco
         except DecodeError as error:
             account.fail(str(error), error.kind)
         outcomes.append(outcome_of(source, "", account, part))
-    rows = [row for o in outcomes if o.part for row in part_rows(o.part, lambda _: "train")]
+
+    def place(clip: ClipId) -> tuple[str, str]:
+        return "train", PurePosixPath(clip.video).parent.name
+
+    rows = [row for o in outcomes if o.part for row in part_rows(o.part, place)]
     plans = plan_shards(rows, 3 * rows[0].bytes)
     for plan in plans:
         assemble_shard(plan, str(root / "out" / plan.name))

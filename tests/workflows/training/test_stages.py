@@ -86,7 +86,7 @@ def test_shards_of_another_plan_are_made_anew(tmp_path: Path) -> None:
     stage = Stage("preprocess", str(tmp_path), "")
 
     def plan(*clips: str) -> list[ShardPlan]:
-        rows = tuple(PlannedRow(0, clip_id, "part", 0, "train", 1) for clip_id in clips)
+        rows = tuple(PlannedRow(0, clip_id, "v", "part", 0, "train", 1) for clip_id in clips)
         return [ShardPlan("train", 0, rows)]
 
     def shard_outlives(plans: list[ShardPlan]) -> bool:
@@ -103,7 +103,7 @@ def test_shards_of_another_plan_are_made_anew(tmp_path: Path) -> None:
 
 def test_a_shard_that_is_not_what_was_planned_is_refused(tmp_path: Path) -> None:
     write_clips(str(tmp_path / "train/00000.parquet"), [clip(number) for number in range(3)])
-    rows = tuple(PlannedRow(0, f"{n}", "part", n, "train", 1) for n in range(4))
+    rows = tuple(PlannedRow(0, f"{n}", "v", "part", n, "train", 1) for n in range(4))
     with pytest.raises(ShardError, match=r"00000\.parquet: holds 3 clips, 4 were planned"):
         _shard(str(tmp_path), {"plan": pickle.dumps(ShardPlan("train", 0, rows))})
 
