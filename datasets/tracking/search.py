@@ -22,9 +22,7 @@ SHRUNK = 4  # of two sizes at which a frame is looked through
 # Sides of `smallest` by which tiles overlap, so that faces up to this size are whole in one of
 # them; larger ones are `smallest` at least in the shrunk frame.
 OVERLAP = 1.25 * SHRUNK
-# Of a known face: what is shown of its surroundings [sides of it], and how large it then is itself
-# [sides of `smallest`].
-AROUND, SHOWN = 3.0, 1.5
+AROUND = 3.0  # sides of a known face: what is shown of its surroundings
 # A tile has changed where the mean luma of a square of CELL pixels has, by so many levels.
 CELL, CHANGED = 16, 6.0
 
@@ -74,7 +72,7 @@ class Search:
             top, bottom = max(0, int(y - margin)), min(height, int(y + side + margin))
             if left < right and top < bottom:
                 part = frame[top:bottom, left:right]
-                shown = _resized(part, SHOWN * self.detector.smallest / side)
+                shown = _resized(part, self.detector.sure / side)
                 found.append(self._placed(shown, shown.shape[1] / (right - left), (left, top)))
         return np.concatenate(found)
 
