@@ -207,11 +207,11 @@ class _Follower:
         self.shot.tracks.append(track)
 
     def _follow_back(self, track: _Track) -> None:
-        """Looks for a new face in the keys before it that were searched around others alone."""
+        """Looks for a new face in the keys before it that still wait."""
         if not isinstance(self.look, Search):
             return
         frames = dict(self.shot.waiting)
-        while track.first > self.shot.emitted and track.first % SEARCH:
+        while track.first > self.shot.emitted:
             frame = frames[self.shot.keys[track.first - 1]]
             found = separate(self.look.around(frame, [track.boxes[0]]))
             near = [box for box in found if continues(track.boxes[0], box)]

@@ -172,6 +172,39 @@ def test_detection_runs_on_every_stride_th_frame_and_the_last_only() -> None:
     assert shown == {0, 5, 10, 15, 20, 25, 30, 35, 40, 43}
 
 
+def appearing(frames_with: range, count: int = 60) -> list[Frame]:
+    """A square that the detector does not know for a face in other frames: no cut."""
+    face = square_frame(20, 20, 32)
+    other = np.minimum(face, 199)
+    return [face if i in frames_with else other for i in range(count)]
+
+
+LOOKING = Detector(bright_detector.find, smallest=20, sure=32)  # it is shown parts of frames
+
+
+def test_a_face_that_appears_between_two_searches_is_followed_back() -> None:
+    """Frames 0, 20, 40 are searched whole, the other keys around known faces alone; the face is in
+    frames 12 to 59, and 15 is the first key that shows it."""
+    detection = Detection(stride=5, min_face=20)
+    found = follow(appearing(range(12, 60)), LOOKING, detection)
+    assert spans(tracks_of(found)) == [(15, 59)]
+
+
+@pytest.mark.parametrize(("seen", "tracks"), [(range(20, 30), []), (range(20, 31), [(20, 30)])])
+def test_what_is_seen_in_fewer_than_three_keys_is_no_face(
+    seen: range, tracks: list[tuple[int, int]]
+) -> None:
+    rejected: Counter[str] = Counter()
+    found = follow(appearing(seen), LOOKING, Detection(stride=5, min_face=20), rejected)
+    assert spans(tracks_of(found)) == tracks
+    assert rejected == ({} if tracks else {"seen in fewer than 3 frames": 1})
+
+
+def test_in_a_still_a_face_need_be_seen_but_once() -> None:
+    found = follow([square_frame(20, 20, 32)], LOOKING, Detection(stride=5, min_face=20))
+    assert spans(tracks_of(found)) == [(0, 0)]
+
+
 def test_a_stride_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="stride 0"):
         list(follow([BLANK], bright_detector, Detection(stride=0)))
