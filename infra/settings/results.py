@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from infra.extraction import Faces
 from infra.settings.data import Operational, Positive, Section
 
 
@@ -58,7 +59,7 @@ class EnhanceSettings(Section):
     """Batch inference over a collection."""
 
     source: str | None = Field(None, description="videos to enhance; none = the run's source")
-    faces: Literal["aligned", "detect"] | None = Field(
+    faces: Faces | None = Field(
         None, description="how faces are found in these films; none = as preprocess.faces says"
     )
     variant: str = Field("f5warp", description="trained variant that restores")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from fractions import Fraction
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from datasets.sources.video import open_source
 from datasets.video_writer import write_video
 from infra import outages, process, storage
 from infra.attempts import SUFFIX, attempt, stop_clock
+from infra.extraction import Detection
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.text import as_utf8, one_line
@@ -38,10 +39,13 @@ CRF = 14
 class Enhancer:
     """One actor: holds the network, takes sources, writes their tracks, returns the outcomes."""
 
-    def __init__(self, settings: Settings, run: Run, folder: str, of_stage: str) -> None:
+    def __init__(
+        self, settings: Settings, run: Run, detection: Detection, folder: str, of_stage: str
+    ) -> None:
         process.limit_threads(1)
         self.settings = settings
         self.run = run
+        self.detection = detection
         self.folder = folder
         self.of_stage = of_stage
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
@@ -97,13 +101,10 @@ class Enhancer:
         )
 
     def _restore(self, source: Source) -> list[Row]:
-        clip, options = self.settings.clip, self.settings.preprocess
-        detection = options.detection()
-        if self.settings.enhance.faces is not None:
-            detection = replace(detection, faces=self.settings.enhance.faces)
-        with open_source(source, options.limits()) as footage:
+        clip, limits = self.settings.clip, self.settings.preprocess.limits()
+        with open_source(source, limits) as footage:
             rate = footage.rate
-            tracks = low_tracks(footage, clip.geometry(), detection, clip.how_degraded())
+            tracks = low_tracks(footage, clip.geometry(), self.detection, clip.how_degraded())
         stop_clock()  # it is for decoders that hang: a long film may take longer to restore
         return [
             self._write(source, number, track, rate) for number, track in sorted(tracks.items())
