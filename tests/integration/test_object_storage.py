@@ -143,6 +143,24 @@ def test_a_run_in_a_bucket_has_its_detector_with_it(faces: Path, tmp_path: Path)
     ]
 
 
+def test_every_key_is_a_film_of_its_own(films: Path, tmp_path: Path) -> None:
+    """Keys with "//" and "::", beside markers of folders: all are read, each under its name."""
+    keys = ["v.mp4", "/v.mp4", "a/v.mp4", "a//v.mp4", "x::y/z::.mp4", "code/main.ts"]
+    film = next(films.rglob("*.mp4")).read_bytes()
+    with archive("moto", tmp_path, tmp_path / "server") as (files, _):
+        for key in keys:
+            content = b"export {};" if key.endswith(".ts") else film
+            files.call_s3("put_object", Bucket="archive", Key=f"films/{key}", Body=content)
+        for marker in ("", "a/", "empty.mp4/", "a/v.mp4/"):
+            files.call_s3("put_object", Bucket="archive", Key=f"films/{marker}", Body=b"")
+        ended = run(*ARGUMENTS, "s3://archive/run")
+        content = content_of("s3://archive/run")
+    assert ended.status == 0
+    assert "read as videos: 5 videos" in ended.output
+    assert "left out: 1 .ts that is no film (code/main.ts)" in ended.output
+    assert {clip.rsplit("#", 1)[0] for clip in content} == set(keys[:-1])
+
+
 def test_credentials_are_in_no_output_and_no_log(stumbled: Stumbled, ray_folder: Path) -> None:
     logs = [path for path in ray_folder.rglob("*") if path.is_file()]
     assert any(path.name.startswith("worker") for path in logs)
