@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Grid = Literal["camera", "frame", "face"]
+Faces = Literal["aligned", "detect"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Detection:
     `shake` are explained in `tracking.camera`.
     """
 
-    faces: Literal["aligned", "detect"] = "aligned"
+    faces: Faces = "aligned"
     model: str | None = None
     context: float = 1.3
     stride: int = 5

@@ -15,6 +15,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+# No test fetches anything, and none takes what its user has by chance: a model of a detector that
+# was not given is refused at once, in the commands that tests start too.
+os.environ.pop("FACESTACK_MODELS", None)
+os.environ |= dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+
 # Hypothesis fails what takes longer than it thinks right; a busy machine takes longer. The same
 # examples each time, so that a change is judged by what it changed; others: --hypothesis-profile
 # search.

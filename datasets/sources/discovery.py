@@ -4,9 +4,8 @@ Credentials and endpoints come from the environment alone (`AWS_*`), through fss
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from datasets.sources.layouts import (
     IMAGE_EXTENSIONS,
@@ -14,9 +13,13 @@ from datasets.sources.layouts import (
     VIDEO_EXTENSIONS,
     Files,
     Source,
+    beside_films,
     extension,
+    is_image_without_folder,
     recognise,
 )
+from datasets.sources.left_out import NAMELESS, STILLS, LeftOut
+from datasets.sources.listing import in_storage, on_disk, without_typescript
 from infra import storage
 from infra.errors import InputError
 
@@ -46,29 +49,37 @@ def find_sources(root: str, layout: str = "auto") -> list[Source]:
 def survey(root: str, layout: str = "auto") -> Collection:
     """Finds the sources under `root` by the reader of `layout`; `auto` takes what it recognises.
 
-    `root` is a local folder or an fsspec URI (`s3://bucket/prefix`). Hidden files and folders (a
-    leading dot) are skipped. Raises `SourceError`, with the remedy, when `root` does not exist or
-    holds nothing of that layout.
+    `root` is a local folder or an fsspec URI (`s3://bucket/prefix`). What `listing` leaves out is
+    named in `seen`, and so are the stills beside films, which `auto` does not take for films.
+    Raises `SourceError`, with the remedy, when `root` does not exist or holds nothing of that
+    layout.
     """
-    files = _list_files(root)
+    files, left = _list_files(root)
+    if layout == "auto":
+        stills = beside_films(files)
+        left.add(STILLS, *stills)
+        files = files.without(stills)
     chosen = recognise(files) if layout == "auto" else [layout]
+    if "lfw" not in chosen:
+        left.add(NAMELESS, *filter(is_image_without_folder, files.names))
     sources = [source for name in chosen for source in LAYOUTS[name](files)]
+    also = f"; left out: {left.told()}" if left.told() else ""
     if not sources:
         raise SourceError(
-            f"{root}: holds {_kinds_of(files.names)}, but {_wanted(layout)}; give another folder "
-            "or prefix" + (", or preprocess.layout auto" if layout != "auto" else "")
+            f"{root}: holds {_kinds_of(files.names)}, but {_wanted(layout)}{also}; give another "
+            "folder or prefix" + (", or preprocess.layout auto" if layout != "auto" else "")
         )
     people = len({source.identity for source in sources})
     counts = Counter(KINDS[source.kind] for source in sources)
     found = " and ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     seen = (
         f"layout {layout}: {_kinds_of(files.names)}, read as {' and '.join(chosen)}: "
-        f"{found} of {people} {'person' if people == 1 else 'people'}"
+        f"{found} of {people} {'person' if people == 1 else 'people'}{also}"
     )
     return Collection(sorted(files.stamped(sources), key=lambda source: source.name), seen)
 
 
-def _list_files(root: str) -> Files:
+def _list_files(root: str) -> tuple[Files, LeftOut]:
     filesystem, base = storage.file_system(root)
     base = base.rstrip("/") or "/"
     if not filesystem.exists(base):
@@ -78,23 +89,11 @@ def _list_files(root: str) -> Files:
         )
     if not filesystem.isdir(base):
         raise SourceError(f"{root}: is a file, not a folder; give the folder that holds it")
-    found = {
-        name: _stamp(info)
-        for path, info in filesystem.find(base, detail=True).items()
-        if (name := path[len(base) :].lstrip("/")) and not _hidden(name)
-    }
-    return Files(filesystem.unstrip_protocol(base).rstrip("/"), tuple(found), found)
-
-
-def _stamp(info: Mapping[str, Any]) -> str:
-    """The size of a file, and its ETag or the time at which it was last written."""
-    when = info.get("ETag") or info.get("mtime") or info.get("LastModified")
-    return f"{info.get('size')} {when}"
-
-
-def _hidden(name: str) -> bool:
-    """A key of object storage may have a part "..": it is seen, so that opening it says why not."""
-    return any(part.startswith(".") and part != ".." for part in name.split("/"))
+    left = LeftOut()
+    local = storage.is_local(root)
+    found = on_disk(base, left) if local else in_storage(filesystem, base, left)
+    found = without_typescript(filesystem, base, found, left)
+    return Files(filesystem.unstrip_protocol(base).rstrip("/"), tuple(sorted(found)), found), left
 
 
 def _wanted(layout: str) -> str:

@@ -6,7 +6,7 @@ readers fit what is there.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from statistics import median
@@ -20,6 +20,13 @@ VIDEO_EXTENSIONS = frozenset([
 ])  # fmt: skip
 IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "bmp", "webp", "pgm"])
 ALIGNED, WHOLE = "aligned_images_DB", "frame_images_DB"  # the two folders of YouTube Faces
+# What a media centre puts beside films, by the end of an image's name or that of its folder.
+ART = (
+    "poster|cover|fan ?art|extra ?fan ?art|thumb|extra ?thumb|thumbnail|banner|backdrop|artwork|"
+    "key ?art|clear ?art|clear ?logo|preview|screenshot"
+)
+COVER = re.compile(rf"(.*[^a-z])?({ART}|folder|landscape|disc|logo|album ?art)[-_ ]?\d*", re.I)
+COVERS = re.compile(rf"(.*[^a-z])?({ART})s?", re.I)
 FILM_FRAMES = 10  # a folder of as many images is a film rather than a person's photographs
 LFW_SHARE = 0.95  # of the images have LFW's names; a stray one beside them changes nothing
 
@@ -51,14 +58,17 @@ class Files:
     names: tuple[str, ...]
     stamps: Mapping[str, str] = field(default_factory=dict)
 
+    def without(self, names: Iterable[str]) -> "Files":
+        """All files but those."""
+        gone = set(names)
+        return replace(self, names=tuple(name for name in self.names if name not in gone))
+
     def stamped(self, sources: list[Source]) -> list[Source]:
         """The sources, each with its stamp."""
-        folders: dict[str, list[str]] = {}
-        for name in filter(is_image, self.names):
-            folders.setdefault(str(PurePosixPath(name).parent), []).append(name)
+        folders = _by_folder(self)
 
         def stamp(source: Source) -> str:
-            place = source.uri.removeprefix(self.uri).strip("/") or "."
+            place = source.uri.removeprefix(self.uri).removeprefix("/") or "."
             alone = source.kind in ("video", "image")
             names = [place] if alone else sorted(folders.get(place, []))
             if source.labels:
@@ -69,18 +79,16 @@ class Files:
         return [replace(source, stamp=stamp(source)) for source in sources]
 
     def source(self, name: str, kind: Kind, labels: str = "") -> Source:
-        """The source at the path `name`; "." is the root itself, which keeps that name where a
-        source within it has the root's."""
+        """The source at the path `name`; "." is the root itself, which keeps that name where
+        something within it has the root's. A folder's name ends in "/" where it is also that of an
+        object, as object storage allows."""
         root = PurePosixPath(self.uri)
         if name == ".":
-            taken = any(
-                (is_image(path) and str(PurePosixPath(path).parent) == root.name)
-                or (is_video(path) and path == root.name)
-                for path in self.names
-            )
+            taken = any(f"{path}/".startswith(f"{root.name}/") for path in self.names)
             return Source(self.uri, "." if taken else root.name, root.parent.name, kind, labels)
         identity = PurePosixPath(name).parent.name or root.name
-        return Source(f"{self.uri}/{name}", name, identity, kind, labels)
+        twice = kind in ("images", "crops") and name in self.stamps
+        return Source(f"{self.uri}/{name}", name + "/" * twice, identity, kind, labels)
 
 
 def videos(files: Files) -> list[Source]:
@@ -90,8 +98,7 @@ def videos(files: Files) -> list[Source]:
 
 def frames(files: Files) -> list[Source]:
     """Every folder that holds images, as the frames of one film; its folder is the person."""
-    folders = {str(PurePosixPath(name).parent) for name in files.names if is_image(name)}
-    return [files.source(folder, "images") for folder in folders]
+    return [files.source(folder, "images") for folder in _by_folder(files)]
 
 
 def ytf(files: Files) -> list[Source]:
@@ -102,7 +109,7 @@ def ytf(files: Files) -> list[Source]:
     """
     found = {ALIGNED: set[PurePosixPath](), WHOLE: set[PurePosixPath]()}
     for name in files.names:
-        if (database := _ytf_database(files, name)) and is_image(name):
+        if (database := _ytf_database(files, name)) and is_image(name) and not _nameless(name):
             found[database].add(PurePosixPath(name).parent)
     if found[ALIGNED]:
         return [files.source(str(folder), "crops") for folder in found[ALIGNED]]
@@ -139,6 +146,32 @@ def recognise(files: Files) -> list[str]:
     return ["videos"] * bool(films) + ["frames"] * bool(images)
 
 
+def beside_films(files: Files) -> list[str]:
+    """The images that are no frames of a film, where there are films: those in a folder with a
+    film, and those of a folder that holds a few only, each of them cover art by its name, by that
+    of the folder, or named as a film beside the folder is."""
+    films = {PurePosixPath(name).with_suffix("") for name in files.names if is_video(name)}
+    folders = {str(film.parent) for film in films}
+
+    def is_cover(name: str) -> bool:
+        path = PurePosixPath(name)
+        named = COVER.fullmatch(path.stem) or COVERS.fullmatch(path.parent.name)
+        return named is not None or path.parent.parent / path.stem in films
+
+    return [
+        name
+        for folder, images in _by_folder(files).items()
+        for name in images
+        if folder in folders or (films and len(images) < FILM_FRAMES and all(map(is_cover, images)))
+    ]
+
+
+def is_image_without_folder(path: str) -> bool:
+    """Says whether `path` is a key of object storage of an image, in a folder without a name: that
+    cannot be listed by itself."""
+    return is_image(path) and _nameless(path)
+
+
 def is_video(path: str) -> bool:
     """Says whether `path` is named like a video."""
     return extension(path) in VIDEO_EXTENSIONS
@@ -152,6 +185,19 @@ def is_image(path: str) -> bool:
 def extension(path: str) -> str:
     """The ending of a file's name, in small letters and without its dot."""
     return PurePosixPath(path).suffix[1:].lower()
+
+
+def _by_folder(files: Files) -> dict[str, list[str]]:
+    """The images of every folder that has a name, in order."""
+    folders: dict[str, list[str]] = {}
+    for name in sorted(files.names):
+        if is_image(name) and not _nameless(name):
+            folders.setdefault(str(PurePosixPath(name).parent), []).append(name)
+    return folders
+
+
+def _nameless(path: str) -> bool:
+    return path.startswith("/") or "//" in path
 
 
 def _ytf_database(files: Files, name: str) -> str | None:

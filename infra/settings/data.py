@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infra.extraction import Cutting, Degradation, Detection, Geometry, Grid, Limits
+from infra.extraction import Cutting, Degradation, Detection, Faces, Geometry, Grid, Limits
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+DETECTORS = ("auto", "yunet", "haar")  # whatever else preprocess.detector says is a file
 
 
 class Operational:
@@ -110,7 +111,7 @@ class PreprocessSettings(Section):
         "are the test split; none = by identity alone",
     )
     protocol_split: Positive = Field(1, description="split of the protocol that is tested, from 1")
-    faces: Literal["aligned", "detect"] = Field(
+    faces: Faces = Field(
         Detection.faces,
         description="aligned: each frame is a face crop already; detect: find and track",
     )
@@ -120,8 +121,11 @@ class PreprocessSettings(Section):
         le=1,
         description="aligned: side of the crop per shorter side of the frame",
     )
-    detector_model: str | None = Field(
-        Detection.model, description="YuNet .onnx file; none = OpenCV's own Haar cascade"
+    detector: str = Field(
+        "auto",
+        min_length=1,
+        description="detect: yunet: YuNet, whose model is fetched once; haar: OpenCV's cascade; "
+        "auto: yunet, or haar where the model cannot be had; or a YuNet .onnx file of your own",
     )
     min_face: Positive = Field(
         Detection.min_face, description="smaller faces are left out and counted [source px]"
@@ -175,10 +179,10 @@ class PreprocessSettings(Section):
         0.1, description="share of inputs that may end as error rows before the exit status is 1"
     )
 
-    def detection(self) -> Detection:
-        """How faces are found."""
+    def detection(self, model: str | None = None) -> Detection:
+        """How faces are found: by the YuNet file `model`, else by OpenCV's cascade."""
         return Detection(
-            self.faces, self.detector_model, self.context, self.detection_stride, self.min_face,
+            self.faces, model, self.context, self.detection_stride, self.min_face,
             centre=self.centre, grid=self.grid, shake=self.shake,
         )  # fmt: skip
 

@@ -4,15 +4,17 @@ It lies above the defaults and below `--config` and the command line. A stage th
 it, so that a command that is refused changes nothing.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from infra import storage
 from infra.errors import RunError
-from infra.settings.data import Section
+from infra.settings.data import DETECTORS, Section
 from infra.settings.settings import Settings
 
 # What is said of a command, and not of the run.
@@ -55,13 +57,15 @@ def base_of(run: str) -> dict[str, Any]:
 def remember(run: str, settings: Settings, stage: str, source: str | None = None) -> None:
     """Write the settings of a run of which a stage begins: all at first, later what it decides.
 
-    A relative source is written as an absolute one: the next command may begin in another folder.
+    A relative source, or detector's file, is written as an absolute one: the next command may begin
+    in another folder.
     `source` is that of the clips that are there, if any: a run of an older version has no settings.
     """
     values = settings.model_dump(exclude=OF_A_COMMAND, mode="json")
     for section in (values, values["enhance"]):
         if section["source"] is not None:
             section["source"] = storage.absolute(section["source"])
+    values["preprocess"]["detector"] = asked(settings.preprocess.detector)
     before = base_of(run)
     decided = {stage, *DECIDED.get(stage, ()), *ALWAYS}
     values |= {name: value for name, value in before.items() if name not in decided}
@@ -70,6 +74,22 @@ def remember(run: str, settings: Settings, stage: str, source: str | None = None
     if values != before:
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         storage.write_bytes(place(run), text.encode())
+
+
+def asked(detector: str) -> str:
+    """The setting preprocess.detector, a local file of it by its absolute path."""
+    return detector if detector in DETECTORS else storage.absolute(detector)
+
+
+def is_asked(detector: str, name: str) -> bool:
+    """Whether the setting preprocess.detector asks for what a record names, `haar` or `yunet` with
+    the SHA-256 of its model, as far as is seen without a look for a model: a file that is not at
+    hand may be it."""
+    if detector in DETECTORS:
+        return detector in ("auto", name.partition(" ")[0])
+    if storage.is_local(detector) and Path(asked(detector)).is_file():
+        return name.endswith(hashlib.sha256(storage.read_bytes(asked(detector))).hexdigest())
+    return True
 
 
 def differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.extraction import Detection
+from infra.extraction import Detection, Faces
 from infra.settings.data import Operational, Positive, PreprocessSettings, Section
 
 
@@ -60,7 +60,7 @@ class EnhanceSettings(Section):
     """Batch inference over a collection."""
 
     source: str | None = Field(None, description="videos to enhance; none = the run's source")
-    faces: Literal["aligned", "detect"] | None = Field(
+    faces: Faces | None = Field(
         None, description="how faces are found in these films; none = as preprocess.faces says"
     )
     min_face: Positive = Field(
@@ -87,12 +87,16 @@ class EnhanceSettings(Section):
     )
     gpus_per_worker: Annotated[float, Operational] = Field(0, ge=0, description="GPUs an actor")
 
-    def detection(self, trained: PreprocessSettings) -> Detection:
-        """How faces are found in films that are restored by what was `trained`."""
-        faces = self.faces or trained.faces
+    def detection(self, trained: PreprocessSettings, model: str | None = None) -> Detection:
+        """How faces are found, by `model`, in films that are restored by what was `trained`."""
         return replace(
-            trained.detection(), faces=faces, min_face=self.min_face, stride=self.detection_stride
-        )
+            trained.detection(model), faces=self.how_found(trained), min_face=self.min_face,
+            stride=self.detection_stride,
+        )  # fmt: skip
+
+    def how_found(self, trained: PreprocessSettings) -> Faces:
+        """Whether faces are looked for at all."""
+        return self.faces or trained.faces
 
     def for_large(self) -> str:
         """What becomes of larger faces."""

@@ -3,6 +3,7 @@
 They stand behind a proxy that fails on purpose, the way real object storage does.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -114,6 +115,50 @@ def test_a_server_that_stumbles_is_asked_again(stumbled: Stumbled, films: Path) 
     assert {clip.rsplit("#", 1)[0] for clip in stumbled.content} == {
         AWKWARD, *(path.relative_to(films).as_posix() for path in films.rglob("*.mp4")),
     }  # fmt: skip
+
+
+def test_a_run_in_a_bucket_has_its_detector_with_it(faces: Path, tmp_path: Path) -> None:
+    """Workers read the model there; the next command needs neither its file nor a network."""
+    models = faces / "../weights"
+    if not any(models.glob("*yunet*.onnx")):
+        pytest.skip("no YuNet model beside the faces")
+    films = tmp_path / "films"
+    for name in ("id000/clip_03.mp4", "id005/clip_02.wmv"):
+        (films / name).parent.mkdir(parents=True)
+        shutil.copyfile(faces / "videos" / name, films / name)
+    arguments = (*ARGUMENTS, "s3://archive/run", "--preprocess.faces", "detect")
+    with archive("rclone", films, tmp_path / "server") as (files, _):
+        first = run(*arguments, FACESTACK_MODELS=str(models))
+        kept = files.glob("archive/run/models/yunet-*.onnx")
+        again = run(*arguments, "--update")
+        other = run(*arguments, "--preprocess.detector", "haar")
+        card = json.loads(files.cat_file("archive/run/clips/dataset.json"))
+    assert (first.status, again.status, other.status) == (0, 0, 2)
+    assert first.output.count("faces are found by YuNet") == 1
+    assert "complete since" in again.output
+    assert 'preprocess.detector was "yunet' in other.output
+    assert card["detector"]["kind"] == "yunet" and card["inputs"]["accepted"] == 2
+    assert [Path(name).stem.removeprefix("yunet-") for name in kept] == [
+        card["detector"]["sha256"][:12]
+    ]
+
+
+def test_every_key_is_a_film_of_its_own(films: Path, tmp_path: Path) -> None:
+    """Keys with "//" and "::", beside markers of folders: all are read, each under its name."""
+    keys = ["v.mp4", "/v.mp4", "a/v.mp4", "a//v.mp4", "x::y/z::.mp4", "code/main.ts"]
+    film = next(films.rglob("*.mp4")).read_bytes()
+    with archive("moto", tmp_path, tmp_path / "server") as (files, _):
+        for key in keys:
+            content = b"export {};" if key.endswith(".ts") else film
+            files.call_s3("put_object", Bucket="archive", Key=f"films/{key}", Body=content)
+        for marker in ("", "a/", "empty.mp4/", "a/v.mp4/"):
+            files.call_s3("put_object", Bucket="archive", Key=f"films/{marker}", Body=b"")
+        ended = run(*ARGUMENTS, "s3://archive/run")
+        content = content_of("s3://archive/run")
+    assert ended.status == 0
+    assert "read as videos: 5 videos" in ended.output
+    assert "left out: 1 .ts that is no film (code/main.ts)" in ended.output
+    assert {clip.rsplit("#", 1)[0] for clip in content} == set(keys[:-1])
 
 
 def test_credentials_are_in_no_output_and_no_log(stumbled: Stumbled, ray_folder: Path) -> None:

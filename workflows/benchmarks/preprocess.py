@@ -78,7 +78,7 @@ def options(min_face: int, workers: int = 1) -> Settings:
     return Settings(
         clip=ClipSettings(size=128, scale=8, blur_sigma=2.4),
         preprocess=PreprocessSettings(
-            faces="detect", min_face=min_face, clip_stride=12, workers=workers
+            faces="detect", detector="haar", min_face=min_face, clip_stride=12, workers=workers
         ),
     )
 

@@ -57,7 +57,8 @@ def stage_memory(folder: Path, min_face: int) -> dict[str, int]:
         draw_videos(folder / f"films {name}", 2, frames)
         command = [
             sys.executable, SCRIPT, "--source", folder / f"films {name}",
-            "--run", folder / f"run {name}", "--preprocess.faces", "detect",
+            "--run", folder / f"run {name}",
+            "--preprocess.faces", "detect", "--preprocess.detector", "haar",
             "--preprocess.min-face", min_face, "--preprocess.clip-stride", 1,
             "--clip.size", 128, "--clip.scale", 8, "--preprocess.shard-megabytes", 4,
         ]  # fmt: skip

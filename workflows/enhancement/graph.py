@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from datasets.sources.layouts import Source
+from infra.extraction import Detection
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from workflows.enhancement.outputs import Restored, from_json
@@ -13,11 +14,12 @@ from workflows.shared.source_rows import item
 
 
 def restored(
-    settings: Settings, run: Run, stage: Stage, sources: list[Source]
+    settings: Settings, run: Run, stage: Stage, sources: list[Source], detection: Detection
 ) -> Iterator[Restored]:
     """What became of each source, in the order in which they end; each actor of the pool has the
     network. Raises as `ray_rows.rows` does."""
-    options, arguments = settings.enhance, (settings, run, stage.uri, stage.fingerprint)
+    options = settings.enhance
+    arguments = (settings, run, detection, stage.uri, stage.fingerprint)
     items = [item([source]) for source in sources]
     for row in on_actors(Enhancer, arguments, items, options.workers, options.gpus_per_worker):
         yield from_json(json.loads(row["outcome"]))

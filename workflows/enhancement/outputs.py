@@ -1,6 +1,7 @@
 """What the stage enhance leaves: the outcome of each source, and the manifest of all tracks."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from workflows.shared.result_files import (
 )
 
 OUTCOME = "outcome.json"  # of each source, in the folder of its results
+OURS = re.compile(r"track_\d+\.mp4|outcome\.json.*")  # what lies there
 MANIFEST = pa.schema(
     [
         pa.field(
@@ -114,7 +116,11 @@ def safe_name(source: Source) -> str:
     plain = "".join(c if c.isalnum() or c in "-_./" else "_" for c in source.name)
     parts = (part for part in plain.split("/") if part not in ("", ".", ".."))
     # File systems take 255 bytes a part; what is added below and to files needs some of them.
-    plain = "/".join(part.encode()[:200].decode(errors="ignore") for part in parts)
+    # A folder that is called as a file of another source's results has another name than it.
+    plain = "/".join(
+        "_" * bool(OURS.fullmatch(part)) + part.encode()[:200].decode(errors="ignore")
+        for part in parts
+    )
     if plain == source.name:
         return plain
     return f"{plain}-{digest(source.name).hex()[:8]}"

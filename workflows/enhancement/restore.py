@@ -21,6 +21,7 @@ from datasets.sources.video import open_source
 from datasets.video_writer import write_video
 from infra import outages, process, storage
 from infra.attempts import SUFFIX, attempt, stop_clock
+from infra.extraction import Detection
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.text import as_utf8, one_line, tallied
@@ -55,10 +56,13 @@ class Loaded(NamedTuple):
 class Enhancer:
     """One actor: holds the network, takes sources, writes their tracks, returns the outcomes."""
 
-    def __init__(self, settings: Settings, run: Run, folder: str, of_stage: str) -> None:
+    def __init__(
+        self, settings: Settings, run: Run, detection: Detection, folder: str, of_stage: str
+    ) -> None:
         process.limit_threads(1)
         self.settings = settings
         self.run = run
+        self.detection = detection
         self.folder = folder
         self.of_stage = of_stage
         self.device = "cuda" if settings.enhance.gpus_per_worker else "cpu"
@@ -122,13 +126,12 @@ class Enhancer:
         )
 
     def _restore(self, source: Source, rejected: Counter[str]) -> list[Row]:
-        clip, options = self.settings.clip, self.settings.preprocess
-        detection = self.settings.enhance.detection(options)
+        clip, limits = self.settings.clip, self.settings.preprocess.limits()
         degraded = self.settings.enhance.for_large() == "degrade"
-        with open_source(source, options.limits()) as footage:
+        with open_source(source, limits) as footage:
             rate = footage.rate
             tracks = low_tracks(
-                footage, clip.geometry(), detection, clip.how_degraded(), list(self.loaded),
+                footage, clip.geometry(), self.detection, clip.how_degraded(), list(self.loaded),
                 degraded, rejected,
             )  # fmt: skip
         stop_clock()  # it is for decoders that hang: a long film may take longer to restore

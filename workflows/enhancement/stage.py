@@ -8,6 +8,7 @@ import numpy as np
 from datasets.sources.layouts import Source
 from infra import cluster, storage
 from infra.errors import InputError, SettingsError
+from infra.extraction import Detection
 from infra.nodes.preflight import Needs, require
 from infra.progress import Count, say
 from infra.runs import Run, Stage
@@ -24,6 +25,8 @@ from workflows.enhancement.outputs import (
     safe_name,
     write_tables,
 )
+from workflows.shared.face_models import chosen
+from workflows.shared.face_models.finding import Choice
 from workflows.shared.source_survey import Reading, again, compare, drawn, find
 
 
@@ -34,12 +37,13 @@ def enhance(settings: Settings, run: Run) -> None:
     is kept.
     """
     options, root = settings.enhance, _root(settings, run)
+    detector = _detector(settings, run)
     used = {
         "enhance": {name: v for name, v in options.made_from().items() if name != "source"}
         | {"large": options.for_large(), "models": [_digest(uri) for uri in options.models]},
         "source": DRAWN if root == run.path("source") else root,
         "clip": settings.clip.stored(),
-        "preprocess": settings.preprocess.made_from(),
+        "preprocess": chosen.made_from(settings, detector),
     }
     inputs = [f"train/{options.variant}"]
     changed = partial(changes, settings, run)
@@ -53,7 +57,9 @@ def enhance(settings: Settings, run: Run) -> None:
         if outcomes:
             say(stage.name, f"{len(outcomes)} of {reading.sources} films are restored already")
         if reading.left:
-            outcomes = _restored(settings, run, stage, reading)
+            model = chosen.keep(run, stage.name, detector)
+            detection = options.detection(settings.preprocess, model)
+            outcomes = _restored(settings, run, stage, reading, detection)
         outcomes.sort(key=lambda outcome: outcome.name)
         write_tables(stage, outcomes, settings.preprocess.max_error_share * reading.sources)
 
@@ -63,14 +69,14 @@ def _digest(uri: str) -> str:
 
 
 def _restored(
-    settings: Settings, run: Run, stage: Stage, reading: Reading[Restored]
+    settings: Settings, run: Run, stage: Stage, reading: Reading[Restored], detection: Detection
 ) -> list[Restored]:
     """The outcomes that are kept, and those of the films that are left, as they are restored."""
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
     require(needs(settings, run))
     outcomes = list(reading.kept)
     count = Count(stage.name, reading.sources, "films", begun=len(outcomes))
-    for outcome in restored(settings, run, stage, reading.left):
+    for outcome in restored(settings, run, stage, reading.left, detection):
         outcomes.append(outcome)
         found = outcome.reason or f"{len(outcome.tracks)} tracks"
         line = f"{len(outcomes)} of {reading.sources}: {outcome.name}: {found}"
@@ -86,6 +92,12 @@ def _clear(stage: Stage, files: list[str], sources: list[Source]) -> None:
     for uri in files:
         if uri.rpartition("/")[0] in folders:  # and not below: other films may be there
             storage.remove(uri)
+
+
+def _detector(settings: Settings, run: Run) -> Choice | None:
+    """What is to find faces; None where each frame is a crop already."""
+    how = settings.enhance.how_found(settings.preprocess)
+    return None if how == "aligned" else chosen.choose(settings, run)
 
 
 def _root(settings: Settings, run: Run) -> str:
@@ -144,7 +156,8 @@ def changes(settings: Settings, run: Run, fingerprint: str) -> str:
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError for a variant that is not trained, or a source that is not there."""
+    """Raise SettingsError for a variant that is not trained, a source that is not there, or a
+    detector that cannot be used."""
     variant = settings.enhance.variant
     try:
         parse_variant(variant)
@@ -158,6 +171,7 @@ def check(settings: Settings) -> None:
         )
     if settings.enhance.source is not None:
         find(settings.enhance.source)
+    _detector(settings, Run(settings.run))
     _check_models(settings)
 
 

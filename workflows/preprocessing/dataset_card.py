@@ -18,6 +18,7 @@ from datasets.tracking.tracks import SELDOM_SEEN, TOO_SMALL
 from infra.provenance import commit, versions
 from infra.settings.settings import Settings
 from workflows.preprocessing.outcomes import Outcome
+from workflows.shared.face_models.finding import Choice
 
 CARD = "dataset.json"
 Row = dict[str, Any]
@@ -39,13 +40,17 @@ class _Balance:
 
 
 def make_card(
-    settings: Settings, outcomes: list[Outcome], plans: list[ShardPlan], sizes: dict[str, int]
+    settings: Settings,
+    outcomes: list[Outcome],
+    plans: list[ShardPlan],
+    sizes: dict[str, int],
+    detector: Choice | None = None,
 ) -> Row:
     """Describe the data set that `plans` make of the parts in `outcomes` (one row an input).
 
     What was accepted is counted in the planned rows, as many as the shards were seen to hold; what
     was found, in the accounts of the inputs, so that `unbalanced` compares two things. `sizes` are
-    bytes by path below the folder of clips.
+    bytes by path below the folder of clips, `detector` what found the faces.
     """
     clips = [ClipId.parse(row.clip_id) for plan in plans for row in plan.rows]
     by_video = Counter(clip.video for clip in clips)
@@ -60,6 +65,7 @@ def make_card(
         "seed": settings.seed,
         "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.model_dump(exclude={"workers"}),
+        "detector": detector and {"kind": detector.kind, "sha256": detector.sha256},
         "degradation": _degradation(settings),
         "face_motion": _face_motion(whole),
         "frames": sum(outcome.frames for outcome in outcomes),

@@ -36,11 +36,11 @@ class Extraction:
     seed: int
 
 
-def extraction(settings: Settings) -> Extraction:
-    """What the settings say of it."""
+def extraction(settings: Settings, model: str | None = None) -> Extraction:
+    """What the settings say of it; faces are found by the YuNet file `model`, or the cascade."""
     clip, options = settings.clip, settings.preprocess
     return Extraction(
-        clip.geometry(), options.detection(), clip.how_degraded(), options.cutting(),
+        clip.geometry(), options.detection(model), clip.how_degraded(), options.cutting(),
         options.limits(), settings.seed,
     )  # fmt: skip
 

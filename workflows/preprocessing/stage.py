@@ -10,7 +10,6 @@ from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import ShardPlan
 from datasets.sources.discovery import Collection
 from datasets.sources.layouts import Source
-from datasets.tracking.detectors import DetectorError, build_detector
 from infra import cluster, storage
 from infra.attempts import forget
 from infra.errors import RunError, SettingsError
@@ -29,6 +28,8 @@ from workflows.preprocessing.parts import (
     outcomes_below,
     outcomes_in,
 )
+from workflows.shared.face_models import chosen
+from workflows.shared.face_models.finding import Choice
 from workflows.shared.ray_rows import each
 from workflows.shared.result_files import problems_of, write_errors
 from workflows.shared.source_rows import bundles, item
@@ -44,11 +45,12 @@ def preprocess(settings: Settings, run: Run) -> None:
     on with the sources that are missing; then the rows of all parts are dealt to shards, shuffled
     once.
     """
+    detector = _detector(settings, run)
     used = {
         "source": storage.absolute(settings.source) if settings.source else DRAWN,
         "seed": settings.seed,
         "clip": settings.clip.stored(),
-        "preprocess": settings.preprocess.made_from(),
+        "preprocess": chosen.made_from(settings, detector),
     }
     if settings.source is None:
         used["synthetic"] = settings.synthetic.made_from()
@@ -57,27 +59,35 @@ def preprocess(settings: Settings, run: Run) -> None:
         storage.remove(run.path("clips", PARTS))  # of a command that was killed at its very end
     with run.stage("preprocess", "clips", used, [], changed) as stage:
         if stage is not None:
-            _make(settings, run, stage)
+            _make(settings, run, stage, detector)
     storage.remove(run.path("clips", PARTS))
 
 
-def _make(settings: Settings, run: Run, stage: Stage) -> None:
+def _make(settings: Settings, run: Run, stage: Stage, detector: Choice | None) -> None:
     protocol = splits.protocol_of(settings)
     cluster.connect(settings.cluster.address, settings.cluster.cpus)
     require(needs(settings, run))
+    model = chosen.keep(run, stage.name, detector)
     if settings.source is None:
         _draw(settings, run)
     found = _sources(settings, run)
     say(stage.name, found.seen)
-    outcomes = _extract(settings, stage, found.sources)
+    outcomes = _extract(settings, stage, found.sources, model)
     plans = packing.deal(settings, stage, outcomes, protocol)
     packing.assemble(stage, plans, settings.preprocess.workers)
     stage.counts["people"] = dict(splits.refuse_leaks(stage.uri, settings, protocol))
     if protocol is not None:
         missing = splits.name_missing(settings, stage, protocol, found.sources)
         stage.counts["protocol"] = missing
-    _account(settings, stage, outcomes, plans)
+    _account(settings, stage, outcomes, plans, detector)
     packing.write_sources(stage, outcomes)
+
+
+def _detector(settings: Settings, run: Run) -> Choice | None:
+    """What is to find faces; None where each frame is a crop already."""
+    if settings.preprocess.faces == "aligned":
+        return None
+    return chosen.choose(settings, run, anew="preprocess" in settings.force)
 
 
 def needs(settings: Settings, run: Run) -> Needs:
@@ -136,7 +146,7 @@ def _sources(settings: Settings, run: Run) -> Collection:
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError for a source, a protocol or a detector's model that cannot be used."""
+    """Raise SettingsError for a source, a protocol or a detector that cannot be used."""
     options = settings.preprocess
     if settings.source is not None:
         sources = find(settings.source, options.layout).sources
@@ -151,13 +161,7 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             "preprocess.layout and preprocess.protocol are of a collection: give it with --source"
         )
-    if options.faces == "aligned" or options.detector_model is None:
-        return
-    try:
-        with storage.local_file(options.detector_model) as path:
-            build_detector(str(path))
-    except (DetectorError, FileNotFoundError) as error:
-        raise SettingsError(f"preprocess.detector_model: {error}") from error
+    _detector(settings, Run(settings.run))
 
 
 def _draw(settings: Settings, run: Run) -> None:
@@ -175,11 +179,11 @@ def _draw(settings: Settings, run: Run) -> None:
 
 @ray.remote
 def _draw_person(settings: Settings, folder: str, person: int) -> None:
-    chosen = settings.synthetic
+    drawing = settings.synthetic
     with storage.local_folder(folder) as path:
         write_person(
-            path, person, chosen.clips, chosen.frames, size=_even(settings.clip.size),
-            seed=settings.seed, shake=chosen.shake,
+            path, person, drawing.clips, drawing.frames, size=_even(settings.clip.size),
+            seed=settings.seed, shake=drawing.shake,
         )  # fmt: skip
 
 
@@ -187,7 +191,9 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Outcome]:
+def _extract(
+    settings: Settings, stage: Stage, sources: list[Source], model: str | None = None
+) -> list[Outcome]:
     """Phase 1: every source that has no outcome yet becomes one; returns all, by name."""
     forget(stage.path(PARTS))
     packing.keep_shards(stage)
@@ -205,7 +211,7 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ou
     workers = settings.preprocess.workers
     at_once = f"at most {workers}" if workers else "one a CPU"
     say(stage.name, f"{len(reading.left)} sources, {at_once} at once")
-    task = partial(make_part, extraction(settings), stage.uri, stage.fingerprint)
+    task = partial(make_part, extraction(settings, model), stage.uri, stage.fingerprint)
     count = Count(stage.name, len(sources), "sources", begun=len(outcomes))
     for row in each(items, task, workers):
         outcomes += outcomes_in(row)
@@ -214,12 +220,17 @@ def _extract(settings: Settings, stage: Stage, sources: list[Source]) -> list[Ou
 
 
 def _account(
-    settings: Settings, stage: Stage, outcomes: list[Outcome], plans: list[ShardPlan]
+    settings: Settings,
+    stage: Stage,
+    outcomes: list[Outcome],
+    plans: list[ShardPlan],
+    detector: Choice | None,
 ) -> None:
     """Count what became of every source, and write the errors table and the card."""
     errors = problems_of("preprocess", outcomes)
     write_errors(stage.path("errors.parquet"), errors)
-    card = make_card(settings, outcomes, plans, storage.sizes(stage.uri, ".parquet"))
+    sizes = storage.sizes(stage.uri, ".parquet")
+    card = make_card(settings, outcomes, plans, sizes, detector)
     if wrong := unbalanced(card):
         raise RunError(f"{stage.uri}: not every input is accounted for: {'; '.join(wrong)}")
     storage.write_json(stage.path(CARD), card)

@@ -7,7 +7,7 @@ from datasets.shards.files import open_shard
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
-from infra.settings.of_run import differences
+from infra.settings import of_run
 from infra.settings.settings import Settings
 
 WEIGHTS = "weights.safetensors"  # of the recogniser, of P, and of each variant, in its own folder
@@ -45,16 +45,19 @@ def refuse_other_clips(run: Run, settings: Settings, other_films: bool = False) 
     if not run.is_complete("clips"):
         return
     found = run.record("clips").settings
-    wanted = {
+    wanted: dict[str, Any] = {
         "clip": settings.clip.stored(),
         "preprocess": settings.preprocess.made_from(),
         "synthetic": settings.synthetic.made_from(),
         "seed": settings.seed,
     }
+    name = found.get("preprocess", {}).get("detector")
+    if name is None or of_run.is_asked(settings.preprocess.detector, name):
+        wanted["preprocess"]["detector"] = name
     if settings.source is not None and not other_films:
         wanted["source"] = storage.absolute(settings.source)
     both = [name for name in wanted if name in found]
-    changed = differences({n: found[n] for n in both}, {n: wanted[n] for n in both})
+    changed = of_run.differences({n: found[n] for n in both}, {n: wanted[n] for n in both})
     if fields := sorted(changed):
         raise RunError(
             f"{run.uri}: its clips were made with other settings: {'; '.join(fields)}. "

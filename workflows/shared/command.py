@@ -14,6 +14,7 @@ from infra.settings import command_line
 from infra.settings.settings import Settings
 from workflows.shared import source_survey
 from workflows.shared.artifacts import refuse_other_clips
+from workflows.shared.face_models import finding
 from workflows.stages import STAGES, StageInfo
 
 
@@ -27,6 +28,7 @@ def main(names: list[str], about: str) -> int:
         run = Run(chosen.run, forced(chosen.force), chosen, alone=len(names) == 1)
         modules = [stage.load() for stage in stages]
         source_survey.forget_listings()
+        finding.forget()
         if "preprocess" not in names:  # which itself refuses, or redoes the clips
             refuse_other_clips(run, chosen, other_films=names == ["enhance"])
         for stage, module in zip(stages, modules, strict=True):

@@ -7,11 +7,12 @@ from functools import lru_cache
 
 from datasets.sources.footage import DecodeError
 from datasets.sources.layouts import Source
-from datasets.tracking.detectors import Detector, build_detector
+from datasets.tracking.detectors import Detector, DetectorError, build_detector
 from infra import storage
 from infra.attempts import AttemptsError
-from infra.errors import FacestackError, InputError
+from infra.errors import FacestackError, InputError, RunError
 from infra.extraction import Detection
+from infra.text import one_line
 from workflows.shared.ray_rows import Row
 
 STILLS = 64  # in one row: two files for each would drown an object store in requests
@@ -44,8 +45,11 @@ def _built(model: str | None) -> Detector:
     """A detector a process; a model in object storage is fetched once."""
     if model is None:
         return build_detector(None)
-    with storage.local_file(model) as path:
-        return build_detector(str(path))
+    try:
+        with storage.local_file(model) as path:
+            return build_detector(str(path))
+    except (FileNotFoundError, DetectorError) as error:  # of the run, and no film is to blame
+        raise RunError(f"{model}: the run's detector cannot be read ({one_line(error)})") from error
 
 
 def why(source: Source, error: Exception) -> tuple[str, str]:

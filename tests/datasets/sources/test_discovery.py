@@ -68,7 +68,7 @@ def test_sources_without_a_folder_of_their_own_take_the_name_of_the_root(tmp_pat
     assert (source.name, source.identity, source.kind) == ("burst", "ben", "images")
 
 
-@pytest.mark.parametrize("inner", ["burst/1.png", "burst.mp4"])
+@pytest.mark.parametrize("inner", ["burst/1.png", "burst/film.mp4"])
 def test_sources_never_share_a_name(tmp_path: Path, inner: str) -> None:
     """The root is a source itself, and one within it has the root's name."""
     root = tmp_path / "ben" / inner.split("/")[0]

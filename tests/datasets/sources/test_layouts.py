@@ -78,6 +78,40 @@ def test_a_layout_takes_its_own_and_leaves_the_rest(tmp_path: Path) -> None:
     assert "1 mp4, 1 png, read as videos and frames: 1 folders of frames and 1 videos" in seen
 
 
+def test_stills_beside_films_are_no_films(tmp_path: Path) -> None:
+    """What a media centre keeps of a film, and what a person has beside it."""
+    touch(tmp_path, "Alien (1979)/Alien.mkv", "Alien (1979)/poster.jpg", "Show/Season 1/e1.mp4")
+    stills = [
+        "Alien (1979)/Alien-thumb.jpg", "Show/folder.jpg", "Show/season01-poster.png",
+        "Show/Season 1/e1.jpg", "Show/Season 1/thumbs/e1.png", "Show/extrafanart/7.jpg",
+    ]  # fmt: skip
+    touch(tmp_path, *stills)
+    found = survey(str(tmp_path))
+    assert [name for name, _, _ in brief(found.sources)] == [
+        "Alien (1979)/Alien.mkv", "Show/Season 1/e1.mp4",
+    ]  # fmt: skip
+    assert "7 stills beside films (Alien (1979)/Alien-thumb.jpg, Alien (1979)/poster" in found.seen
+    assert "1 mkv, 1 mp4, read as videos: 2 videos of 2 people" in found.seen
+
+
+def test_frames_beside_films_are_films(tmp_path: Path) -> None:
+    """Few or many, in a folder of their own; one that is named as cover art, too, when it is a
+    film by its length."""
+    posters = [f"ann/posters/{n:02d}.png" for n in range(10)]
+    touch(tmp_path, "ann/v.mp4", "ann/walk/1.png", "ann/walk/2.png", "discovery/3.png", *posters)
+    frames = [name for name, _, kind in brief(find_sources(str(tmp_path))) if kind == "images"]
+    assert frames == ["ann/posters", "ann/walk", "discovery"]
+
+
+def test_stills_beside_films_are_taken_when_the_layout_says_so(tmp_path: Path) -> None:
+    touch(tmp_path, "ann/v.mp4", "ann/v.jpg", "ann/poster.jpg")
+    assert brief(find_sources(str(tmp_path))) == [("ann/v.mp4", "ann", "video")]
+    assert brief(find_sources(str(tmp_path), "frames")) == [("ann", tmp_path.name, "images")]
+    assert len(find_sources(str(tmp_path), "lfw")) == 2
+    (tmp_path / "ann/v.mp4").unlink()
+    assert brief(find_sources(str(tmp_path))) == [("ann", tmp_path.name, "images")]
+
+
 @pytest.mark.parametrize(
     ("layout", "message"),
     [

@@ -65,6 +65,7 @@ def test_each_is_accounted_for(collection: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ended = run(
         "preprocess.py", "--source", collection, "--run", folder, "--preprocess.faces", "detect",
+        "--preprocess.detector", "haar",
         "--clip.size", 32, "--preprocess.min-face", 40, "--preprocess.max-pixels", 300 * 300,
         "--preprocess.max-seconds", 5, "--preprocess.max-memory", 400,
     )  # fmt: skip
