@@ -10,22 +10,36 @@ from av.video.stream import VideoStream
 from datasets.sources.footage import DecodeError
 
 TRUNCATED = "truncated or damaged"
-# More than this is missing data. MP4's count may include frames that an edit list hides, and AVI's
-# those that were dropped in recording; a length may be that of other streams, or only estimated.
+# More than this is missing data. MP4's index may hold what gives no picture; a length may be that
+# of other streams, or only estimated.
 MISSING_SHARE, MISSING_FRAMES, MISSING_SECONDS = 0.02, 2, 1.0
 # Matroska's own length of the stream holds to a few frames.
 MISSING_STEPS, MISSING_TAGGED_SECONDS = 3, 0.2
+TS_DISCONT = 0x200  # FFmpeg's flag of formats whose times may jump: TS, MPEG, Ogg
 
 
 @dataclass
 class Tally:
-    """What has been decoded: sound frames, broken ones, the time of the last [s], and the longest
-    time that one is shown [s]."""
+    """What has been decoded: sound frames, broken ones, the time of the last [s], the longest time
+    that one is shown [s], whether times went back, and the time of the last packet of the other
+    streams where it is asked for [s]."""
 
     frames: int = 0
     broken: int = 0
-    end: float = 0.0
+    end: float | None = None
     step: float = 0.0
+    went_back: bool = False
+    others: float = 0.0
+
+    def see(self, frame: av.VideoFrame) -> None:
+        """Takes up the time of a frame, sound or not."""
+        if frame.time is None:
+            return
+        shown = float(frame.duration * (frame.time_base or 0))
+        step = 0.0 if self.end is None else frame.time - self.end
+        self.step = max(self.step, shown, step)
+        self.went_back |= step < -self.step
+        self.end = frame.time
 
 
 def check_whole(container: InputContainer, stream: VideoStream, name: str, tally: Tally) -> None:
@@ -34,22 +48,30 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
     Raises `DecodeError` with both.
     """
     count, expected = tally.frames, stream.frames
-    base = float(stream.time_base or 0)
-    # The frames of AVI are numbered, dropped ones included: the last number tells its end.
-    early = "avi" in container.format.name and tally.end < (expected - MISSING_FRAMES - 1) * base
-    if expected - count > MISSING_FRAMES + (0 if early else MISSING_SHARE * expected):
+    base, end = float(stream.time_base or 0), tally.end or 0.0
+    share = MISSING_SHARE
+    if expected and "mov" in container.format.name:
+        # Of its index those that no edit hides.
+        expected = sum(not entry.is_discard for entry in stream.index_entries)
+    elif expected and "avi" in container.format.name:
+        # Its frames are numbered, dropped ones included: the last number tells the end.
+        if end < (expected - MISSING_FRAMES - 1) * base:
+            share = 0.0
+        else:
+            expected = len(stream.index_entries)
+    if expected - count > MISSING_FRAMES + share * expected:
         raise DecodeError.at(
             name, TRUNCATED,
             f": {count} of the {expected} frames that its header promises could be decoded",
         )  # fmt: skip
-    if count == 0 or expected:
+    if count == 0 or expected or tally.went_back:
         return
     if (promised := _tagged_seconds(container, stream)) is not None:
         # Some writers count from the first frame, some from the file's zero: never before that.
-        length = tally.end + tally.step
+        length = end + tally.step
         slack = max(MISSING_STEPS * tally.step, MISSING_TAGGED_SECONDS)
-    elif (promised := promised_seconds(container, stream)) is not None:
-        length = tally.end - (stream.start_time or 0) * base
+    elif (promised := _promised_seconds(container, stream)) is not None:
+        length = max(end, tally.others) - (stream.start_time or 0) * base
         slack = MISSING_SHARE * promised + MISSING_SECONDS
     else:
         return
@@ -60,7 +82,24 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
         )  # fmt: skip
 
 
-def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+def least_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """The least that `stream` plays for by its header [s]; 0 where that cannot be told."""
+    if restarts(container):
+        return 0.0  # the difference of two clocks, maybe
+    promised = _promised_seconds(container, stream) or 0.0
+    if _tagged_seconds(container, stream) is not None:
+        # Whoever counts from the file's zero may have begun in 1970.
+        start = float((stream.start_time or 0) * (stream.time_base or 0))
+        return promised - start if promised > start else promised
+    return promised
+
+
+def restarts(container: InputContainer) -> bool:
+    """Whether the container is one for broadcast, which begins anywhere, at any time."""
+    return bool(container.format.flags & TS_DISCONT)
+
+
+def _promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """The length of `stream` by its header [s], None where it tells none."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
