@@ -31,7 +31,7 @@ Light = NDArray[np.float64]  # …×3
 
 WHITE, PEAK = 203.0, 1000.0  # nits
 KNEE = 0.75
-NODES = 49  # of the table a side
+NODES = 65  # of the table a side
 FROM_2020 = np.array([
     [1.660491, -0.587641, -0.072850],
     [-0.124550, 1.132900, -0.008349],
