@@ -52,6 +52,10 @@ class Footage:
     counts: Counter[str] = field(default_factory=Counter)
     pixel_aspect: float = 1.0
 
+    def time(self, index: int) -> float:
+        """When the frame `index`, which has been given, is shown [s since the first]."""
+        return self.times[index] if self.times else float(index / self.rate)
+
 
 class Bounds:
     """`limits` at work on the source `name`, whose clock starts here; every check raises

@@ -14,12 +14,12 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from datasets.sources.decoding import IMAGE_RATE, Film
+from datasets.sources.films.decoding import IMAGE_RATE, Film
+from datasets.sources.films.picture import Pictures, progressive
 from datasets.sources.footage import TOO_LARGE, Bounds, DecodeError, Footage, Frame
 from datasets.sources.images import open_images, short
 from datasets.sources.layouts import Source
 from datasets.sources.memory import giving_back
-from datasets.sources.picture import Pictures, progressive
 from infra import process, storage
 from infra.extraction import Limits
 

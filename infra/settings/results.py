@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from infra.extraction import Damage
 from infra.settings.data import Operational, Positive, Section
 
 
@@ -60,6 +61,11 @@ class EnhanceSettings(Section):
     source: str | None = Field(None, description="videos to enhance; none = the run's source")
     faces: Literal["aligned", "detect"] | None = Field(
         None, description="how faces are found in these films; none = as preprocess.faces says"
+    )
+    damage: Damage = Field(
+        "split",
+        description="of a video; refuse: it is an error; split: broken frames are left out and a "
+        "track begins behind them",
     )
     variant: str = Field("f5warp", description="trained variant that restores")
     limit: Positive | None = Field(4, description="videos enhanced, spread evenly; none = all")

@@ -17,10 +17,17 @@ NATIVE = 1.5
 
 @dataclass
 class Track:
-    """The low-resolution frames h×w×3 of one face; 768 bytes a frame at 16×16."""
+    """The low-resolution frames h×w×3 of one face; 768 bytes a frame at 16×16.
+
+    `first` is the index of the first frame in the film, and `times` are those of all frames [s]
+    since the film's first; `break_before` says why a shot begins with the track whatever is seen,
+    as `Footage.breaks` does.
+    """
 
     first: int
     native: bool
+    break_before: str = ""
+    times: list[float] = field(default_factory=list)
     low: list[NDArray[np.uint8]] = field(default_factory=list)
     sides: list[float] = field(default_factory=list)
 
@@ -38,7 +45,11 @@ def low_tracks(
     tracks: dict[int, Track] = {}
     for placed in faces:
         face = placed.face
-        track = tracks.setdefault(face.track, Track(face.index, placed.native))
+        track = tracks.setdefault(
+            face.track,
+            Track(face.index, placed.native, footage.breaks.get(face.index, "")),
+        )
+        track.times.append(footage.time(face.index))
         if placed.native:
             low = crop(face.image, placed.box, geometry.low_size)
         else:

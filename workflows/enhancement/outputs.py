@@ -31,7 +31,25 @@ MANIFEST = pa.schema(
         pa.field("track", pa.int32(), metadata={"description": "number of the track, from 0"}),
         pa.field("first_frame", pa.int64(), metadata={"description": "index in the source"}),
         pa.field("frames", pa.int64(), metadata={"description": "frames of the track"}),
-        pa.field("fps", pa.string(), metadata={"description": "frame rate as a fraction"}),
+        pa.field("fps", pa.string(), metadata={"description": "usual rate as a fraction"}),
+        pa.field(
+            "times",
+            pa.list_(pa.float64()),
+            metadata={"description": "of each frame, since the source's first [s]"},
+        ),
+        pa.field(
+            "break_before",
+            pa.string(),
+            metadata={
+                "description": "why a shot begins with the track, whatever is seen: damage, pause, "
+                "clock, frames missing; empty: seen, or no shot does"
+            },
+        ),
+        pa.field(
+            "pixel_aspect",
+            pa.float64(),
+            metadata={"description": "width by height of a stored pixel; frames have square ones"},
+        ),
         pa.field("crop_side", pa.float64(), metadata={"description": "median side [source px]"}),
         pa.field(
             "input",

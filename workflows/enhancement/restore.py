@@ -101,12 +101,17 @@ class Enhancer:
         detection = options.detection()
         if self.settings.enhance.faces is not None:
             detection = replace(detection, faces=self.settings.enhance.faces)
-        with open_source(source, options.limits()) as footage:
-            rate = footage.rate
+        limits = replace(options.limits(), damage=self.settings.enhance.damage)
+        with open_source(source, limits) as footage:
+            told = {
+                "fps": f"{footage.rate.numerator}/{footage.rate.denominator}",
+                "pixel_aspect": footage.pixel_aspect,
+            }
             tracks = low_tracks(footage, clip.geometry(), detection, clip.how_degraded())
         stop_clock()  # it is for decoders that hang: a long film may take longer to restore
         return [
-            self._write(source, number, track, rate) for number, track in sorted(tracks.items())
+            told | self._write(source, number, track, footage.rate)
+            for number, track in sorted(tracks.items())
         ]
 
     def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:
@@ -114,7 +119,7 @@ class Enhancer:
         batch_size = self.settings.enhance.batch_size
         restored = restore(self.loaded[0], self._tensors(track.low), batch_size=batch_size)
         pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
-        count = write_video(output, pictures, rate, CRF)
+        count = write_video(output, pictures, rate, CRF, times=track.times)
         if count != len(track.low):
             raise RuntimeError(f"{count} frames written, {len(track.low)} read")
         return {
@@ -123,7 +128,8 @@ class Enhancer:
             "track": number,
             "first_frame": track.first,
             "frames": count,
-            "fps": f"{rate.numerator}/{rate.denominator}",
+            "times": track.times,
+            "break_before": track.break_before,
             "crop_side": float(np.median(track.sides)),
             "input": "native" if track.native else "degraded",
             "variant": self.settings.enhance.variant,

@@ -9,7 +9,7 @@ import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
-from datasets.sources.hdr import Curve, as_shown
+from datasets.sources.films.hdr import Curve, as_shown
 from tests.support.films import film, flat, read
 
 LUMA = np.array([0.2627, 0.6780, 0.0593])  # of BT.2020

@@ -21,8 +21,8 @@ from av.video.reformatter import (
     VideoReformatter,
 )
 
+from datasets.sources.films.hdr import Curve, Toned
 from datasets.sources.footage import Bounds, Frame
-from datasets.sources.hdr import Curve, Toned
 
 UNTAGGED = 2  # the matrix of colours, where the film does not tell it
 HD = 1280, 720  # at least as wide or as high, an untagged film is of BT.709, else of BT.601

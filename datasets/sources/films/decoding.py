@@ -17,11 +17,11 @@ from av.container import InputContainer
 from av.stream import Discard
 from av.video.stream import VideoStream
 
-from datasets.sources.clock import REMEMBERED, Clock, usual_rate
-from datasets.sources.entry import Entry
+from datasets.sources.films.clock import REMEMBERED, Clock, usual_rate
+from datasets.sources.films.entry import Entry
+from datasets.sources.films.truncation import Tally, check_whole, least_seconds, restarts
 from datasets.sources.footage import DAMAGE, DIFFERING, Bounds, DecodeError
 from datasets.sources.images import short
-from datasets.sources.truncation import Tally, check_whole, least_seconds, restarts
 
 IMAGE_RATE = Fraction(25)
 # Their length is that of the file, so the end of their sound says whether it is there.
