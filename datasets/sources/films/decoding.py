@@ -125,7 +125,7 @@ class Film:
     def _sound(self, packets: "Iterator[av.Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
         """The frames that are whole. Behind damage that refuses the film, frames are decoded only
         to count the broken ones; else those up to the next key frame are left out."""
-        tally, told = self.tally, 0
+        tally, told, failed = self.tally, 0, set[int | None]()
         entry = Entry(self.stream, waiting=restarts(self.container))
         for packet in packets:
             entry.take_up(packet)
@@ -135,15 +135,17 @@ class Film:
                 raise
             except av.FFmpegError:
                 self._broken(entry, entry.excuses(packet))
+                failed.add(packet.pts)
                 continue
             for frame in frames:
                 self.bounds.check_size(frame.width, frame.height)
                 tally.see(frame)
                 cut_off = entry.is_cut_off(frame.pts)
                 if frame.is_corrupt:
-                    self._broken(entry, cut_off)
+                    if frame.pts is None or frame.pts not in failed:  # else it is counted already
+                        self._broken(entry, cut_off)
                 elif entry.waiting or (tally.broken and cut_off):
-                    self.counts[DAMAGED if tally.broken else CUT_OFF] += 1
+                    self._leave_out()
                 elif self.splits or not tally.broken:
                     if tally.broken > told:
                         self.breaks[tally.frames], told = DAMAGE, tally.broken
@@ -154,7 +156,11 @@ class Film:
             self.tally.broken += 1
             entry.waiting = self.splits
         if not entry.lenient:  # or the frame comes all the same
-            self.counts[DAMAGED if self.tally.broken else CUT_OFF] += 1
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        self.tally.left_out += 1
+        self.counts[DAMAGED if self.tally.broken else CUT_OFF] += 1
 
 
 def _shown(width: int, height: int, rotation: int) -> str:

@@ -20,12 +20,13 @@ TS_DISCONT = 0x200  # FFmpeg's flag of formats whose times may jump: TS, MPEG, O
 
 @dataclass
 class Tally:
-    """What has been decoded: sound frames, broken ones, the time of the last [s], the longest time
-    that one is shown [s], whether times went back, and the time of the last packet of the other
-    streams where it is asked for [s]."""
+    """What has been decoded: sound frames, broken ones, all that were left out, the time of the
+    last [s], the longest time that one is shown [s], whether times went back, and the time of the
+    last packet of the other streams where it is asked for [s]."""
 
     frames: int = 0
     broken: int = 0
+    left_out: int = 0
     end: float | None = None
     step: float = 0.0
     went_back: bool = False
@@ -47,7 +48,7 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
 
     Raises `DecodeError` with both.
     """
-    count, expected = tally.frames, stream.frames
+    count, expected = tally.frames + tally.left_out, stream.frames
     base, end = float(stream.time_base or 0), tally.end or 0.0
     share = MISSING_SHARE
     if expected and "mov" in container.format.name:
