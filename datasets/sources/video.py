@@ -36,6 +36,7 @@ CODECS = (
 REMEDY = "; transcode it: ffmpeg -i FILE -c:v libx264 -crf 18 NEW.mp4"
 # Without it flipped bits decode to grey smears, and many without any error.
 DETECTION = "+crccheck+bitstream+buffer+explode"
+HEAD = 1 << 14  # bytes, in which a WMV file tells its size
 # A cover, a preview, a slide: pictures that are no film.
 NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
@@ -77,7 +78,9 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
         try:
             if filesystem.size(path) == 0:
                 raise DecodeError.at(source.name, "the file is empty")
-            file = stack.enter_context(filesystem.open(path, "rb"))
+            file = stack.enter_context(storage.open_blocks(filesystem, path))
+            head = file.read(HEAD)
+            file.seek(0)
             # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
             options = {
                 "format_whitelist": FORMATS, "codec_whitelist": CODECS,
@@ -102,7 +105,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
             "codec_whitelist": CODECS,
             "max_pixels": str(limits.max_pixels),  # the stream may declare more than its container
         }
-        film = Film(container, stream, bounds)
+        film = Film(container, stream, bounds, head)
         show = Pictures(stream.sample_aspect_ratio, bounds, film.counts)
         pictures = _shown(film, show)
         first = next(pictures, None)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice
-from typing import cast
 
 import av
 from av.container import InputContainer
@@ -24,8 +23,6 @@ from datasets.sources.footage import DAMAGE, DIFFERING, Bounds, DecodeError
 from datasets.sources.images import short
 
 IMAGE_RATE = Fraction(25)
-# Their length is that of the file, so the end of their sound says whether it is there.
-LENGTH_OF_FILE = ("asf", "flv")
 # How many frames needed a treatment.
 DAMAGED, CUT_OFF, ENDS_EARLY = "damaged frames", "frames without a key frame", "ends that are lost"
 
@@ -38,6 +35,7 @@ class Film:
     container: InputContainer
     stream: VideoStream
     bounds: Bounds
+    head: bytes = b""  # the beginning of the file
     rate: Fraction = IMAGE_RATE
     times: list[float] = field(default_factory=list)
     breaks: dict[int, str] = field(default_factory=dict)
@@ -76,28 +74,22 @@ class Film:
                 "get a sound copy",
             )  # fmt: skip
         try:
-            check_whole(self.container, self.stream, name, tally)
+            check_whole(self.container, self.stream, name, tally, self.head)
         except DecodeError:
             if not self.splits or not tally.frames:
                 raise
             self.counts[ENDS_EARLY] = 1
 
     def _packets(self) -> "Iterator[av.Packet[VideoStream]]":
-        """The packets of the stream alone; of others only where their end is asked for."""
-        every = self.container.format.name in LENGTH_OF_FILE
+        """The packets of the stream; what lies apart from it in the file is not even read."""
         for other in self.container.streams:
             if other.index != self.stream.index:
-                other.discard = Discard.none if every else Discard.all
-        for packet in self.container.demux():
+                other.discard = Discard.all
+        for packet in self.container.demux(self.stream):
             self.bounds.check_time()
-            # What empties the decoder at the end has the stream, not its number.
-            if packet.stream.index != self.stream.index:
-                if packet.pts is not None:
-                    self.tally.others = max(self.tally.others, float(packet.pts * packet.time_base))
-                continue
             if packet.has_sidedata("encryption_info"):
                 raise DecodeError.at(self.bounds.name, "its picture is encrypted", "; decrypt it")
-            yield cast("av.Packet[VideoStream]", packet)
+            yield packet
 
     def _timed(self, packets: "Iterator[av.Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
         """The sound frames, with their times and breaks."""

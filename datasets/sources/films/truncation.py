@@ -15,14 +15,16 @@ TRUNCATED = "truncated or damaged"
 MISSING_SHARE, MISSING_FRAMES, MISSING_SECONDS = 0.02, 2, 1.0
 # Matroska's own length of the stream holds to a few frames.
 MISSING_STEPS, MISSING_TAGGED_SECONDS = 3, 0.2
+MISSING_BYTES = 0.01  # of a WMV file, whose length may be that of its sound
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # how a WMV file begins
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # and where it tells its size
 TS_DISCONT = 0x200  # FFmpeg's flag of formats whose times may jump: TS, MPEG, Ogg
 
 
 @dataclass
 class Tally:
     """What has been decoded: sound frames, broken ones, all that were left out, the time of the
-    last [s], the longest time that one is shown [s], whether times went back, and the time of the
-    last packet of the other streams where it is asked for [s]."""
+    last [s], the longest time that one is shown [s], and whether times went back."""
 
     frames: int = 0
     broken: int = 0
@@ -30,7 +32,6 @@ class Tally:
     end: float | None = None
     step: float = 0.0
     went_back: bool = False
-    others: float = 0.0
 
     def see(self, frame: av.VideoFrame) -> None:
         """Takes up the time of a frame, sound or not."""
@@ -43,8 +44,11 @@ class Tally:
         self.end = frame.time
 
 
-def check_whole(container: InputContainer, stream: VideoStream, name: str, tally: Tally) -> None:
+def check_whole(
+    container: InputContainer, stream: VideoStream, name: str, tally: Tally, head: bytes
+) -> None:
     """Compares what was decoded with what the container promised: a truncated file ends early.
+    `head` is the beginning of the file.
 
     Raises `DecodeError` with both.
     """
@@ -65,6 +69,10 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
             name, TRUNCATED,
             f": {count} of the {expected} frames that its header promises could be decoded",
         )  # fmt: skip
+    if (promised_bytes := _asf_size(head)) * (1 - MISSING_BYTES) > container.size:
+        raise DecodeError.at(
+            name, TRUNCATED, f": {container.size} of the {promised_bytes} bytes of its header"
+        )
     if count == 0 or expected or tally.went_back:
         return
     if (promised := _tagged_seconds(container, stream)) is not None:
@@ -72,7 +80,7 @@ def check_whole(container: InputContainer, stream: VideoStream, name: str, tally
         length = end + tally.step
         slack = max(MISSING_STEPS * tally.step, MISSING_TAGGED_SECONDS)
     elif (promised := _promised_seconds(container, stream)) is not None:
-        length = max(end, tally.others) - (stream.start_time or 0) * base
+        length = end - (stream.start_time or 0) * base
         slack = MISSING_SHARE * promised + MISSING_SECONDS
     else:
         return
@@ -102,6 +110,8 @@ def restarts(container: InputContainer) -> bool:
 
 def _promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """The length of `stream` by its header [s], None where it tells none."""
+    if "asf" in container.format.name and len(container.streams) > 1:
+        return None
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if (tagged := _tagged_seconds(container, stream)) is not None:
@@ -109,6 +119,16 @@ def _promised_seconds(container: InputContainer, stream: VideoStream) -> float |
     if container.duration is not None and len(container.streams) == 1:
         return container.duration / av.time_base
     return None  # the container's length may be that of its sound
+
+
+def _asf_size(head: bytes) -> int:
+    """The size of a WMV file by its header [bytes], 0 where that tells none. FFmpeg takes its
+    length for that of each stream, and for none where the size is another."""
+    place = head.find(ASF_PROPERTIES)
+    if not head.startswith(ASF) or place < 0 or len(head) < place + 92:
+        return 0
+    streamed = head[place + 88] & 1
+    return 0 if streamed else int.from_bytes(head[place + 40 : place + 48], "little")
 
 
 def _tagged_seconds(container: InputContainer, stream: VideoStream) -> float | None:
