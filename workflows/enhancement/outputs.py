@@ -1,7 +1,8 @@
 """What the stage enhance leaves: the outcome of each source, and the manifest of all tracks."""
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -72,13 +73,14 @@ MANIFEST = pa.schema(
 class Restored:
     """What became of one source, of the files and with the settings that `fingerprint` is of: the
     rows of the manifest of its `tracks`, or why there are none, in a sentence and in words that are
-    the same for every source."""
+    the same for every source; and how many frames were `treated`, by how."""
 
     name: str
     fingerprint: str
     tracks: list[dict[str, Any]]
     kind: str
     reason: str
+    treated: dict[str, int] = field(default_factory=dict)
 
 
 def from_json(content: dict[str, Any]) -> Restored:
@@ -108,7 +110,10 @@ def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None
     write_rows(stage.path("manifest.parquet"), tracks, MANIFEST)
     write_errors(stage.path("errors.parquet"), errors)
     write_outcomes(stage.uri, outcomes)
-    stage.counts |= {
+    treated: Counter[str] = Counter()
+    for outcome in outcomes:
+        treated.update(outcome.treated)
+    stage.counts |= treated | {
         "sources": len(outcomes),
         "tracks": len(tracks),
         "frames": sum(row["frames"] for row in tracks),

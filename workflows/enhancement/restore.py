@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -78,12 +79,13 @@ class Enhancer:
 
     def _attempted(self, source: Source, record: str) -> Restored:
         tracks: list[Row] = []
+        treated: Counter[str] = Counter()
         reason = kind = ""
         # A film that is slow but not stuck ends itself within half of it, and says so.
         seconds = 2 * self.settings.preprocess.time_limit
         try:
             with outages.reporting(), attempt(record + SUFFIX, seconds):
-                tracks = self._restore(source)
+                tracks = self._restore(source, treated)
             if not tracks:
                 reason, kind = f"{source.name}: no face was found", NO_FACE
         except Exception as error:  # whatever one input does to us, the others go on
@@ -94,9 +96,10 @@ class Enhancer:
             tracks,
             kind,
             as_utf8(one_line(reason)),
+            dict(treated),
         )
 
-    def _restore(self, source: Source) -> list[Row]:
+    def _restore(self, source: Source, treated: Counter[str]) -> list[Row]:
         clip, options = self.settings.clip, self.settings.preprocess
         detection = options.detection()
         if self.settings.enhance.faces is not None:
@@ -108,6 +111,7 @@ class Enhancer:
                 "pixel_aspect": footage.pixel_aspect,
             }
             tracks = low_tracks(footage, clip.geometry(), detection, clip.how_degraded())
+            treated.update(footage.counts)
         stop_clock()  # it is for decoders that hang: a long film may take longer to restore
         return [
             told | self._write(source, number, track, footage.rate)

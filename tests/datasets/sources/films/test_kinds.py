@@ -115,8 +115,8 @@ def test_sound_that_lies_apart_from_the_picture_is_not_fetched_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of the picture, then all of the sound: of an edit that lets it begin late, the delay is
-    taken away. FFmpeg looks into 5 MB on
-    opening, here all of it; then the picture is read once. With one block, read ahead, it is 39 times that."""
+    taken away. FFmpeg looks into 5 MB on opening, here all of it; then the picture is read once.
+    With one block, read ahead, it is 39 times the file."""
     path = with_sound(tmp_path / "v.mp4", noisy(200), 8, begin=100)
     data = bytearray(path.read_bytes())
     delay = data.rindex(b"elst") + 12
