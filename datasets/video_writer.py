@@ -1,6 +1,6 @@
 """Writes frames as an H.264 mp4 file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from infra import storage
 
+CLOCK = 90_000  # ticks/s, of films whose frames are not equally long
+REGULAR = 0.001  # seconds that a container's clock may be off
+
 
 def write_video(
     uri: str | Path,
@@ -18,8 +21,11 @@ def write_video(
     rate: Fraction,
     crf: int,
     preset: str = "medium",
+    times: Sequence[float] = (),
 ) -> int:
     """Encodes H×W×3 uint8 RGB frames of one even size at `rate` frames/s; returns their number.
+
+    Where `times` [s], growing, say when each frame is shown, they are kept, counted from the first.
 
     The file, local or in object storage, appears whole or not at all; frames are encoded as they
     come. `crf` is x264's constant rate factor, lower is better; `preset` trades size for speed.
@@ -36,6 +42,9 @@ def write_video(
             options={"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"},
         )
         stream.pix_fmt = "yuv420p"
+        ticks = _ticks(times, rate)
+        if ticks:
+            stream.codec_context.time_base = Fraction(1, CLOCK)
         for picture in frames:
             if count == 0:
                 stream.height, stream.width = picture.shape[:2]
@@ -43,6 +52,8 @@ def write_video(
                     raise ValueError(f"{uri}: a frame of {picture.shape[:2]} has an odd side")
             with storage.writing(uri):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                if ticks:
+                    frame.pts, frame.time_base = ticks[count], Fraction(1, CLOCK)
                 container.mux(stream.encode(frame))
             count += 1
         if count == 0:
@@ -50,6 +61,14 @@ def write_video(
         with storage.writing(uri):
             container.mux(stream.encode(None))
     return count
+
+
+def _ticks(times: Sequence[float], rate: Fraction) -> list[int]:
+    """When frames are shown, in ticks since the first; [] where it is as `rate` says."""
+    since = [time - times[0] for time in times]
+    if all(abs(time - number / rate) <= REGULAR for number, time in enumerate(since)):
+        return []
+    return [round(time * CLOCK) for time in since]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Grid = Literal["camera", "frame", "face"]
 Faces = Literal["aligned", "detect"]
+Damage = Literal["refuse", "split"]
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,11 @@ class Cutting:
 class Limits:
     """Bounds on one source: `max_pixels` width·height of a frame, `max_seconds` its length when
     played, `time_limit` seconds by the clock from its opening to its last frame, `max_memory` what
-    its worker may take for it [MB]."""
+    its worker may take for it [MB]; and what is done about `damage` to a video: all of it is
+    refused, or broken frames are left out and a shot begins behind them."""
 
-    max_pixels: int = 3840 * 2160
+    max_pixels: int = 8192 * 4320
     max_seconds: float = 4 * 3600.0
     time_limit: float = 2 * 3600.0
     max_memory: int = 4096
+    damage: Damage = "refuse"

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import fsspec
 from botocore.exceptions import BotoCoreError
@@ -29,6 +29,7 @@ from infra.whole_file import TEMPORARY, whole_file
 PATIENCE = float(os.environ.get("FACESTACK_PATIENCE", "120"))  # seconds
 process.set_defaults(process.STORAGE)
 Answer = TypeVar("Answer")
+BLOCK, BLOCKS = 4 << 20, 8  # bytes of a block of a file that is read here and there, blocks kept
 
 
 def is_local(uri: str) -> bool:
@@ -53,6 +54,14 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """
     filesystem = fsspec.filesystem("file" if is_local(uri) else uri.partition("://")[0])
     return filesystem, filesystem._strip_protocol(uri)
+
+
+def open_blocks(fs: fsspec.AbstractFileSystem, path: str) -> IO[bytes]:
+    """A file to read here and there, open. Of object storage, whose blocks would be of 50 MB, the
+    last eight of 4 MB stay: a film's picture and sound may lie far apart in it."""
+    options = {"cache_type": "blockcache", "cache_options": {"maxblocks": BLOCKS}}
+    file: IO[bytes] = fs.open(path, "rb", block_size=BLOCK, **options)
+    return file
 
 
 def exists(uri: str) -> bool:

@@ -19,7 +19,8 @@ Boxes = NDArray[np.float32]  # N×4: x, y, width, height in pixels of the frame
 TOO_LARGE = "a frame of too many pixels"  # kinds of error
 DIFFERING = "frames of differing size"
 
-MISSING = "frames missing"  # why a shot begins at a frame, whatever is seen
+# Why a shot begins at a frame, whatever is seen.
+MISSING, PAUSE, CLOCK, DAMAGE = "frames missing", "pause", "clock", "damage"
 
 
 class DecodeError(InputError):
@@ -30,6 +31,9 @@ class DecodeError(InputError):
 class Footage:
     """An open source: `rate` in frames/s, `width` and `height` in pixels as shown (rotation
     applied), and `frames()`, which streams H×W×3 uint8 RGB once from the first to the last.
+
+    Pixels are square as shown. A stored one is `pixel_aspect` times as wide as it is high there:
+    its smaller side was enlarged.
 
     `breaks` tells of a frame's index why a shot begins with it whatever is seen, such as frames
     that are missing before it. `times` are those at which frames are shown, in seconds since the
@@ -46,6 +50,11 @@ class Footage:
     times: list[float] = field(default_factory=list)
     faces: tuple[Boxes, ...] | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    pixel_aspect: float = 1.0
+
+    def time(self, index: int) -> float:
+        """When the frame `index`, which has been given, is shown [s since the first]."""
+        return self.times[index] if self.times else float(index / self.rate)
 
 
 class Bounds:

@@ -16,7 +16,7 @@ from infra.text import digest
 
 VIDEO_EXTENSIONS = frozenset([
     "mp4", "m4v", "mov", "3gp", "avi", "mkv", "webm", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv",
-    "flv", "ogv",
+    "flv", "ogv", "vob", "mxf", "dv", "asf", "f4v", "3g2", "divx", "gif",
 ])  # fmt: skip
 IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "bmp", "webp", "pgm"])
 ALIGNED, WHOLE = "aligned_images_DB", "frame_images_DB"  # the two folders of YouTube Faces

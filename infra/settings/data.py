@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infra.extraction import Cutting, Degradation, Detection, Faces, Geometry, Grid, Limits
+from infra.extraction import (
+    Cutting,
+    Damage,
+    Degradation,
+    Detection,
+    Faces,
+    Geometry,
+    Grid,
+    Limits,
+)
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -171,6 +180,11 @@ class PreprocessSettings(Section):
     max_memory: Annotated[Positive, Operational] = Field(
         Limits.max_memory, description="most that a worker takes for one video [MB]"
     )
+    damage: Damage = Field(
+        Limits.damage,
+        description="of a video; refuse: it is an error; split: broken frames are left out and a "
+        "shot begins behind them, and an end that is lost is only counted",
+    )
     shard_megabytes: Positive = Field(128, description="size a shard is filled to [MB]")
     workers: Annotated[int | None, Operational] = Field(
         None, gt=0, description="videos at once; none = one a CPU"
@@ -192,7 +206,9 @@ class PreprocessSettings(Section):
 
     def limits(self) -> Limits:
         """The bounds on one source."""
-        return Limits(self.max_pixels, self.max_seconds, self.time_limit, self.max_memory)
+        return Limits(
+            self.max_pixels, self.max_seconds, self.time_limit, self.max_memory, self.damage
+        )  # fmt: skip
 
     @model_validator(mode="after")
     def _shares(self) -> "PreprocessSettings":

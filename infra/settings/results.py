@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.extraction import Detection, Faces
+from infra.extraction import Damage, Detection, Faces
 from infra.settings.data import Operational, Positive, PreprocessSettings, Section
 
 
@@ -78,6 +78,11 @@ class EnhanceSettings(Section):
     )
     models: list[str] = Field(
         [], description="weights of variants with larger inputs, for enhance.large nearest-model"
+    )
+    damage: Damage = Field(
+        "split",
+        description="of a video; refuse: it is an error; split: broken frames are left out and a "
+        "track begins behind them",
     )
     variant: str = Field("f5warp", description="trained variant that restores")
     limit: Positive | None = Field(4, description="videos enhanced, spread evenly; none = all")

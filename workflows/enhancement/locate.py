@@ -20,11 +20,18 @@ TOO_LARGE = "face over"  # begins the reason for which a track is left out
 @dataclass
 class Track:
     """The low-resolution frames h×h×3 of one face, 768 bytes a frame at 16×16, for the network
-    whose input is `low_size` pixels wide; `native` where they are the film's own pixels."""
+    whose input is `low_size` pixels wide; `native` where they are the film's own pixels.
+
+    `first` is the index of the first frame in the film, and `times` are those of all frames [s]
+    since the film's first; `break_before` says why a shot begins with the track whatever is seen,
+    as `Footage.breaks` does.
+    """
 
     first: int
     low_size: int
     native: bool
+    break_before: str = ""
+    times: list[float] = field(default_factory=list)
     low: list[NDArray[np.uint8]] = field(default_factory=list)
     sides: list[float] = field(default_factory=list)
 
@@ -59,8 +66,13 @@ def low_tracks(
             large.add(face.track)
             continue
         track = tracks.setdefault(
-            face.track, Track(face.index, size or geometry.low_size, bool(size))
-        )
+            face.track,
+            Track(
+                face.index, size or geometry.low_size, bool(size),
+                footage.breaks.get(face.index, ""),
+            ),
+        )  # fmt: skip
+        track.times.append(footage.time(face.index))
         if size:
             low = crop(face.image, placed.box, size)
         else:

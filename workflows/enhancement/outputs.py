@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,25 @@ MANIFEST = pa.schema(
         pa.field("track", pa.int32(), metadata={"description": "number of the track, from 0"}),
         pa.field("first_frame", pa.int64(), metadata={"description": "index in the source"}),
         pa.field("frames", pa.int64(), metadata={"description": "frames of the track"}),
-        pa.field("fps", pa.string(), metadata={"description": "frame rate as a fraction"}),
+        pa.field("fps", pa.string(), metadata={"description": "usual rate as a fraction"}),
+        pa.field(
+            "times",
+            pa.list_(pa.float64()),
+            metadata={"description": "of each frame, since the source's first [s]"},
+        ),
+        pa.field(
+            "break_before",
+            pa.string(),
+            metadata={
+                "description": "why a shot begins with the track, whatever is seen: damage, pause, "
+                "clock, frames missing; empty: seen, or no shot does"
+            },
+        ),
+        pa.field(
+            "pixel_aspect",
+            pa.float64(),
+            metadata={"description": "width by height of a stored pixel; frames have square ones"},
+        ),
         pa.field("crop_side", pa.float64(), metadata={"description": "median side [source px]"}),
         pa.field(
             "input",
@@ -60,13 +79,15 @@ MANIFEST = pa.schema(
 @dataclass(frozen=True)
 class Restored:
     """What became of one source, of the files and with the settings that `fingerprint` is of: the
-    rows of the manifest of its `tracks`, how many were `rejected` by reason, or why there is none,
-    in a sentence and in words that are the same for every source."""
+    rows of the manifest of its `tracks`, how many were `rejected` and how many frames `treated`, by
+    reason, or why there is no track, in a sentence and in words that are the same for every
+    source."""
 
     name: str
     fingerprint: str
     tracks: list[dict[str, Any]]
     rejected: dict[str, int]
+    treated: dict[str, int]
     kind: str
     reason: str
 
@@ -98,10 +119,10 @@ def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None
     write_rows(stage.path("manifest.parquet"), tracks, MANIFEST)
     write_errors(stage.path("errors.parquet"), errors)
     write_outcomes(stage.uri, outcomes)
-    rejected = sum((Counter(outcome.rejected) for outcome in outcomes), Counter[str]())
+    rejected = _sum(outcome.rejected for outcome in outcomes)
     if rejected:
         say(stage.name, f"tracks left out: {tallied(rejected)}")
-    stage.counts |= {
+    stage.counts |= _sum(outcome.treated for outcome in outcomes) | {
         "sources": len(outcomes),
         "tracks": len(tracks),
         "rejected_tracks": dict(rejected),
@@ -109,6 +130,10 @@ def write_tables(stage: Stage, outcomes: list[Restored], allowed: float) -> None
         "errors": len(errors),
         "exit_status": int(len(errors) > allowed),
     }
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> Counter[str]:
+    return sum(map(Counter, counts), Counter[str]())
 
 
 def safe_name(source: Source) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -106,12 +106,13 @@ class Enhancer:
     def _attempted(self, source: Source, record: str) -> Restored:
         tracks: list[Row] = []
         rejected: Counter[str] = Counter()
+        treated: Counter[str] = Counter()
         reason = kind = ""
         # A film that is slow but not stuck ends itself within half of it, and says so.
         seconds = 2 * self.settings.preprocess.time_limit
         try:
             with outages.reporting(), attempt(record + SUFFIX, seconds):
-                tracks = self._restore(source, rejected)
+                tracks = self._restore(source, rejected, treated)
             if not tracks:
                 reason, kind = _why_none(source, rejected)
         except Exception as error:  # whatever one input does to us, the others go on
@@ -121,22 +122,28 @@ class Enhancer:
             fingerprint(self.of_stage, source),
             tracks,
             dict(rejected),
+            dict(treated),
             kind,
             as_utf8(one_line(reason)),
         )
 
-    def _restore(self, source: Source, rejected: Counter[str]) -> list[Row]:
-        clip, limits = self.settings.clip, self.settings.preprocess.limits()
-        degraded = self.settings.enhance.for_large() == "degrade"
+    def _restore(self, source: Source, rejected: Counter[str], treated: Counter[str]) -> list[Row]:
+        clip, options = self.settings.clip, self.settings.enhance
+        limits = replace(self.settings.preprocess.limits(), damage=options.damage)
         with open_source(source, limits) as footage:
-            rate = footage.rate
+            told = {
+                "fps": f"{footage.rate.numerator}/{footage.rate.denominator}",
+                "pixel_aspect": footage.pixel_aspect,
+            }
             tracks = low_tracks(
                 footage, clip.geometry(), self.detection, clip.how_degraded(), list(self.loaded),
-                degraded, rejected,
+                options.for_large() == "degrade", rejected,
             )  # fmt: skip
+            treated.update(footage.counts)
         stop_clock()  # it is for decoders that hang: a long film may take longer to restore
         return [
-            self._write(source, number, track, rate) for number, track in sorted(tracks.items())
+            told | self._write(source, number, track, footage.rate)
+            for number, track in sorted(tracks.items())
         ]
 
     def _write(self, source: Source, number: int, track: Track, rate: Fraction) -> Row:
@@ -144,7 +151,7 @@ class Enhancer:
         batch_size, by = self.settings.enhance.batch_size, self.loaded[track.low_size]
         restored = restore(by.network, self._tensors(track.low), batch_size=batch_size)
         pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
-        count = write_video(output, pictures, rate, CRF)
+        count = write_video(output, pictures, rate, CRF, times=track.times)
         if count != len(track.low):
             raise RuntimeError(f"{count} frames written, {len(track.low)} read")
         return {
@@ -153,7 +160,8 @@ class Enhancer:
             "track": number,
             "first_frame": track.first,
             "frames": count,
-            "fps": f"{rate.numerator}/{rate.denominator}",
+            "times": track.times,
+            "break_before": track.break_before,
             "crop_side": float(np.median(track.sides)),
             "input": "native" if track.native else "degraded",
             "variant": by.variant,

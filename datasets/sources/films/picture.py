@@ -1,0 +1,163 @@
+"""Makes decoded frames what a player shows: progressive, upright RGB of square pixels.
+
+Convention: the display matrix takes a stored pixel (x, y), y down, to (a x + c y, b x + d y).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.sidedata.sidedata import SideData, Type
+from av.video.reformatter import (
+    ColorPrimaries,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
+
+from datasets.sources.films.hdr import Curve, Toned
+from datasets.sources.footage import Bounds, Frame
+
+UNTAGGED = 2  # the matrix of colours, where the film does not tell it
+HD = 1280, 720  # at least as wide or as high, an untagged film is of BT.709, else of BT.601
+CURVES: dict[int, Curve] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
+NEARLY_SQUARE = 0.01
+SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+Matrix = tuple[float, float, float, float]  # a, b, c, d
+UPRIGHT: Matrix = (1.0, 0.0, 0.0, 1.0)
+STRAIGHT = math.sin(math.radians(1))  # less is no tilt, as players have it
+
+
+class Pictures:
+    """Makes frames of one size whose stored pixels are `aspect` times as wide as high; the smaller
+    side is enlarged, so that nothing is lost. `counts` grows by the treatments.
+
+    `pixel_aspect` is that of a stored pixel in the picture as shown, known with the first one.
+    """
+
+    def __init__(self, aspect: Fraction | None, bounds: Bounds, counts: Counter[str]) -> None:
+        self.aspect = float(aspect or 1)
+        if abs(self.aspect - 1) <= NEARLY_SQUARE:
+            self.aspect = 1.0
+        self.bounds, self.counts, self.pixel_aspect = bounds, counts, 1.0
+        # A frame's own would be set up anew for each of them.
+        self.to_rgb, self.to_deep = VideoReformatter(), VideoReformatter()
+        self.toned: tuple[Curve, Toned] | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> Frame:
+        """The picture H×W×3 of a frame."""
+        matrix, curve = display_matrix(frame), _curve(frame)
+        width, height, interpolation = frame.width, frame.height, None
+        if self.aspect != 1:
+            self.counts["frames of non-square pixels"] += 1
+            width = max(width, round(width * self.aspect))
+            height = max(height, round(height / self.aspect))
+            self.bounds.check_size(width, height)
+            interpolation = SCALING
+        if curve is not None:
+            self.counts["frames of wide gamut" if curve == "ordinary" else "HDR frames"] += 1
+            frame = self._shown(frame, curve)
+        shown = self.to_rgb.reformat(
+            frame, width, height, "rgb24", _colour_matrix(frame),
+            interpolation=interpolation, threads=1,
+        ).to_ndarray()  # fmt: skip
+        if matrix != UPRIGHT:
+            self.counts["turned frames"] += 1
+        turned = abs(matrix[0]) < STRAIGHT
+        self.pixel_aspect = 1 / self.aspect if turned else self.aspect
+        return np.ascontiguousarray(upright(shown.astype(np.uint8, copy=False), matrix))
+
+    def _shown(self, frame: av.VideoFrame, curve: Curve) -> av.VideoFrame:
+        deep = self.to_deep.reformat(
+            frame, format="gbrp12le", src_colorspace=_colour_matrix(frame), threads=1
+        )
+        if self.toned is None or self.toned[0] != curve:
+            self.toned = curve, Toned(deep, curve)
+        return self.toned[1](deep)
+
+
+def _curve(frame: av.VideoFrame) -> Curve | None:
+    """How a frame is to be toned, None for an ordinary one."""
+    wide = frame.color_primaries == ColorPrimaries.BT2020
+    return CURVES.get(frame.color_trc, "ordinary" if wide else None)
+
+
+def _colour_matrix(frame: av.VideoFrame) -> int | None:
+    """The matrix of a frame that does not tell its own, None for one that does."""
+    if frame.colorspace != UNTAGGED or frame.format.is_rgb:
+        return None
+    if _curve(frame) is not None:
+        return Colorspace.BT2020
+    large = frame.width >= HD[0] or frame.height >= HD[1]
+    return Colorspace.ITU709 if large else Colorspace.ITU601
+
+
+def display_matrix(frame: av.VideoFrame) -> Matrix:
+    """How a frame is to be turned, of columns of length 1; `UPRIGHT` where it says nothing."""
+    said = cast(Mapping[Type, SideData], frame.side_data)
+    if Type.DISPLAYMATRIX not in said:
+        return UPRIGHT
+    numbers = np.frombuffer(bytes(said[Type.DISPLAYMATRIX]), np.int32).astype(float)
+    a, b, c, d = numbers[[0, 1, 3, 4]]
+    first, second = math.hypot(a, b), math.hypot(c, d)
+    if not first or not second:
+        return UPRIGHT
+    return a / first, b / first, c / second, d / second
+
+
+def upright(image: Frame, matrix: Matrix) -> Frame:
+    """The picture turned and mirrored as the matrix says. By an odd angle it keeps its size, as
+    players do, and is black where there is nothing."""
+    a, b, c, d = matrix
+    if abs(b) < STRAIGHT:
+        return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    if abs(a) < STRAIGHT:
+        return image.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+    if a * d < b * c:
+        image = image[::-1]  # mirrored first, then turned
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(
+        ((width - 1) / 2, (height - 1) / 2), -math.degrees(math.atan2(b, a)), 1
+    )
+    turned: Frame = cv2.warpAffine(np.ascontiguousarray(image), turn, (width, height))
+    return turned
+
+
+def progressive(frames: Iterator[av.VideoFrame], counts: Counter[str]) -> Iterator[av.VideoFrame]:
+    """Passes frames on, one for one; from the first interlaced one on through FFmpeg's bwdif,
+    which rebuilds the lines of the later field and leaves progressive frames as they are."""
+    graph: av.filter.Graph | None = None
+    for frame in frames:
+        if frame.interlaced_frame:
+            counts["deinterlaced frames"] += 1
+        if graph is None and frame.interlaced_frame:
+            graph = av.filter.Graph()
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format,
+                time_base=frame.time_base,
+            )  # fmt: skip
+            bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+            graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+        if graph is None:
+            yield frame
+            continue
+        graph.push(frame)
+        yield from _ready(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _ready(graph)
+
+
+def _ready(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    pull: Callable[[], av.VideoFrame] = graph.vpull
+    while True:
+        try:
+            yield pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
