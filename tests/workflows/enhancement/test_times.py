@@ -1,5 +1,6 @@
 """A track tells when its frames are shown, and why a shot begins with it."""
 
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def test_tracks_end_at_a_pause_and_keep_their_times(
     with open_source(Source(f"file://{path}", "a/v.mp4", "a", "video")) as footage:
         tracks = low_tracks(
             footage, Geometry(64, 4, 25), Detection("detect", min_face=10),
-            Degradation("paper", 1.2),
+            Degradation("paper", 1.2), (16,), True, Counter(),
         )  # fmt: skip
     found = [tracks[number] for number in sorted(tracks)]
     assert [track.first for track in found] == [0, 30]
