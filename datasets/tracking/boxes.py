@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 JUMP_SHARE, JUMP_SCALE = 0.5, 1.4
 OVERLAP = 0.3
+PART = 5  # what is smaller within a face is somebody before a picture of one
 
 Square = tuple[float, float, float]
 
@@ -48,11 +49,11 @@ def separate(boxes: NDArray[np.float32]) -> list[Square]:
 
 
 def same_face(a: Square, b: Square) -> bool:
-    """Says whether two boxes in one frame are of one face: they overlap, or the centre of `b` lies
-    in `a`."""
+    """Says whether two boxes in one frame are of one face: they overlap, or the centre of `b`, a
+    part of a face in size, lies in `a`."""
     x, y = b[0] + b[2] / 2, b[1] + b[2] / 2
     inside = a[0] <= x <= a[0] + a[2] and a[1] <= y <= a[1] + a[2]
-    return inside or overlap(a, b) >= OVERLAP
+    return (inside and PART * b[2] >= a[2]) or overlap(a, b) >= OVERLAP
 
 
 def overlap(a: Square, b: Square) -> float:

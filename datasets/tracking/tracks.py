@@ -12,12 +12,13 @@ from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import comb
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.sources.footage import Boxes, Frame
-from datasets.tracking.boxes import Square, continues, overlap, same_face, separate
+from datasets.tracking.boxes import Square, continues, overlap, same_face, separate, widen
 from datasets.tracking.cuts import mark_cuts
 from datasets.tracking.detectors import Detector
 from datasets.tracking.search import Search
@@ -77,12 +78,18 @@ class _Track:
 
     def smooth(self, key: int, radius: int) -> NDArray[np.float64]:
         """Gives the box at `key`, averaged over the keys around it: as many before as after, so
-        fewer near the ends, where a steady motion would otherwise be bent."""
-        at = key - self.first
-        radius = min(radius, at, len(self.boxes) - 1 - at)
-        weights = np.array([comb(2 * radius, i) for i in range(2 * radius + 1)], float)
-        near = np.array(self.boxes[at - radius : at + radius + 1])
-        return weights @ near / weights.sum()
+        fewer near the ends, where a steady motion would otherwise be bent. At an end it is as large
+        as the median of the three nearest: one box may be a fifth too large, and that of the first
+        settles at which scale a track is cut."""
+        at, end = key - self.first, len(self.boxes) - 1
+        inner = min(radius, at, end - at)
+        weights = np.array([comb(2 * inner, i) for i in range(2 * inner + 1)], float)
+        near = np.array(self.boxes[at - inner : at + inner + 1])
+        box = weights @ near / weights.sum()
+        if inner or not radius:
+            return box
+        side = median(each[2] for each in (self.boxes[:3] if at == 0 else self.boxes[-3:]))
+        return np.array(widen(tuple(box), side / box[2]))
 
 
 @dataclass

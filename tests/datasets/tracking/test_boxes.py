@@ -26,5 +26,10 @@ def test_boxes_are_made_square_and_the_larger_of_two_that_overlap_stays() -> Non
     assert separate(np.zeros((0, 4), np.float32)) == []
 
 
+def test_a_part_of_a_face_is_no_face_and_somebody_before_its_picture_is() -> None:
+    boxes = np.array([[0, 0, 200, 200], [80, 80, 45, 45], [20, 20, 30, 30]], np.float32)
+    assert separate(boxes) == [(0, 0, 200), (20, 20, 30)]
+
+
 def test_widening_keeps_the_centre() -> None:
     assert widen((10, 20, 40), 1.5) == pytest.approx((0, 10, 60))

@@ -57,11 +57,23 @@ def exact(positions: dict[int, list[tuple[float, float, float]]]):
 
 
 def test_steady_motion_keeps_its_exact_sub_pixel_boxes() -> None:
-    """Smoothing and interpolation must leave a line a line, ends included."""
+    """Smoothing and interpolation must leave a line a line, ends included; but for the side there,
+    which is that of the key beside it, and goes over into the line from there on."""
     frames, detect = exact({i: [(10 + 0.37 * i, 5 + 0.21 * i, 40 + 0.1 * i)] for i in range(46)})
     for face in follow(frames, detect, Detection(stride=5, min_face=20)):
-        wanted = (10 + 0.37 * face.index, 5 + 0.21 * face.index, 40 + 0.1 * face.index)
-        assert face.box == pytest.approx(wanted, abs=1e-4)
+        x, y, side = face.box
+        at, wanted = face.index, 40 + 0.1 * face.index
+        assert x + side / 2 == pytest.approx(10 + 0.37 * at + wanted / 2, abs=1e-4)
+        assert y + side / 2 == pytest.approx(5 + 0.21 * at + wanted / 2, abs=1e-4)
+        beside = 0.1 * max(5 - at, at - 40, 0) * (1 if at < 5 else -1)
+        assert side == pytest.approx(wanted + beside, abs=1e-4)
+
+
+def test_one_box_that_is_too_large_does_not_settle_the_scale_of_a_track() -> None:
+    boxes = {i: [(20.0, 20.0, 40.0)] for i in range(31)}
+    frames, detect = exact({**boxes, 0: [(16.0, 16.0, 48.0)], 30: [(22.0, 22.0, 36.0)]})
+    (track,) = tracks_of(follow(frames, detect, Detection(stride=5))).values()
+    assert [track[at].box for at in (0, 30)] == [pytest.approx((20, 20, 40), abs=1e-4)] * 2
 
 
 def test_jitter_of_the_detector_is_smoothed() -> None:
