@@ -52,7 +52,9 @@ def refuse_other_clips(run: Run, settings: Settings, other_films: bool = False) 
         "seed": settings.seed,
     }
     name = found.get("preprocess", {}).get("detector")
-    if name is None or of_run.is_asked(settings.preprocess.detector, name):
+    if name is None:  # no face was looked for
+        del wanted["preprocess"]["detector"]
+    elif of_run.is_asked(settings.preprocess.detector, name):
         wanted["preprocess"]["detector"] = name
     if settings.source is not None and not other_films:
         wanted["source"] = storage.absolute(settings.source)

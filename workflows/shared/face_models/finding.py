@@ -77,13 +77,12 @@ def _of_file(uri: str, asked: str) -> Choice:
     """The model in a file, of any checksum; raises SettingsError where it is none."""
     try:
         with storage.local_file(uri) as path:
-            build_detector(str(path))
             content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise SettingsError(f"preprocess.detector: {uri}: no such file") from error
+            build_detector(str(path))
     except (DetectorError, OSError) as error:
+        why = f"{uri}: {error.strerror}" if isinstance(error, OSError) else one_line(error)
         raise SettingsError(
-            f"preprocess.detector: {one_line(error)}; give auto, yunet, haar or a YuNet .onnx file"
+            f"preprocess.detector: {why}; give auto, yunet, haar or a YuNet .onnx file"
         ) from error
     return _yunet(asked, content, uri)
 

@@ -83,7 +83,7 @@ def test_a_run_goes_on_without_the_file_it_was_given(tmp_path: Path) -> None:
     assert choose(asking(f"file://{file}"), run) == recorded(run)
     file.unlink()
     assert kept(run, str(file)) == uri
-    with pytest.raises(SettingsError, match=r"other\.onnx: no such file"):
+    with pytest.raises(SettingsError, match=r"other\.onnx: No such file"):
         choose(asking(str(tmp_path / "other.onnx")), run)
     file.write_bytes(MODEL)  # which is not what the run has
     assert choose(asking(str(file)), run).sha256 == sha256_of(MODEL)
@@ -116,10 +116,15 @@ def test_another_detector_is_refused_as_any_other_setting(tmp_path: Path) -> Non
     refuse_other_clips(run, asking("auto"))
 
 
-def test_where_no_face_is_looked_for_the_detector_does_not_count() -> None:
-    wanted = made_from(asking("auto", "aligned"), None)
-    assert wanted == made_from(asking("haar", "aligned"), None)
-    assert "detector" not in wanted and wanted["faces"] == "aligned"
+def test_where_no_face_is_looked_for_the_detector_does_not_count(tmp_path: Path) -> None:
+    run = Run(str(tmp_path / "run"))
+    for detector in ("auto", "haar", "/no/such.onnx"):
+        used = {"preprocess": made_from(asking(detector, "aligned"), None)}
+        with run.stage("preprocess", "clips", used, []):
+            pass
+        refuse_other_clips(run, asking(detector, "aligned"))
+    with pytest.raises(RunError, match=r'preprocess\.faces was "aligned", now "detect"\. Leave'):
+        refuse_other_clips(run, asking("haar"))
 
 
 def test_a_copy_without_its_models_does_not_go_on_with_another(

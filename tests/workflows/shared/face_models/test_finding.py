@@ -47,7 +47,9 @@ def test_a_file_that_is_not_there_or_no_model_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    with pytest.raises(SettingsError, match=r"preprocess\.detector: .*gone\.onnx: no such file"):
+    with pytest.raises(
+        SettingsError, match=r"preprocess\.detector: .*gone\.onnx: No such file .*; give"
+    ):
         find(str(tmp_path / "gone.onnx"))
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(SettingsError, match=r"text\.onnx: not a YuNet model.*give auto, yunet"):
