@@ -10,6 +10,7 @@ from fractions import Fraction
 from itertools import chain
 
 import av
+import cv2
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -145,7 +146,15 @@ def _pictures_of(container: InputContainer, bounds: Bounds) -> VideoStream:
 
 
 def _shown(film: Film, show: Pictures) -> Iterator[Frame]:
-    return map(show, progressive(film.frames(), film.counts))
+    """The pictures of a film, as a player shows them."""
+    try:
+        yield from map(show, progressive(film.frames(), film.counts))
+    except MemoryError:
+        raise
+    except cv2.error as error:  # of sound frames, so that nothing else can be wrong
+        raise MemoryError from error
+    except av.FFmpegError as error:
+        raise DecodeError.at(film.bounds.name, "damaged", f" ({short(error)})") from error
 
 
 def _is_text(name: str) -> bool:

@@ -87,8 +87,6 @@ class Film:
                 other.discard = Discard.all
         for packet in self.container.demux(self.stream):
             self.bounds.check_time()
-            if packet.has_sidedata("encryption_info"):
-                raise DecodeError.at(self.bounds.name, "its picture is encrypted", "; decrypt it")
             yield packet
 
     def _timed(self, packets: "Iterator[av.Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
@@ -126,6 +124,10 @@ class Film:
             except MemoryError:
                 raise
             except av.FFmpegError:
+                if packet.has_sidedata("encryption_info"):
+                    raise DecodeError.at(
+                        self.bounds.name, "its picture is encrypted", "; decrypt it"
+                    ) from None
                 self._broken(entry, entry.excuses(packet))
                 failed.add(packet.pts)
                 continue

@@ -26,6 +26,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from infra import storage
+
 Curve = Literal["PQ", "HLG", "ordinary"]
 Light = NDArray[np.float64]  # …×3
 
@@ -46,7 +48,8 @@ class Toned:
     def __init__(self, frame: av.VideoFrame, curve: Curve) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "table.cube"
-            path.write_text(_cube(curve))
+            with storage.writing(str(path)):
+                path.write_text(_cube(curve))
             self.graph = av.filter.Graph()
             source = self.graph.add_buffer(
                 width=frame.width, height=frame.height, format=frame.format,

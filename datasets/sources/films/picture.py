@@ -17,7 +17,6 @@ from av.video.reformatter import (
     ColorPrimaries,
     Colorspace,
     ColorTrc,
-    Interpolation,
     VideoReformatter,
 )
 
@@ -28,7 +27,6 @@ UNTAGGED = 2  # the matrix of colours, where the film does not tell it
 HD = 1280, 720  # at least as wide or as high, an untagged film is of BT.709, else of BT.601
 CURVES: dict[int, Curve] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 NEARLY_SQUARE = 0.01
-SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 Matrix = tuple[float, float, float, float]  # a, b, c, d
 UPRIGHT: Matrix = (1.0, 0.0, 0.0, 1.0)
 STRAIGHT = math.sin(math.radians(1))  # less is no tilt, as players have it
@@ -53,25 +51,28 @@ class Pictures:
     def __call__(self, frame: av.VideoFrame) -> Frame:
         """The picture H×W×3 of a frame."""
         matrix, curve = display_matrix(frame), _curve(frame)
-        width, height, interpolation = frame.width, frame.height, None
-        if self.aspect != 1:
-            self.counts["frames of non-square pixels"] += 1
-            width = max(width, round(width * self.aspect))
-            height = max(height, round(height / self.aspect))
-            self.bounds.check_size(width, height)
-            interpolation = SCALING
         if curve is not None:
             self.counts["frames of wide gamut" if curve == "ordinary" else "HDR frames"] += 1
             frame = self._shown(frame, curve)
         shown = self.to_rgb.reformat(
-            frame, width, height, "rgb24", _colour_matrix(frame),
-            interpolation=interpolation, threads=1,
-        ).to_ndarray()  # fmt: skip
+            frame, format="rgb24", src_colorspace=_colour_matrix(frame), threads=1
+        ).to_ndarray()
+        image = shown.astype(np.uint8, copy=False)
+        if self.aspect != 1:
+            self.counts["frames of non-square pixels"] += 1
+            image = self._squared(image)
         if matrix != UPRIGHT:
             self.counts["turned frames"] += 1
         turned = abs(matrix[0]) < STRAIGHT
         self.pixel_aspect = 1 / self.aspect if turned else self.aspect
-        return np.ascontiguousarray(upright(shown.astype(np.uint8, copy=False), matrix))
+        return np.ascontiguousarray(upright(image, matrix))
+
+    def _squared(self, image: Frame) -> Frame:
+        height, width = image.shape[:2]
+        size = max(width, round(width * self.aspect)), max(height, round(height / self.aspect))
+        self.bounds.check_size(*size)
+        squared: Frame = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+        return squared
 
     def _shown(self, frame: av.VideoFrame, curve: Curve) -> av.VideoFrame:
         deep = self.to_deep.reformat(

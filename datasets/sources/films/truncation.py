@@ -69,7 +69,8 @@ def check_whole(
             name, TRUNCATED,
             f": {count} of the {expected} frames that its header promises could be decoded",
         )  # fmt: skip
-    if (promised_bytes := _asf_size(head)) * (1 - MISSING_BYTES) > container.size:
+    promised_bytes = _asf_size(head)
+    if promised_bytes and container.size < promised_bytes * (1 - MISSING_BYTES):
         raise DecodeError.at(
             name, TRUNCATED, f": {container.size} of the {promised_bytes} bytes of its header"
         )

@@ -82,6 +82,13 @@ def png(width: int, height: int) -> bytes:
     )
 
 
+def test_a_frame_of_8k_is_within_the_bounds_and_none_larger() -> None:
+    bounds = footage.Bounds("v", Limits())
+    bounds.check_size(8192, 4320)
+    with pytest.raises(DecodeError, match="8192×4321 is more than 35389440 pixels"):
+        bounds.check_size(8192, 4321)
+
+
 BOMB = png(10_000, 10_000)
 
 
