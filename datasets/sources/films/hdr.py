@@ -2,19 +2,16 @@
 
 One table of three dimensions takes R'G'B' as coded to R'G'B' of BT.709 as BT.1886 shows it:
 
-    light, in nits / 203   the white of paper is 203 nits (BT.2408)
+    light, in nits / 203   the white of paper is 203 nits, and becomes white (BT.2408)
       PQ                   ST 2084
       HLG                  BT.2100 on a screen of 1000 nits, system gamma 1.2
       an ordinary curve    BT.1886, of which nothing is brighter than white
     BT.2020 to BT.709      negative light is cut off
-    m, the largest of R, G, B, becomes f(m), and all three are multiplied by f(m) / m:
-      f(m) = m                                up to k = 0.75
-      f(m) = k + (1 - k) s (1 + s/p²)/(1 + s) above, s = (m - k)/(1 - k); f is 1 at 1000 nits,
-                                              where s = p
+    what is brighter       R, G and B are divided by the largest of them: it keeps its hue
     code = light^(1/2.4)
 
-So what is darker than three quarters of paper's white keeps its light, paper is shown as 241 of
-255, and lamps lie above it.
+So a face keeps the light that it has beside a sheet of paper, and what is brighter than paper has
+no more of it: curves that show lamps too, as films are graded, make paper grey and faces dull.
 """
 
 import tempfile
@@ -32,7 +29,6 @@ Curve = Literal["PQ", "HLG", "ordinary"]
 Light = NDArray[np.float64]  # …×3
 
 WHITE, PEAK = 203.0, 1000.0  # nits
-KNEE = 0.75
 NODES = 65  # of the table a side
 FROM_2020 = np.array([
     [1.660491, -0.587641, -0.072850],
@@ -77,10 +73,7 @@ def _cube(curve: Curve) -> str:
 def as_shown(coded: Light, curve: Curve) -> Light:
     """R'G'B' of BT.709 in 0 … 1 for R'G'B' of BT.2020 in 0 … 1, by the formulas above."""
     light = np.maximum(_light(coded, curve) @ FROM_2020.T, 0)
-    if curve != "ordinary":
-        brightest = light.max(-1, keepdims=True)
-        light *= _toned(brightest) / np.maximum(brightest, 1e-9)
-    return np.minimum(light, 1) ** (1 / 2.4)
+    return (light / np.maximum(light.max(-1, keepdims=True), 1)) ** (1 / 2.4)
 
 
 def _light(coded: Light, curve: Curve) -> Light:
@@ -96,9 +89,3 @@ def _light(coded: Light, curve: Curve) -> Light:
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     scene = np.where(coded <= 0.5, coded**2 / 3, (np.exp((coded - c) / a) + b) / 12)
     return PEAK / WHITE * (scene @ LUMINANCE)[..., None] ** 0.2 * scene
-
-
-def _toned(light: Light) -> Light:
-    over = np.maximum(light - KNEE, 0) / (1 - KNEE)
-    peak = (PEAK / WHITE - KNEE) / (1 - KNEE)
-    return np.minimum(light, KNEE) + (1 - KNEE) * over * (1 + over / peak**2) / (1 + over)

@@ -68,12 +68,10 @@ def shown(
     ("curve", "full"),
     [(ColorTrc.SMPTE2084, False), (ColorTrc.SMPTE2084, True), (ColorTrc.ARIB_STD_B67, False)],
 )
-def test_light_below_three_quarters_of_white_stays_what_it_is(
-    tmp_path: Path, curve: ColorTrc, full: bool
-) -> None:
-    """Grey of 10, 50 and 150 nits, a face's colour, by their light in BT.709:
+def test_light_up_to_white_stays_what_it_is(tmp_path: Path, curve: ColorTrc, full: bool) -> None:
+    """Grey of 10, 50, 150 and 203 nits, a face's colour, by their light in BT.709:
     code = 255 (nits / 203)^(1/2.4)."""
-    for light in ([10] * 3, [50] * 3, [150] * 3, [110, 70, 50]):
+    for light in ([10] * 3, [50] * 3, [150] * 3, [203] * 3, [110, 70, 50]):
         wide = TO_2020 @ np.array(light, float)
         signal = (pq if curve == ColorTrc.SMPTE2084 else hlg)(wide)
         found, counts = shown(tmp_path / "v.mp4", signal, curve, full)
@@ -83,14 +81,16 @@ def test_light_below_three_quarters_of_white_stays_what_it_is(
 
 
 @pytest.mark.parametrize(
-    ("nits", "level"),
-    # Above the knee at 0.75 of white: s = (nits/203 - 0.75)/0.25, p = 16.70 at 1000 nits, light
-    # 0.75 + 0.25 s (1 + s/p²)/(1 + s): white 0.8754, 400 nits 0.9611, 1000 nits and more 1.
-    [(203, 241.2), (400, 250.8), (1000, 255), (4000, 255)],
+    ("light", "level"),
+    [([400] * 3, [255] * 3), ([4000] * 3, [255] * 3), ([812, 406, 203], [255, 191.0, 143.1])],
 )
-def test_white_and_what_is_brighter_by_the_knee(tmp_path: Path, nits: int, level: float) -> None:
-    found, _ = shown(tmp_path / "v.mkv", pq(np.full(3, float(nits))), ColorTrc.SMPTE2084)
-    np.testing.assert_allclose(found, level, atol=1.5)
+def test_what_is_brighter_than_white_keeps_its_hue(
+    tmp_path: Path, light: list[int], level: list[float]
+) -> None:
+    """The largest of the three becomes white: 1, 1/2 and 1/4 are 255, 191.0 and 143.1."""
+    signal = pq(TO_2020 @ np.array(light, float))
+    found, _ = shown(tmp_path / "v.mkv", signal, ColorTrc.SMPTE2084)
+    np.testing.assert_allclose(found, level, atol=2.5)
 
 
 def test_an_ordinary_film_of_wide_gamut_keeps_its_colours(tmp_path: Path) -> None:
