@@ -15,11 +15,11 @@ from datasets.sources.layouts import (
     Source,
     beside_films,
     extension,
-    is_image_without_folder,
     recognise,
+    without_folder,
 )
 from datasets.sources.left_out import NAMELESS, STILLS, LeftOut
-from datasets.sources.listing import in_storage, on_disk, without_typescript
+from datasets.sources.listing import animated, in_storage, on_disk, without_typescript
 from infra import storage
 from infra.errors import InputError
 
@@ -54,14 +54,14 @@ def survey(root: str, layout: str = "auto") -> Collection:
     Raises `SourceError`, with the remedy, when `root` does not exist or holds nothing of that
     layout.
     """
-    files, left = _list_files(root)
+    files, left = _list_files(root, films=layout in ("auto", "videos"))
     if layout == "auto":
         stills = beside_films(files)
         left.add(STILLS, *stills)
         files = files.without(stills)
     chosen = recognise(files) if layout == "auto" else [layout]
     if "lfw" not in chosen:
-        left.add(NAMELESS, *filter(is_image_without_folder, files.names))
+        left.add(NAMELESS, *without_folder(files))
     sources = [source for name in chosen for source in LAYOUTS[name](files)]
     also = f"; left out: {left.told()}" if left.told() else ""
     if not sources:
@@ -79,7 +79,9 @@ def survey(root: str, layout: str = "auto") -> Collection:
     return Collection(sorted(files.stamped(sources), key=lambda source: source.name), seen)
 
 
-def _list_files(root: str) -> tuple[Files, LeftOut]:
+def _list_files(root: str, films: bool) -> tuple[Files, LeftOut]:
+    """The files below `root` and what is left out. Where no `films` are looked for, an animated
+    image is an image."""
     filesystem, base = storage.file_system(root)
     base = base.rstrip("/") or "/"
     if not filesystem.exists(base):
@@ -93,7 +95,9 @@ def _list_files(root: str) -> tuple[Files, LeftOut]:
     local = storage.is_local(root)
     found = on_disk(base, left) if local else in_storage(filesystem, base, left)
     found = without_typescript(filesystem, base, found, left)
-    return Files(filesystem.unstrip_protocol(base).rstrip("/"), tuple(sorted(found)), found), left
+    uri, names = filesystem.unstrip_protocol(base).rstrip("/"), tuple(sorted(found))
+    moving = animated(filesystem, base, names) if films else frozenset[str]()
+    return Files(uri, names, found, moving), left
 
 
 def _wanted(layout: str) -> str:

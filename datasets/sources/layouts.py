@@ -51,12 +51,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Files:
-    """The files below a root that are not hidden: the root's `uri`, their paths from there, and of
-    each what tells it from one that takes its place."""
+    """The files below a root that are not hidden: the root's `uri`, their paths from there, of
+    each what tells it from one that takes its place, and the `animated` ones, which are films
+    though they are named as images."""
 
     uri: str
     names: tuple[str, ...]
     stamps: Mapping[str, str] = field(default_factory=dict)
+    animated: frozenset[str] = frozenset()
+
+    def is_video(self, name: str) -> bool:
+        """Whether a file is a film."""
+        return is_video(name) or name in self.animated
+
+    def is_image(self, name: str) -> bool:
+        """Whether a file is a frame or a still."""
+        return is_image(name) and name not in self.animated
 
     def without(self, names: Iterable[str]) -> "Files":
         """All files but those."""
@@ -93,7 +103,7 @@ class Files:
 
 def videos(files: Files) -> list[Source]:
     """Every video file; its folder is the person."""
-    return [files.source(name, "video") for name in files.names if is_video(name)]
+    return [files.source(name, "video") for name in files.names if files.is_video(name)]
 
 
 def frames(files: Files) -> list[Source]:
@@ -109,7 +119,7 @@ def ytf(files: Files) -> list[Source]:
     """
     found = {ALIGNED: set[PurePosixPath](), WHOLE: set[PurePosixPath]()}
     for name in files.names:
-        if (database := _ytf_database(files, name)) and is_image(name) and not _nameless(name):
+        if (database := _ytf_database(files, name)) and _is_listed(files, name):
             found[database].add(PurePosixPath(name).parent)
     if found[ALIGNED]:
         return [files.source(str(folder), "crops") for folder in found[ALIGNED]]
@@ -122,7 +132,7 @@ def ytf(files: Files) -> list[Source]:
 def lfw(files: Files) -> list[Source]:
     """Labeled Faces in the Wild as distributed, or any folder of photographs a person: every image
     is a still of its own."""
-    return [files.source(name, "image") for name in files.names if is_image(name)]
+    return [files.source(name, "image") for name in files.names if files.is_image(name)]
 
 
 LAYOUTS: dict[str, Callable[[Files], list[Source]]] = {
@@ -138,8 +148,8 @@ def recognise(files: Files) -> list[str]:
     """
     if ytf(files):
         return ["ytf"]
-    images = [PurePosixPath(name) for name in files.names if is_image(name)]
-    films = [name for name in files.names if is_video(name)]
+    images = [PurePosixPath(name) for name in files.names if files.is_image(name)]
+    films = [name for name in files.names if files.is_video(name)]
     if images and not films and sum(map(_is_lfw_name, images)) >= LFW_SHARE * len(images):
         usual = median(Counter(path.parent for path in images).values())
         return ["lfw"] if usual < FILM_FRAMES else ["frames"]
@@ -150,7 +160,7 @@ def beside_films(files: Files) -> list[str]:
     """The images that are no frames of a film, where there are films: those in a folder with a
     film, and those of a folder that holds a few only, each of them cover art by its name, by that
     of the folder, or named as a film beside the folder is."""
-    films = {PurePosixPath(name).with_suffix("") for name in files.names if is_video(name)}
+    films = {PurePosixPath(name).with_suffix("") for name in files.names if files.is_video(name)}
     folders = {str(film.parent) for film in films}
 
     def is_cover(name: str) -> bool:
@@ -166,10 +176,10 @@ def beside_films(files: Files) -> list[str]:
     ]
 
 
-def is_image_without_folder(path: str) -> bool:
-    """Says whether `path` is a key of object storage of an image, in a folder without a name: that
-    cannot be listed by itself."""
-    return is_image(path) and _nameless(path)
+def without_folder(files: Files) -> list[str]:
+    """The images, keys of object storage, in a folder without a name: that cannot be listed by
+    itself."""
+    return [name for name in files.names if files.is_image(name) and _nameless(name)]
 
 
 def is_video(path: str) -> bool:
@@ -191,9 +201,14 @@ def _by_folder(files: Files) -> dict[str, list[str]]:
     """The images of every folder that has a name, in order."""
     folders: dict[str, list[str]] = {}
     for name in sorted(files.names):
-        if is_image(name) and not _nameless(name):
+        if _is_listed(files, name):
             folders.setdefault(str(PurePosixPath(name).parent), []).append(name)
     return folders
+
+
+def _is_listed(files: Files, name: str) -> bool:
+    """Whether a file is an image in a folder that can be listed."""
+    return files.is_image(name) and not _nameless(name)
 
 
 def _nameless(path: str) -> bool:

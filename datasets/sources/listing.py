@@ -1,10 +1,12 @@
 """What lies below a root, on a disk or in object storage: every file once, under its own name.
 
 Hidden files, folders of a NAS or of an operating system, links that lead back, and `.ts` that is
-TypeScript and no transport stream are left out.
+TypeScript and no transport stream are left out. WebP that is animated is told from stills.
 """
 
 import os
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -12,7 +14,7 @@ from stat import S_ISREG
 
 import fsspec
 
-from datasets.sources.layouts import IMAGE_EXTENSIONS, extension, is_video
+from datasets.sources.layouts import FILM_FRAMES, IMAGE_EXTENSIONS, extension, is_video
 from datasets.sources.left_out import BACK, BROKEN, CLOSED, HIDDEN, NAS, TYPESCRIPT, LeftOut
 
 SYSTEM = frozenset([
@@ -22,7 +24,8 @@ SYSTEM = frozenset([
 ])  # fmt: skip
 SYNC, PITCHES, PACKETS = 0x47, (188, 192, 204), 5  # of MPEG-TS: its first byte, bytes a packet
 LOOKED_AT = 4096  # bytes at the start of a file that is named .ts
-AT_ONCE = 32  # of them
+WEBP_HEAD, ANIMATED = 21, 0x02  # bytes, of which the last has a flag for what is animated
+AT_ONCE = 32  # files
 Stamps = dict[str, str]  # by path: what tells a file from one that takes its place
 
 
@@ -159,23 +162,49 @@ def without_typescript(
     """
     looked_at = [name for name in found if extension(name) == "ts"]
 
-    def is_other(name: str) -> bool:
-        head = _start(filesystem, f"{base.rstrip('/')}/{name}")
+    def is_other(head: bytes) -> bool:
         return bool(head) and not is_transport_stream(head)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(is_other, looked_at))
-    others = {name for name, other in zip(looked_at, answers, strict=True) if other}
+    others = _begun(filesystem, base, looked_at, LOOKED_AT, is_other)
     left.add(TYPESCRIPT, *others)
     return {name: stamp for name, stamp in found.items() if name not in others}
 
 
-def _start(filesystem: fsspec.AbstractFileSystem, path: str) -> bytes:
+def animated(
+    filesystem: fsspec.AbstractFileSystem, base: str, names: Iterable[str]
+) -> frozenset[str]:
+    """The .webp among the files that are animated, where a folder holds fewer than `FILM_FRAMES`
+    .webp: of each of these WEBP_HEAD bytes are read. As many as a film has are its frames, into
+    which to look would take too long."""
+    found = [name for name in names if extension(name) == "webp"]
+    many = Counter(name.rpartition("/")[0] for name in found)
+    few = [name for name in found if many[name.rpartition("/")[0]] < FILM_FRAMES]
+    return frozenset(_begun(filesystem, base, few, WEBP_HEAD, is_animated_webp))
+
+
+def _begun(
+    filesystem: fsspec.AbstractFileSystem,
+    base: str,
+    names: list[str],
+    size: int,
+    fits: Callable[[bytes], bool],
+) -> set[str]:
+    """The files whose first `size` bytes are such that `fits` says so."""
+
+    def is_one(name: str) -> bool:
+        return fits(_start(filesystem, f"{base.rstrip('/')}/{name}", size))
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(is_one, names))
+    return {name for name, answer in zip(names, answers, strict=True) if answer}
+
+
+def _start(filesystem: fsspec.AbstractFileSystem, path: str, size: int) -> bytes:
     """The first bytes of a file; of one that cannot be read none: opening it will say why."""
     try:
         if not _is_plain(filesystem, path):
             return b""
-        return bytes(filesystem.cat_file(path, start=0, end=LOOKED_AT))
+        return bytes(filesystem.cat_file(path, start=0, end=size))
     except OSError:
         return b""
 
@@ -197,3 +226,9 @@ def is_transport_stream(head: bytes) -> bool:
         for pitch in PITCHES
         for mark in marks
     )
+
+
+def is_animated_webp(head: bytes) -> bool:
+    """Whether the start of a file is that of an animated WebP: its extended header says so."""
+    webp = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X"
+    return webp and len(head) >= WEBP_HEAD and bool(head[WEBP_HEAD - 1] & ANIMATED)

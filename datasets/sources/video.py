@@ -17,9 +17,11 @@ from av.video.stream import VideoStream
 
 from datasets.sources.films.decoding import IMAGE_RATE, Film
 from datasets.sources.films.picture import Pictures, progressive
+from datasets.sources.films.webp import open_webp
 from datasets.sources.footage import TOO_LARGE, Bounds, DecodeError, Footage, Frame
 from datasets.sources.images import open_images, short
 from datasets.sources.layouts import Source
+from datasets.sources.listing import is_animated_webp
 from datasets.sources.memory import giving_back
 from infra import process, storage
 from infra.extraction import Limits
@@ -82,6 +84,12 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
             file = stack.enter_context(storage.open_blocks(filesystem, path))
             head = file.read(HEAD)
             file.seek(0)
+        except OSError as error:
+            raise _unreadable(source.name, error) from error
+        if is_animated_webp(head):  # whatever it is called
+            yield open_webp(file, bounds)
+            return
+        try:
             # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
             options = {
                 "format_whitelist": FORMATS, "codec_whitelist": CODECS,
@@ -94,9 +102,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
         except MemoryError:
             raise
         except (av.FFmpegError, OSError) as error:
-            raise DecodeError.at(
-                source.name, "not a readable video", f" ({short(error)})"
-            ) from error
+            raise _unreadable(source.name, error) from error
         stream = _pictures_of(container, bounds)
         # One thread: Ray gives a task one core, and runs as many tasks as there are cores.
         stream.thread_type = "NONE"
@@ -118,6 +124,10 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
             source.name, film.rate, width, height, lambda: frames, film.breaks, film.times,
             counts=film.counts, pixel_aspect=show.pixel_aspect,
         )  # fmt: skip
+
+
+def _unreadable(name: str, error: Exception) -> DecodeError:
+    return DecodeError.at(name, "not a readable video", f" ({short(error)})")
 
 
 def _pictures_of(container: InputContainer, bounds: Bounds) -> VideoStream:

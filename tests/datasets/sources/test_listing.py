@@ -155,6 +155,21 @@ def test_typescript_is_no_film(place: str, tmp_path: Path) -> None:
     assert "3 ts, read as videos: 3 videos" in survey(place).seen
 
 
+def animated(flags: int, kind: bytes = b"VP8X") -> bytes:
+    return b"RIFF\0\1\0\0WEBP" + kind + b"\x0a\0\0\0" + bytes([flags]) + bytes(99)
+
+
+def test_webp_that_is_animated_is_a_film(place: str) -> None:
+    stills = {"b/1.webp": animated(0x10), "b/2.webp": animated(2, b"VP8L"), "b/3.webp": b"RIFF"}
+    fill(place, {"a/v.WebP": animated(2), "a/w.webp": animated(0x12), **stills})
+    found = survey(place)
+    assert [(source.name, source.kind) for source in found.sources] == [
+        ("a/v.WebP", "video"), ("a/w.webp", "video"), ("b", "images"),
+    ]  # fmt: skip
+    assert len({source.stamp for source in found.sources}) == 3
+    assert "5 webp, read as videos and frames: 1 folders of frames and 2 videos" in found.seen
+
+
 def test_where_all_is_typescript_that_is_said(tmp_path: Path) -> None:
     touch(tmp_path, "src/index.ts")
     said = r"but no video .*; left out: 1 \.ts that is no film \(src/index\.ts\); give another"
@@ -162,7 +177,9 @@ def test_where_all_is_typescript_that_is_said(tmp_path: Path) -> None:
         find_sources(str(tmp_path))
 
 
-def test_only_what_is_named_ts_is_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_may_be_another_thing_than_its_name_says_is_looked_into(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     filesystem = fsspec.filesystem("memory")
     looked: list[tuple[str, int | None, int | None]] = []
     read = type(filesystem).cat_file
@@ -172,10 +189,15 @@ def test_only_what_is_named_ts_is_looked_into(monkeypatch: pytest.MonkeyPatch) -
         return read(self, path, start, end)
 
     monkeypatch.setattr(type(filesystem), "cat_file", watched)
-    content = {"v.mp4": b"x", "w.m2ts": b"x", "x.mts": b"x", "y.ts": stream(188, 1000)}
-    fill("memory://looked", content)
-    assert names("memory://looked") == ["v.mp4", "w.m2ts", "x.mts", "y.ts"]
-    assert looked == [("/looked/y.ts", 0, 4096)]
+    films = ["v.mp4", "w.m2ts", "x.mts", "y.ts"]
+    still = b"RIFF" + bytes(4) + b"WEBPVP8 " + bytes(100)
+    many = {f"many/{number}.webp": still for number in range(10)}
+    stills = {"few/1.webp": still, "few/2.png": b"x", **many}
+    fill("memory://looked", {**dict.fromkeys(films, stream(188, 1000)), **stills})
+    assert names("memory://looked") == ["few", "many", *films]
+    assert looked == [("/looked/y.ts", 0, 4096), ("/looked/few/1.webp", 0, 21)]
+    assert names("memory://looked", "frames") == ["few", "many"]
+    assert len(looked) == 3
 
 
 def test_names_with_two_colons_are_plain_names(tmp_path: Path) -> None:
