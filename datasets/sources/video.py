@@ -112,7 +112,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
             "codec_whitelist": CODECS,
             "max_pixels": str(limits.max_pixels),  # the stream may declare more than its container
         }
-        film = Film(container, stream, bounds, head)
+        film = Film(container, stream, bounds, file, head)
         show = Pictures(stream.sample_aspect_ratio, bounds, film.counts)
         pictures = _shown(film, show)
         first = next(pictures, None)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice
+from typing import IO
 
 import av
 from av.container import InputContainer
@@ -29,13 +30,14 @@ DAMAGED, CUT_OFF, ENDS_EARLY = "damaged frames", "frames without a key frame", "
 
 @dataclass
 class Film:
-    """The pictures of one `stream`, read once. `times`, `breaks`, `counts` are those of `Footage`,
-    and are filled before a frame is given; `rate` is known with the first one."""
+    """The pictures of one `stream` of a `file`, read once. `times`, `breaks`, `counts` are those of
+    `Footage`, and are filled before a frame is given; `rate` is known with the first one."""
 
     container: InputContainer
     stream: VideoStream
     bounds: Bounds
-    head: bytes = b""  # the beginning of the file
+    file: IO[bytes]
+    head: bytes  # the beginning of the file
     rate: Fraction = IMAGE_RATE
     times: list[float] = field(default_factory=list)
     breaks: dict[int, str] = field(default_factory=dict)
@@ -74,11 +76,14 @@ class Film:
                 "get a sound copy",
             )  # fmt: skip
         try:
-            check_whole(self.container, self.stream, name, tally, self.head)
+            check_whole(self.container, self.stream, name, tally, self.file, self.head)
         except DecodeError:
             if not self.splits or not tally.frames:
                 raise
             self.counts[ENDS_EARLY] = 1
+        except OSError as error:
+            said = f" ({short(error)})"
+            raise DecodeError.at(name, "not readable to its end", said) from error
 
     def _packets(self) -> "Iterator[av.Packet[VideoStream]]":
         """The packets of the stream; what lies apart from it in the file is not even read."""

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from typing import IO
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from datasets.sources.films.flv import FLV, missing
 from datasets.sources.footage import DecodeError
 
 TRUNCATED = "truncated or damaged"
@@ -45,12 +47,17 @@ class Tally:
 
 
 def check_whole(
-    container: InputContainer, stream: VideoStream, name: str, tally: Tally, head: bytes
+    container: InputContainer,
+    stream: VideoStream,
+    name: str,
+    tally: Tally,
+    file: IO[bytes],
+    head: bytes,
 ) -> None:
     """Compares what was decoded with what the container promised: a truncated file ends early.
-    `head` is the beginning of the file.
+    `head` is the beginning of the `file`.
 
-    Raises `DecodeError` with both.
+    Raises `DecodeError` with both; OSError where the end of the file cannot be read.
     """
     count, expected = tally.frames + tally.left_out, stream.frames
     base, end = float(stream.time_base or 0), tally.end or 0.0
@@ -76,6 +83,9 @@ def check_whole(
         )
     if count == 0 or expected or tally.went_back:
         return
+    allowed = MISSING_SHARE, MISSING_SECONDS
+    if head.startswith(FLV) and (said := missing(file, head, end, allowed)):
+        raise DecodeError.at(name, TRUNCATED, f": {said}")
     if (promised := _tagged_seconds(container, stream)) is not None:
         # Some writers count from the first frame, some from the file's zero: never before that.
         length = end + tally.step

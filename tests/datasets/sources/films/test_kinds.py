@@ -68,12 +68,15 @@ def test_a_gif_is_a_film_with_its_delays_on_white(tmp_path: Path) -> None:
     assert one[5, 5].tolist() == [200, 100, 50] and one[20, 20].tolist() == [255, 255, 255]
 
 
-def with_sound(path: Path, frames: list[Frame], seconds: int, begin: int = 0) -> Path:
+def with_sound(
+    path: Path, frames: list[Frame], seconds: int, begin: int = 0, codec: str = "libx264"
+) -> Path:
     """A film with so many seconds of sound, which begins at `begin` [s]."""
-    codec = {".wmv": "wmv2", ".mp4": "libx264"}[path.suffix]
+    codec = {".wmv": "wmv2"}.get(path.suffix, codec)
+    rate = 44100 if path.suffix == ".flv" else 16000  # which knows only some
     with av.open(str(path), "w") as output:
         video = add_stream(output, frames[0], codec, "yuv420p", {})
-        sound = output.add_stream("libmp3lame", rate=16000)
+        sound = output.add_stream("libmp3lame", rate=rate)
         packets = []
         for number, frame in enumerate(frames):
             shown = picture(frame, "yuv420p")
@@ -81,9 +84,9 @@ def with_sound(path: Path, frames: list[Frame], seconds: int, begin: int = 0) ->
             packets += video.encode(shown)
         packets += video.encode()
         for second in range(seconds):
-            noise = np.random.default_rng(second).normal(0, 0.3, (1, 16000)).astype(np.float32)
+            noise = np.random.default_rng(second).normal(0, 0.3, (1, rate)).astype(np.float32)
             piece = av.AudioFrame.from_ndarray(noise, "fltp", "mono")
-            piece.sample_rate, piece.pts = 16000, 16000 * (begin + second)
+            piece.sample_rate, piece.pts = rate, rate * (begin + second)
             packets += sound.encode(piece)
         packets += sound.encode()
         output.mux(packets)
