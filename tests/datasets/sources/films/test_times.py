@@ -21,6 +21,22 @@ def test_an_edit_list_hides_frames_that_are_not_missing(tmp_path: Path) -> None:
     np.testing.assert_allclose(footage.times, np.arange(10) / 25)
 
 
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+@pytest.mark.parametrize(
+    ("begin", "seconds"), [(0, 0.04), (0.2, 0.44), (0.24, 0.48), (0.62, 0.41), (1.22, 0.52)]
+)
+def test_an_edit_shows_frames_from_its_beginning_to_before_its_end(
+    tmp_path: Path, b_frames: str, begin: float, seconds: float
+) -> None:
+    """Those whose time is in [begin, begin + seconds), wherever it cuts their coded order."""
+    path = film(tmp_path / "v.mp4", numbered(49), crf="5", g="250", bf=b_frames)
+    set_edit(path, begin, seconds)
+    frames, footage = read(path)
+    shown = [i for i in range(49) if begin <= i / 25 < begin + seconds]
+    assert numbers(frames) == shown
+    np.testing.assert_allclose(footage.times, np.arange(len(shown)) / 25)
+
+
 def test_a_cut_film_that_is_truncated_is_refused(tmp_path: Path) -> None:
     path = film(
         tmp_path / "v.mp4", numbered(49), crf="5", g="250", container={"movflags": "faststart"}
