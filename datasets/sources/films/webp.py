@@ -31,8 +31,9 @@ FINEST = 1001  # the largest denominator of a rate
 
 @dataclass(frozen=True)
 class Chunks:
-    """The whole chunks of a file: where they end [bytes], the `stays` [ms] of its frames, and
-    whether the file goes on as far as it `promised` to [bytes], in chunks."""
+    """The whole chunks of a file: their `end` [bytes], for how long its frames stay (`stays`, ms),
+    the size that it `promised` [bytes], and whether it is `complete`: of that size, and no chunk
+    reaches beyond it."""
 
     end: int
     stays: tuple[int, ...]
@@ -56,8 +57,8 @@ def open_webp(file: IO[bytes], bounds: Bounds) -> Footage:
     if begins[-1] == 0:
         raise DecodeError.at(bounds.name, "no frame could be decoded")
     bounds.check_length(float(begins[-1]))
-    rate = Fraction(len(chunks.stays)) / begins[-1]
-    rate = usual_rate(rate.limit_denominator(FINEST), begins[: REMEMBERED + 1])
+    mean = (len(chunks.stays) / begins[-1]).limit_denominator(FINEST)
+    rate = usual_rate(mean, begins[: REMEMBERED + 1])
     times: list[float] = []
     breaks: dict[int, str] = {}
     clock = Clock(rate, False, times, breaks)
@@ -114,7 +115,7 @@ def _of_bytes(data: bytes, chunks: Chunks) -> str:
 
 
 def _cut(data: bytes, chunks: Chunks) -> bytes:
-    """A file of the whole chunks alone."""
+    """A file of the whole chunks alone; the last may lack the byte that makes it even."""
     size = (chunks.end - CHUNK).to_bytes(4, "little")
     return (data[:4] + size + data[8 : chunks.end]).ljust(chunks.end, b"\0")
 
