@@ -5,7 +5,9 @@ Credentials and endpoints come from the environment alone (`AWS_*`), through fss
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import fsspec
 
 from datasets.sources.layouts import (
     IMAGE_EXTENSIONS,
@@ -54,7 +56,9 @@ def survey(root: str, layout: str = "auto") -> Collection:
     Raises `SourceError`, with the remedy, when `root` does not exist or holds nothing of that
     layout.
     """
-    files, left = _list_files(root, films=layout in ("auto", "videos"))
+    files, left = _list_files(root)
+    if layout in ("auto", "videos"):  # else an animated image is an image
+        files = replace(files, animated=animated(*_place(root), files.names))
     if layout == "auto":
         stills = beside_films(files)
         left.add(STILLS, *stills)
@@ -79,11 +83,8 @@ def survey(root: str, layout: str = "auto") -> Collection:
     return Collection(sorted(files.stamped(sources), key=lambda source: source.name), seen)
 
 
-def _list_files(root: str, films: bool) -> tuple[Files, LeftOut]:
-    """The files below `root` and what is left out. Where no `films` are looked for, an animated
-    image is an image."""
-    filesystem, base = storage.file_system(root)
-    base = base.rstrip("/") or "/"
+def _list_files(root: str) -> tuple[Files, LeftOut]:
+    filesystem, base = _place(root)
     if not filesystem.exists(base):
         raise SourceError(
             f"{root}: no such folder; give the folder or s3:// prefix that holds one folder of "
@@ -95,9 +96,12 @@ def _list_files(root: str, films: bool) -> tuple[Files, LeftOut]:
     local = storage.is_local(root)
     found = on_disk(base, left) if local else in_storage(filesystem, base, left)
     found = without_typescript(filesystem, base, found, left)
-    uri, names = filesystem.unstrip_protocol(base).rstrip("/"), tuple(sorted(found))
-    moving = animated(filesystem, base, names) if films else frozenset[str]()
-    return Files(uri, names, found, moving), left
+    return Files(filesystem.unstrip_protocol(base).rstrip("/"), tuple(sorted(found)), found), left
+
+
+def _place(root: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    filesystem, base = storage.file_system(root)
+    return filesystem, base.rstrip("/") or "/"
 
 
 def _wanted(layout: str) -> str:
