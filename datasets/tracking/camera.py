@@ -29,15 +29,15 @@ from infra.text import hashed
 
 DRIFT = 1.25  # a face that has grown or shrunk by more is another track
 CLOSE = 1.125  # a native crop this near to the low size is that block of source pixels itself
-NATIVE = 1.5  # a crop up to this many times as wide as the input of a network is taken as it is
+NATIVE = 1.75  # a crop up to this many times as wide as the largest input is made as small as that
 DISTANCES = (1, 2, 4, 8, 12)  # frames from the centre at which the motion of the face is measured
 
 
 @dataclass(frozen=True)
 class Camera:
     """The small camera: its `grid`, the crop's side in low pixels, `shake` in low pixels (RMS an
-    axis) and the `seed` that this is drawn from. A crop up to `NATIVE` times as many source pixels
-    wide as one of the `inputs` is cut at whole source pixels for it, whatever the grid."""
+    axis) and the `seed` that this is drawn from. A crop that is small enough for one of the
+    `inputs` [pixels a side] is cut at whole source pixels for it, whatever the grid."""
 
     grid: Grid
     low_size: int
@@ -113,13 +113,20 @@ def moves(offsets: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
 def _begin(number: int, side: float, camera: Camera, rate: float, name: str) -> _Track:
     chance = np.random.default_rng(hashed(camera.seed, f"{name}#{number}", "shake"))
     shake = hand(camera.shake, rate, chance)
-    small = next((size for size in sorted(camera.inputs) if side <= NATIVE * size), 0)
-    if small:
+    if small := _input_for(side, camera.inputs):
         close = small / CLOSE <= side <= small * CLOSE
         return _Track(number, side, small if close else max(round(side), 1), 1.0, small, shake)
     if camera.grid == "camera":
         return _Track(number, side, side, side / camera.low_size, 0, shake)
     return _Track(number, side, 0.0, 0.0, 0, shake)
+
+
+def _input_for(side: float, inputs: Iterable[int]) -> int:
+    """The smallest of the `inputs` that shows all of a crop, else the largest if this is no more
+    than `NATIVE` times as small; else 0."""
+    sizes = sorted(inputs)
+    whole = [size for size in sizes if side <= CLOSE * size]
+    return whole[0] if whole else max((size for size in sizes if side <= NATIVE * size), default=0)
 
 
 def _cut(track: _Track, box: Square, low_size: int) -> tuple[Square, tuple[float, float]]:

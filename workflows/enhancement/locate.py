@@ -48,8 +48,8 @@ def low_tracks(
     """The tracks of open `footage` by number. It is read once, whole; only what a network sees is
     kept.
 
-    A track goes to the smallest of the `inputs` (sides in pixels) that shows all of it. Those of
-    larger faces are `degraded` to that of `geometry`, or left out and counted in `rejected`, as
+    A track goes to that of the `inputs` (sides in pixels) which fits it (`camera`). Those of larger
+    faces are `degraded` to that of `geometry`, or left out and counted in `rejected`, as
     those are that no track is made of (`tracks.follow`).
     """
     # As preprocess places them, but for the shake: a film is restored as it was filmed.
@@ -86,6 +86,6 @@ def low_tracks(
 
 
 def largest_face(inputs: Sequence[int], detection: Detection) -> int:
-    """The side [source px] of the largest face that one of the `inputs` shows all of."""
+    """The side [source px] of the largest face that is given to one of the `inputs`."""
     context = 1.0 if detection.faces == "aligned" else detection.context
     return int(NATIVE * max(inputs) / context)

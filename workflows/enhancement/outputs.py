@@ -60,8 +60,17 @@ MANIFEST = pa.schema(
             "input",
             pa.string(),
             metadata={
-                "description": "native: the crop was as small as the network's input; degraded: "
-                "it was larger and was made as small as in training, so the source shows more"
+                "description": "native: the crop was small enough for the network's input, and "
+                "`resized` to it; degraded: it was larger and was made as small as in training, so "
+                "the source shows more"
+            },
+        ),
+        pa.field(
+            "resized",
+            pa.float64(),
+            metadata={
+                "description": "input pixels a source pixel; under 0.9 the source shows more than "
+                "the network has seen"
             },
         ),
         pa.field("variant", pa.string(), metadata={"description": "what restored it"}),

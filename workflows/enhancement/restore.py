@@ -163,6 +163,7 @@ class Enhancer:
             "times": track.times,
             "break_before": track.break_before,
             "crop_side": float(np.median(track.sides)),
+            "resized": track.low_size / float(np.median(track.sides)),
             "input": "native" if track.native else "degraded",
             "variant": by.variant,
             "scale": by.scale,

@@ -202,5 +202,5 @@ def test_small_faces_are_cut_at_whole_pixels(grid: Grid, side: float, cut: int) 
         if cut == 16:
             whole = frame[top : top + 16, left : left + 16]
             np.testing.assert_array_equal(crop(frame, each.box, 16), whole)
-    (large, *_) = place(faces_of([(30.0, 20.0, 24.1)]), camera, 1.0, 25, "v")
+    (large, *_) = place(faces_of([(30.0, 20.0, 28.1)]), camera, 1.0, 25, "v")
     assert not large.native

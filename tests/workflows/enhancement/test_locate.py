@@ -100,12 +100,12 @@ def two_squares(frame: Frame) -> Boxes:
 
 
 def test_larger_faces_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network's input is 16 pixels: crops up to 1.5 · 16 = 24, faces up to 24 / 1.3 = 18."""
+    """The network's input is 16 pixels: crops up to 1.75 · 16 = 28, faces up to 28 / 1.3 = 21."""
     monkeypatch.setattr(locate, "face_detector", lambda *_: Detector(two_squares))
     rejected: Counter[str] = Counter()
     (track,) = low_tracks(settings(), two_sizes(), (16,), False, rejected).values()
     assert (track.native, len(track.low), track.low_size) == (True, 40, 16)
-    assert rejected == {"face over 18 px": 1}
+    assert rejected == {"face over 21 px": 1}
 
 
 def test_each_face_goes_to_the_network_whose_input_is_as_large(

@@ -15,8 +15,11 @@ from workflows.shared.face_models import published
 from workflows.shared.face_models.published import FetchError
 
 FOLDER = "FACESTACK_MODELS"  # the environment's name for the folder of models
-# What the cascade costs: haar_detector searches an image of 480 pixels by a window of 24.
-COSTS = "in frames of 1920 pixels faces under 96 pixels are not found, nor are profiles"
+# What the cascade costs, on 113 real films whose faces were reduced to 16 pixels: docs/data.md.
+COSTS = (
+    "of faces of 16 pixels it finds 80 % where YuNet finds 96 %, no profiles, and about once a "
+    "minute of film it follows what is no face"
+)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def test_auto_stays_with_the_cascade_where_a_run_began_so(
     run = Run(str(tmp_path / "run"))
     (models / NAME).unlink()
     assert kept(run, "auto") is None
-    assert capsys.readouterr().out.count("faces under 96 pixels are not found") == 1
+    assert capsys.readouterr().out.count("of faces of 16 pixels it finds 80 %") == 1
     (models / NAME).write_bytes(MODEL)
     assert choose(asking("auto"), run).kind == "haar"
     assert kept(run, "auto") is None

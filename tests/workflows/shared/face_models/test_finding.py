@@ -99,7 +99,7 @@ def test_the_cache_is_next_and_then_the_address_once(
 def test_without_a_model_auto_is_the_cascade_and_says_what_that_costs() -> None:
     found = find("auto")
     assert (found.kind, found.asked, found.name) == ("haar", "auto", "haar")
-    assert "faces under 96 pixels are not found" in found.told
+    assert "of faces of 16 pixels it finds 80 %" in found.told
     assert "FACESTACK_MODELS" in found.told and "\n" not in found.told
 
 
