@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=510, help="frames of each (510)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way (3)")
     parser.add_argument("--min-face", type=int, default=80, help="preprocess.min_face (80)")
+    parser.add_argument("--detector", default="haar", help="haar, or a YuNet .onnx file (haar)")
     parser.add_argument("--memory", action="store_true", help="peak memory for 1 and 10 times")
 
 
@@ -73,12 +74,12 @@ def measure(chosen: argparse.Namespace) -> Figures:
         cluster.disconnect()
 
 
-def options(min_face: int, workers: int = 1) -> Settings:
+def options(min_face: int, workers: int = 1, detector: str = "haar") -> Settings:
     """The paper's regime: ×8 to 128×128 with blur, faces found in every fifth frame."""
     return Settings(
         clip=ClipSettings(size=128, scale=8, blur_sigma=2.4),
         preprocess=PreprocessSettings(
-            faces="detect", detector="haar", min_face=min_face, clip_stride=12, workers=workers
+            faces="detect", detector=detector, min_face=min_face, clip_stride=12, workers=workers
         ),
     )
 
@@ -98,11 +99,12 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
         _link(paths, folder / which)
     counts: dict[str, Figures] = {}
     spent: Spent = {}
-    calls = _calls(folder, videos["all"], chosen.min_face, counts, spent)
+    made = partial(options, chosen.min_face, detector=chosen.detector)
+    calls = _calls(folder, videos["all"], made, counts, spent)
     say("preprocess", f"starting Ray, and a stage of one film of {len(everything)}")
     connecting = _seconds(lambda: cluster.connect(cpus=max(WORKERS)))
     # Workers import what they need in their first task.
-    first = _seconds(lambda: _stage(folder / "one", chosen.min_face, max(WORKERS)))
+    first = _seconds(lambda: _stage(folder / "one", made(workers=max(WORKERS))))
     times: Times = {name: [] for name in calls}
     for number in range(1, chosen.rounds + 1):
         for name, call in calls.items():
@@ -119,6 +121,7 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
         "source": "drawn, 640×480" if chosen.source is None else chosen.source.name,
         "machine": machine(1),
         "min_face": chosen.min_face,
+        "detector": chosen.detector,
         "videos": len(everything),
         "rounds": chosen.rounds,
         "counts": counts,
@@ -142,7 +145,11 @@ def _link(videos: list[Path], folder: Path) -> None:
 
 
 def _calls(
-    folder: Path, videos: list[Path], min_face: int, counts: dict[str, Figures], spent: Spent
+    folder: Path,
+    videos: list[Path],
+    made: Callable[..., Settings],
+    counts: dict[str, Figures],
+    spent: Spent,
 ) -> dict[str, Callable[[], None]]:
     """The ways by name; each notes in `counts` what it found, one in `spent` where time went."""
 
@@ -151,16 +158,16 @@ def _calls(
 
     def plain() -> None:
         with tempfile.TemporaryDirectory() as target:
-            frames, clips = plain_loop(videos, Path(target), options(min_face))
+            frames, clips = plain_loop(videos, Path(target), made())
         counts["plain"] = {"frames": frames, "clips": clips}
 
     def alone() -> None:
         with watched() as parts:
-            counts["in process"] = in_process(folder / "all", options(min_face))
+            counts["in process"] = in_process(folder / "all", made())
         spent.update(parts)
 
     def stage(name: str, which: str, workers: int) -> None:
-        counts[name] = _stage(folder / which, min_face, workers)
+        counts[name] = _stage(folder / which, made(workers=workers))
 
     calls: dict[str, Callable[[], None]] = {"decode": decode, "plain": plain, "in process": alone}
     for workers in WORKERS:
@@ -170,8 +177,7 @@ def _calls(
     return calls
 
 
-def _stage(source: Path, min_face: int, workers: int) -> Figures:
-    settings = options(min_face, workers)
+def _stage(source: Path, settings: Settings) -> Figures:
     settings.source = str(source)
     with tempfile.TemporaryDirectory() as target, redirect_stdout(io.StringIO()):
         run = Run(target)

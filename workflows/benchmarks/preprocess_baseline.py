@@ -34,7 +34,7 @@ def decode_only(videos: list[Path]) -> int:
 
 def plain_loop(videos: list[Path], folder: Path, settings: Settings) -> tuple[int, int]:
     """Makes one Parquet file of clips a video in `folder`; gives the frames and the clips."""
-    look = Search(build_detector(None), settings.preprocess.min_face)
+    look = Search(build_detector(model_of(settings)), settings.preprocess.min_face)
     frames = clips = 0
     for number, video in enumerate(videos):
         account = [0]
@@ -44,6 +44,12 @@ def plain_loop(videos: list[Path], folder: Path, settings: Settings) -> tuple[in
         )
         frames += account[0]
     return frames, clips
+
+
+def model_of(settings: Settings) -> str | None:
+    """The file of the detector that the settings name; None for the cascade."""
+    detector = settings.preprocess.detector
+    return None if detector == "haar" else detector
 
 
 def _frames(video: Path) -> Iterator[av.VideoFrame]:

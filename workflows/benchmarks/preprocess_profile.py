@@ -17,6 +17,7 @@ from datasets.tracking import crops
 from datasets.tracking.search import Search
 from infra import storage
 from infra.settings.settings import Settings
+from workflows.benchmarks.preprocess_baseline import model_of
 from workflows.preprocessing import parts as sources
 from workflows.preprocessing.outcomes import Outcome
 from workflows.shared.source_rows import bundles, item
@@ -29,7 +30,7 @@ Spent = dict[str, float]
 
 def in_process(root: Path, settings: Settings) -> dict[str, int]:
     """Makes the parts and then the shards of all sources below `root`; gives frames and clips."""
-    how = sources.extraction(settings)
+    how = sources.extraction(settings, model_of(settings))
     with tempfile.TemporaryDirectory() as folder:
         outcomes: list[Outcome] = []
         for bundle in bundles(find(str(root)).sources):

@@ -1,5 +1,6 @@
 """The figures of `benchmark.py preprocess` as text, with what is required of them."""
 
+from pathlib import PurePath
 from typing import Any
 
 FASTER, OVERHEAD, LARGEST_SHARE, GROWTH = 1.6, 0.10, 1 / 3, 0.10
@@ -12,7 +13,7 @@ def preprocess_table(figures: Figures) -> str:
     lines = [
         f"{figures['source']}: {figures['videos']} videos, {counts['plain']['frames']} frames, "
         f"{counts['stage 1']['clips']} clips (plain loop: {counts['plain']['clips']}), "
-        f"min_face {figures['min_face']}",
+        f"min_face {figures['min_face']}, detector {PurePath(figures['detector']).name}",
         f"{facts['cpu']}, {facts['cores']} cores, load {facts['load']}; {figures['rounds']} rounds",
         f"start-up: Ray {start['ray']:.1f} s, its workers {start['workers']:.1f} s, "
         f"a stage of one video {start['one_video']:.1f} s",

@@ -91,7 +91,7 @@ def figures(**changed: object) -> bench.Figures:
         counts[f"one video {workers}"] = {"frames": 0, "clips": 0}
         times[f"one video {workers}"] = [(0.0, 0.0)]
     return {
-        "source": "toys", "videos": 2, "min_face": 80, "rounds": 1, "counts": counts,
+        "source": "toys", "videos": 2, "min_face": 80, "detector": "haar", "rounds": 1, "counts": counts,
         "machine": {"cpu": "none", "cores": 2, "load": 0.0},
         "start_seconds": {"ray": 1.0, "workers": 2.0, "one_video": 3.0},
         "rows": bench._rows(times, counts),
@@ -152,7 +152,11 @@ def test_each_measurement_is_said_before_the_next(
     monkeypatch.setattr(bench, "_calls", calls)
     monkeypatch.setattr(bench, "_seconds", lambda _: next(seconds))
     with pytest.raises(StopIteration):
-        bench.measure(Namespace(videos=2, frames=50, rounds=2, min_face=1, source=None, memory=0))
+        bench.measure(
+            Namespace(
+                videos=2, frames=50, rounds=2, min_face=1, detector="haar", source=None, memory=0
+            )
+        )
     assert capsys.readouterr().out.splitlines() == [
         "[preprocess] drawing 2 films of 50 frames",
         "[preprocess] starting Ray, and a stage of one film of 2",
