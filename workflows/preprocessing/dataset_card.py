@@ -69,6 +69,7 @@ def make_card(
         "degradation": _degradation(settings),
         "face_motion": _face_motion(whole),
         "frames": sum(outcome.frames for outcome in outcomes),
+        "treated": dict(sum((Counter(each.treated) for each in outcomes), Counter[str]())),
         "inputs": _inputs(outcomes, by_video).row(),
         "tracks": _tracks(whole, clips).row(),
         "clips": _clips(settings, whole, clips).row(),

@@ -91,7 +91,8 @@ def figures(**changed: object) -> bench.Figures:
         counts[f"one video {workers}"] = {"frames": 0, "clips": 0}
         times[f"one video {workers}"] = [(0.0, 0.0)]
     return {
-        "source": "toys", "videos": 2, "min_face": 80, "detector": "haar", "rounds": 1, "counts": counts,
+        "source": "toys", "videos": 2, "min_face": 80, "detector": "haar", "rounds": 1,
+        "counts": counts,
         "machine": {"cpu": "none", "cores": 2, "load": 0.0},
         "start_seconds": {"ray": 1.0, "workers": 2.0, "one_video": 3.0},
         "rows": bench._rows(times, counts),
