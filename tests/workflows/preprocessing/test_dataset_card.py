@@ -102,6 +102,14 @@ def test_how_far_faces_move_is_the_root_of_the_mean_over_all_inputs_read_whole(m
     assert make_card(settings, more, plans, sizes)["face_motion"] == {"1": 1.5, "2": 1.5}
 
 
+def test_treatments_are_summed_over_all_inputs(made: tuple) -> None:
+    settings, outcomes, plans, sizes = made
+    treated = [replace(each, treated={"HDR frames": 3, "turned frames": 1}) for each in outcomes]
+    card = make_card(settings, treated, plans, sizes)
+    count = len(outcomes)
+    assert card["treated"] == {"HDR frames": 3 * count, "turned frames": count}
+
+
 def test_counts_by_split_identity_and_source(made: tuple) -> None:
     card = make_card(*made)
     sizes = made[3]
