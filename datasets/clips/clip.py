@@ -28,6 +28,16 @@ class ClipId(NamedTuple):
         return cls(found[1], int(found[2]), int(found[3]))
 
 
+def other_person(video: str, number: int) -> str:
+    """The identity of a person of a film who is not the film's; no folder can be called so."""
+    return f"{video}/#{number}"
+
+
+def is_other_person(identity: str) -> bool:
+    """Whether an identity is such a one, and not the name of a folder."""
+    return "/" in identity
+
+
 @dataclass(frozen=True)
 class Clip:
     """One training example, a row of a shard; `shards.schema.COLUMNS` says what each field is."""

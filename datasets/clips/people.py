@@ -1,8 +1,8 @@
 """Who of a film's faces may be called by the name of the film's person, and who is somebody else.
 
 A film stands for one person. Two faces that are seen in one frame are two people, so only one of
-them is this person: the larger and longer seen one. A face that is seen at no time beside it is
-taken for the same person, found again.
+them is this person: the larger and longer seen one. A face that is seen at no time beside a person
+is taken for the same person, found again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,18 +31,19 @@ def spanned(faces: Iterable[Placed], spans: dict[int, Span]) -> Iterator[Placed]
         yield placed
 
 
-def others(spans: dict[int, Span]) -> list[int]:
-    """The tracks of other people than the film's, in their order."""
-    same: list[Span] = []
-    found = []
+def others(spans: dict[int, Span]) -> dict[int, int]:
+    """The tracks of other people than the film's, each with the number of its person, from 1."""
+    people: list[list[Span]] = []
+    found = {}
     for track, span in sorted(spans.items(), key=lambda item: (-item[1].pixels, item[0])):
-        if any(span.first <= other.last and other.first <= span.last for other in same):
-            found.append(track)
-        else:
-            same.append(span)
-    return sorted(found)
+        number = next((i for i, seen in enumerate(people) if not _beside(span, seen)), len(people))
+        if number == len(people):
+            people.append([])
+        people[number].append(span)
+        if number:
+            found[track] = number
+    return dict(sorted(found.items()))
 
 
-def other_person(video: str, track: int) -> str:
-    """The identity of such a track, which no other has."""
-    return f"{video}#{track}"
+def _beside(span: Span, seen: Iterable[Span]) -> bool:
+    return any(span.first <= other.last and other.first <= span.last for other in seen)

@@ -5,13 +5,14 @@ items. What a protocol names and the collection lacks is listed, and its pairs a
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
+from datasets.clips.clip import is_other_person
 from datasets.protocols.drawn_pairs import draw_pairs
 from datasets.protocols.published import LfwPair, YtfPair
 from datasets.sources.discovery import IMAGE_EXTENSIONS
@@ -79,9 +80,10 @@ def ytf_names(pairs: Iterable[YtfPair]) -> list[NamedPair]:
 
 
 def lfw_items(keys: Iterable[Key]) -> dict[str, list[str]]:
-    """Clips by image: the last part of the video's path, without the ending of an image file."""
+    """Clips by image: the last part of the video's path, without the ending of an image file; of
+    several people in an image the clip of whom it is called after."""
     found: dict[str, list[str]] = defaultdict(list)
-    for key in keys:
+    for key in _named(keys):
         path = PurePosixPath(key.video)
         image = path.suffix[1:].lower() in IMAGE_EXTENSIONS
         found[path.stem if image else path.name].append(key.clip_id)
@@ -89,14 +91,14 @@ def lfw_items(keys: Iterable[Key]) -> dict[str, list[str]]:
 
 
 def ytf_items(keys: Iterable[Key], track_frames: int, radius: int) -> dict[str, list[str]]:
-    """Clips by video, the last two parts of its path: those of its longest track, whose centre is
-    among the track's first `track_frames` frames.
+    """Clips by video, the last two parts of its path: those of its person's longest track, whose
+    centre is among the track's first `track_frames` frames.
 
     A clip reaches `radius` frames to each side, so the track's first frame is taken to lie
     `radius` before its first centre.
     """
     videos: dict[str, dict[int, list[Key]]] = defaultdict(lambda: defaultdict(list))
-    for key in keys:
+    for key in _named(keys):
         videos["/".join(PurePosixPath(key.video).parts[-2:])][key.track].append(key)
     found = {}
     for name, tracks in videos.items():
@@ -104,6 +106,10 @@ def ytf_items(keys: Iterable[Key], track_frames: int, radius: int) -> dict[str, 
         begin = min(key.frame for key in longest) - radius
         found[name] = [key.clip_id for key in longest if key.frame < begin + track_frames]
     return found
+
+
+def _named(keys: Iterable[Key]) -> Iterator[Key]:
+    return (key for key in keys if not is_other_person(key.identity))
 
 
 def named_pairing(

@@ -13,7 +13,7 @@ VERSION_KEY = b"facestack.schema"
 # Column → what it holds; also written into each file as the description of its field.
 COLUMNS = {
     "clip_id": "video#track@frame",
-    "identity": "the person: name of the video's folder",
+    "identity": "the person: name of the video's folder; video/#N for who is seen beside them",
     "video": "path of the video under the source root",
     "track": "number of the track in the video, from 0",
     "frame": "index of the central frame in the video, from 0; 0 for a still",

@@ -23,7 +23,10 @@ CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_FACTOR, MIN_NEIGHBOURS = 1.15, 5
 YUNET_SCORE, YUNET_OVERLAP = 0.7, 0.3
 # Of 58 real faces reduced to 12 pixels YuNet finds 35 as they are, 57 enlarged to 18.
-YUNET_FACE, YUNET_SURE = 20, 30
+YUNET_FACE, YUNET_SURE, YUNET_EXACT = 20, 30, 60
+# OpenCV pads an image to whole 32 pixels; of one side of 32 YuNet reads memory that is not its own,
+# and its boxes are what was there.
+YUNET_LEAST = 64
 # The cascade follows a known face of 45 pixels through 94 % of the frames of one of 75.
 CASCADE_FACE, CASCADE_SURE = 30, 75
 
@@ -35,12 +38,13 @@ class DetectorError(InputError):
 @dataclass(frozen=True)
 class Detector:
     """What `find`s the faces of an image. Those from `smallest` pixels on it finds mostly, those of
-    `sure` pixels nearly always; 0 is for what finds a face of any size, and is shown every frame as
-    it is."""
+    `sure` pixels nearly always, and boxes of more than `exact` are no more exact; 0 is for what
+    finds a face of any size, and is shown every frame as it is."""
 
     find: Callable[[Frame], Boxes]
     smallest: int = 0
     sure: int = 0
+    exact: int = 0
 
     def __call__(self, image: Frame) -> Boxes:
         """The boxes of the faces of `image`."""
@@ -63,7 +67,7 @@ def haar_detector() -> Detector:
         found = cascade.detectMultiScale(grey, SCALE_FACTOR, MIN_NEIGHBOURS)
         return np.asarray(found, np.float32).reshape(-1, 4)
 
-    return Detector(find, CASCADE_FACE, CASCADE_SURE)
+    return Detector(find, CASCADE_FACE, CASCADE_SURE, CASCADE_SURE)
 
 
 def yunet_detector(model_path: str) -> Detector:
@@ -85,13 +89,17 @@ def yunet_detector(model_path: str) -> Detector:
         raise DetectorError(f"{model_path}: not a YuNet model in ONNX ({reason})") from error
 
     def find(image: Frame) -> Boxes:
+        below, beside = (max(0, YUNET_LEAST - side) for side in image.shape[:2])
+        if below or beside:
+            image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         network.setInputSize((image.shape[1], image.shape[0]))
         _, found = network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if found is None:
             return np.zeros((0, 4), np.float32)
-        return _squares(found[:, :4])
+        boxes = found[:, :4]
+        return _squares(boxes[np.isfinite(boxes).all(1) & (boxes[:, 2:] >= 1).all(1)])
 
-    return Detector(find, YUNET_FACE, YUNET_SURE)
+    return Detector(find, YUNET_FACE, YUNET_SURE, YUNET_EXACT)
 
 
 def _squares(boxes: NDArray[np.floating]) -> Boxes:

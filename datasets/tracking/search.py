@@ -8,6 +8,7 @@ tile holds whole. A tile that looks as it did when it was last looked through sh
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import cv2
 import numpy as np
@@ -23,10 +24,11 @@ SHRUNK = 4  # of two sizes at which a frame is looked through
 # them; larger ones are `smallest` at least in the shrunk frame.
 OVERLAP = 1.25 * SHRUNK
 AROUND = 3.0  # sides of a known face: what is shown of its surroundings
-# A tile has changed where the mean luma of a square of CELL pixels has, by so many levels.
-CELL, CHANGED = 16, 6.0
+# A tile has changed where the mean luma of a square of CELL pixels has, by more than so many
+# levels, or where it is dark than this share of the brightest.
+CELL, CHANGED, CHANGED_SHARE = 16, 6.0, 0.15
 
-Tile = tuple[int, int, int, int]  # left, top, right, bottom
+Place = tuple[float, int, int]  # scale, left, top
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Search:
 
     detector: Detector
     min_face: int
-    _seen: dict[tuple[int, Tile], NDArray[np.int16]] = field(default_factory=dict)
+    _seen: dict[Place, NDArray[np.int16]] = field(default_factory=dict)
 
     def everywhere(self, frame: Frame, anew: bool = True) -> Boxes:
         """The faces of a whole frame. Where this is not `anew`, of the tiles that have changed
@@ -48,15 +50,14 @@ class Search:
         height, width = frame.shape[:2]
         scale, found = self.detector.smallest / self.min_face, [np.zeros((0, 4), np.float32)]
         while True:
-            shown = _resized(frame, scale)
-            for tile in _tiles(shown, round(OVERLAP * self.detector.smallest)):
-                left, top, right, bottom = tile
-                part = shown[top:bottom, left:right]
-                if self._has_changed((shown.shape[1], tile), part):
-                    corner = left * width / shown.shape[1], top * height / shown.shape[0]
-                    found.append(self._placed(part, shown.shape[1] / width, corner))
+            # What a tile shows is enlarged by itself: a whole frame may be enlarged to gigabytes.
+            size, overlap = TILE / scale, OVERLAP * self.detector.smallest / scale
+            for left, top, right, bottom in _tiles(width, height, size, overlap):
+                shown = _resized(frame[top:bottom, left:right], scale)
+                if self._has_changed((scale, left, top), shown):
+                    found.append(self._placed(shown, scale, (left, top)))
             # Detectors find no face that is much larger than half a tile.
-            if max(shown.shape[:2]) <= TILE / 2:
+            if max(width, height) * scale <= TILE / 2:
                 return np.concatenate(found)
             scale /= SHRUNK
 
@@ -71,9 +72,9 @@ class Search:
             left, right = max(0, int(x - margin)), min(width, int(x + side + margin))
             top, bottom = max(0, int(y - margin)), min(height, int(y + side + margin))
             if left < right and top < bottom:
-                part = frame[top:bottom, left:right]
-                shown = _resized(part, self.detector.sure / side)
-                found.append(self._placed(shown, shown.shape[1] / (right - left), (left, top)))
+                scale = min(max(side, self.detector.sure), self.detector.exact) / side
+                shown = _resized(frame[top:bottom, left:right], scale)
+                found.append(self._placed(shown, scale, (left, top)))
         return np.concatenate(found)
 
     def _placed(self, shown: Frame, scale: float, corner: tuple[float, float]) -> Boxes:
@@ -81,31 +82,34 @@ class Search:
         boxes = self.detector(shown) / np.float32(scale)
         return boxes + np.array([*corner, 0, 0], np.float32)
 
-    def _has_changed(self, place: tuple[int, Tile], part: Frame) -> bool:
+    def _has_changed(self, place: Place, shown: Frame) -> bool:
         """Compares a tile with what it was, and keeps what it is where it is to be shown."""
-        size = (max(1, part.shape[1] // CELL), max(1, part.shape[0] // CELL))
-        cells = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        size = (max(1, shown.shape[1] // CELL), max(1, shown.shape[0] // CELL))
+        cells = cv2.resize(shown, size, interpolation=cv2.INTER_AREA)
         luma = cv2.cvtColor(cells, cv2.COLOR_RGB2GRAY).astype(np.int16)
         before = self._seen.get(place)
-        if before is not None and np.abs(luma - before).max() < CHANGED:
+        change = min(CHANGED, CHANGED_SHARE * float(luma.max()))
+        if before is not None and np.abs(luma - before).max() <= change:
             return False
         self._seen[place] = luma
         return True
 
 
-def _tiles(image: Frame, overlap: int) -> Iterator[Tile]:
-    """Covers the image with tiles of one size that overlap by `overlap` pixels or more."""
-    height, width = image.shape[:2]
-    for top, bottom in _spans(height, overlap):
-        for left, right in _spans(width, overlap):
+def _tiles(
+    width: int, height: int, size: float, overlap: float
+) -> Iterator[tuple[int, int, int, int]]:
+    """Covers a frame with tiles (left, top, right, bottom) of at most `size` pixels a side, all
+    alike, that overlap by `overlap` pixels or more; to a pixel."""
+    for top, bottom in _spans(height, size, overlap):
+        for left, right in _spans(width, size, overlap):
             yield left, top, right, bottom
 
 
-def _spans(length: int, overlap: int) -> list[tuple[int, int]]:
-    count = 1 if length <= TILE else -(-(length - overlap) // (TILE - overlap))
-    size = -(-(length + (count - 1) * overlap) // count)
-    begins = np.linspace(0, length - size, count).round().astype(int).tolist()
-    return [(begin, begin + size) for begin in begins]
+def _spans(length: int, size: float, overlap: float) -> list[tuple[int, int]]:
+    count = 1 if length <= size else ceil((length - overlap) / (size - overlap))
+    one = ceil((length + (count - 1) * overlap) / count)
+    begins = np.linspace(0, length - one, count).round().astype(int).tolist()
+    return [(begin, begin + one) for begin in begins]
 
 
 def _resized(image: Frame, scale: float) -> Frame:

@@ -24,6 +24,7 @@ from datasets.tracking.detectors import Detector
 from datasets.tracking.search import Search
 from infra.extraction import Detection
 
+SHRUNKEN = 0.8  # of `min_face`: a face that has been larger is followed down to this
 SEARCH = 4  # keys from one search of whole frames to the next
 TOO_SMALL = "face under"  # begins the reason of rejection of tracks that are never given a number
 SELDOM_SEEN = "seen in fewer than"  # likewise
@@ -53,7 +54,7 @@ class _Track:
     number: int = -1
     missed: int = 0
     seen: int = 1
-    sure: bool | None = None  # settled when its first frames are given
+    sure: bool = False
 
     @property
     def end(self) -> int:
@@ -69,6 +70,11 @@ class _Track:
         self.boxes.append(box)
         self.missed = 0
         self.seen += 1
+
+    def begin_at(self, key: int) -> None:
+        """Leaves out the keys before `key`."""
+        del self.boxes[: key - self.first]
+        self.first = key
 
     def seen_before(self, box: Square) -> None:
         """Adds the box of the key before its first."""
@@ -112,12 +118,14 @@ def follow(
     """Yields the faces of `frames` (H×W×3 uint8 RGB of one size), in order of frame and track.
 
     `detect` finds boxes N×4 (x, y, width, height), or is the boxes of every frame where these are
-    known; of `detection` its `stride`, `min_face`, `smoothing` and `max_missed` count. `breaks` are
-    the indices of frames before which others are missing. The frames of a track are consecutive. A
-    track ends at a cut, at a jump (what `boxes.continues` denies), and when the face is missing in
-    more than `max_missed` keys in a row, then in the last key in which it was seen. Faces under
-    `min_face` pixels are tracked apart and each such track adds one to
-    `rejected["face under N px"]`. Raises `ValueError` for a `stride` under 1.
+    known; of `detection` its `stride`, `min_face`, `smoothing`, `max_missed` and, where faces are
+    looked for, `min_seen` count. `breaks` are the indices of frames before which others are
+    missing. The frames of a track are consecutive. A track ends at a cut, at a jump (what
+    `boxes.continues` denies), and when the face is missing in more than `max_missed` keys in a row,
+    then in the last key in which it was seen. A track that is at no time `min_face` pixels wide is
+    not given and adds one to `rejected["face under N px"]`, one that is seen in fewer than
+    `min_seen` keys to `rejected["seen in fewer than N frames"]`. Raises `ValueError` for a `stride`
+    under 1.
     """
     if detection.stride < 1:
         raise ValueError(f"stride {detection.stride}: must be at least 1")
@@ -166,8 +174,9 @@ class _Follower:
             while shot.emitted < settled:
                 yield from self._emit(last)
                 shot.emitted += 1
-            shot.tracks = [track for track in shot.tracks if track.end >= shot.emitted - 1]
+            self._leave(shot.emitted - 1)
         if last:
+            self._leave(len(shot.keys))
             self.shot = _Shot()
 
     def _boxes(self, index: int, frame: Frame) -> list[Square]:
@@ -189,7 +198,7 @@ class _Follower:
             (-overlap(track.boxes[-1], box), i, j)
             for i, track in enumerate(alive)
             for j, box in enumerate(boxes)
-            if track.small == self._small(box) and continues(track.boxes[-1], box)
+            if not self._too_small(track, box) and continues(track.boxes[-1], box)
         )
         seen: set[int] = set()
         taken: set[int] = set()
@@ -198,6 +207,8 @@ class _Follower:
                 seen.add(i)
                 taken.add(j)
                 alive[i].see(boxes[j])
+                if alive[i].small and boxes[j][2] >= self.detection.min_face:
+                    self._promote(alive[i])
         for i, track in enumerate(alive):
             track.missed += i not in seen
         for j, box in enumerate(boxes):
@@ -205,13 +216,25 @@ class _Follower:
                 self._begin(key, box)
 
     def _begin(self, key: int, box: Square) -> None:
-        track = _Track(key, [box], self._small(box))
-        if track.small:
-            self.rejected[f"{TOO_SMALL} {self.detection.min_face} px"] += 1
-        else:
-            track.number, self.numbered = self.numbered, self.numbered + 1
+        track = _Track(key, [box], small=True)
+        if box[2] >= self.detection.min_face:
+            self._promote(track)
             self._follow_back(track)
         self.shot.tracks.append(track)
+
+    def _promote(self, track: _Track) -> None:
+        """Makes a track one of those that are given, from the keys on that still wait."""
+        track.begin_at(max(track.first, self.shot.emitted))
+        track.number, self.numbered, track.small = self.numbered, self.numbered + 1, False
+
+    def _leave(self, key: int) -> None:
+        """Forgets the tracks that end before `key`, and counts those that were never given."""
+        for track in self.shot.tracks:
+            if track.end < key and track.small:
+                self.rejected[f"{TOO_SMALL} {self.detection.min_face} px"] += 1
+            elif track.end < key and not track.sure:
+                self.rejected[f"{SELDOM_SEEN} {self.detection.min_seen} frames"] += 1
+        self.shot.tracks = [track for track in self.shot.tracks if track.end >= key]
 
     def _follow_back(self, track: _Track) -> None:
         """Looks for a new face in the keys before it that still wait."""
@@ -239,7 +262,7 @@ class _Follower:
         shot, key = self.shot, self.shot.emitted
         begin, end = shot.keys[max(key - 1, 0)], shot.keys[key]
         here = [t for t in shot.tracks if not t.small and t.first <= key <= t.end]
-        here = [t for t in here if self._is_sure(t)]
+        here = sorted((t for t in here if self._is_sure(t, key)), key=lambda t: t.number)
         ends = {t.number: t.smooth(key, self.detection.smoothing) for t in here}
         begins = {
             t.number: t.smooth(key - 1, self.detection.smoothing) for t in here if t.first < key
@@ -264,18 +287,18 @@ class _Follower:
         how = self.detection
         return max(how.smoothing, how.min_seen - 1, 1) + how.max_missed
 
-    def _is_sure(self, track: _Track) -> bool:
-        """Says whether a face was seen often enough to be one, and counts it where it was not; of a
-        shot with fewer keys, such as a still, it must have been seen in all."""
-        if track.sure is None:
-            least = self.detection.min_seen if isinstance(self.look, Search) else 1
-            track.sure = track.seen >= min(least, len(self.shot.keys))
-            if not track.sure:
-                self.rejected[f"{SELDOM_SEEN} {least} frames"] += 1
+    def _is_sure(self, track: _Track, key: int) -> bool:
+        """Says whether a face was seen often enough to be given from `key` on; of a shot with fewer
+        keys, such as a still, it must have been seen in all."""
+        least = self.detection.min_seen if isinstance(self.look, Search) else 1
+        if not track.sure and track.seen >= min(least, len(self.shot.keys)):
+            track.sure = True
+            track.begin_at(max(track.first, key))
         return track.sure
 
     def _over(self, track: _Track) -> bool:
         return track.missed > self.detection.max_missed
 
-    def _small(self, box: Square) -> bool:
-        return box[2] < self.detection.min_face
+    def _too_small(self, track: _Track, box: Square) -> bool:
+        """Says whether a face is now much too small; one about the limit is not lost and found."""
+        return not track.small and box[2] < SHRUNKEN * self.detection.min_face

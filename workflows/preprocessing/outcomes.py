@@ -15,9 +15,9 @@ from infra.text import as_utf8, one_line
 class Outcome:
     """The account of one source whose clips, if any, are in the file `part` of the stage's folder,
     or in its shards; the fields of its account are explained there. `fingerprint` is of what it was
-    made from, and `others` are its tracks of other people than `identity`. `reason` says why it
-    gave no clip, `kind` the same in words that are the same for every source, and `failed` whether
-    it could not be read whole."""
+    made from; `others` are its tracks (as text: JSON has no other keys) of other people than
+    `identity`, with their numbers. `reason` says why it gave no clip, `kind` the same in words that
+    are the same for every source, and `failed` whether it could not be read whole."""
 
     name: str
     fingerprint: str
@@ -30,7 +30,7 @@ class Outcome:
     treated: dict[str, int]
     blurred: int
     moves: list[list[float]]
-    others: list[int]
+    others: dict[str, int]
     failed: bool
     kind: str
     reason: str
@@ -50,7 +50,7 @@ def outcome_of(source: Source, fingerprint: str, account: Account, part: str) ->
         treated=dict(account.treated),
         blurred=account.blurred,
         moves=account.moves.tolist(),
-        others=others(account.spans),
+        others={str(track): number for track, number in others(account.spans).items()},
         failed=bool(account.error),
         kind=account.kind(),
         reason=as_utf8(one_line(account.reason())),

@@ -5,8 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
-from datasets.clips.clip import ClipId
-from datasets.clips.people import other_person
+from datasets.clips.clip import ClipId, other_person
 from datasets.protocols.published import Protocol
 from datasets.protocols.split import SPLITS
 from datasets.shards.assembly import PlannedRow, ShardPlan, assemble_shard, part_rows, plan_shards
@@ -48,9 +47,9 @@ def deal(
         if clip.video not in known:
             return None
         # Who is seen beside a person is dealt with this person: they may be together elsewhere.
-        person, others = known[clip.video].identity, known[clip.video].others
-        named = other_person(clip.video, clip.track) if clip.track in others else person
-        return split_of(person), named
+        person = known[clip.video].identity
+        number = known[clip.video].others.get(str(clip.track), 0)
+        return split_of(person), other_person(clip.video, number) if number else person
 
     planned: list[PlannedRow] = []
     for part in sorted(people.keys() - {"", SHARDS}):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets.clips.clip import other_person
 from datasets.protocols.pairing import (
     Key,
     NamedPair,
@@ -44,6 +45,15 @@ def test_a_video_is_its_longest_track_and_its_first_frames() -> None:
     assert ytf_items(keys, track_frames=7, radius=2) == {
         "Ann/1": [k.clip_id for k in keys if k.frame in (10, 12, 14)]
     }
+
+
+def test_who_is_seen_beside_a_person_is_no_item_of_a_protocol() -> None:
+    still, film = "A/A_0001.jpg", "db/Ann/1"
+    beside = Key(f"{still}#1@0", other_person(still, 1), still, 1, 0)
+    assert lfw_items([key(still, 0), beside]) == {"A_0001": [f"{still}#0@0"]}
+    other = [Key(f"{film}#1@{i}", other_person(film, 1), film, 1, i) for i in range(9)]
+    own = [key(film, i) for i in range(3)]
+    assert ytf_items([*other, *own], 9, 2) == {"Ann/1": [k.clip_id for k in own]}
 
 
 def test_missing_items_are_named_and_their_pairs_left_out() -> None:

@@ -78,3 +78,23 @@ def test_yunet_finds_all_real_faces_where_the_cascade_does() -> None:
         if not np.isnan(cascade).any():
             centres = cascade[:2] + cascade[2:] / 2 - box[:2] - box[2:] / 2
             assert np.abs(centres).max() < 0.25 * box[2], name
+
+
+def test_yunet_is_shown_no_image_of_which_it_reads_beyond_the_end(faces: Path) -> None:
+    """Images of a side of 32 pixels or less, which OpenCV pads to 32: the boxes are finite, and the
+    same whatever the network was shown before."""
+    model = faces.parent / "weights" / "yunet_n_320_320.onnx"
+    if not model.exists():
+        pytest.skip("no YuNet model beside the videos")
+    name = SAMPLE[0]
+    with open_source(Source(f"file://{faces}/videos/{name}", name, "a", "video")) as footage:
+        frame = next(footage.frames())
+    detect = yunet_detector(str(model))
+    for width, height in [(1, 1), (20, 90), (32, 128), (128, 32), (90, 30), (33, 33), (160, 24)]:
+        image = np.ascontiguousarray(frame[60 : 60 + height, 60 : 60 + width])
+        expected = yunet_detector(str(model))(image)
+        for before in (frame[:128, :160], frame[:40, :300]):
+            detect(np.ascontiguousarray(before))
+            found = detect(image)
+            assert np.isfinite(found).all() and (found[:, 2] > 0).all()
+            np.testing.assert_array_equal(found, expected)

@@ -30,7 +30,7 @@ def find(image: Frame) -> Boxes:
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-DETECTOR = Detector(find, smallest=20, sure=30)
+DETECTOR = Detector(find, smallest=20, sure=30, exact=60)
 
 
 @pytest.fixture(autouse=True)
@@ -76,12 +76,13 @@ def test_a_face_across_the_border_of_tiles_is_whole_in_one_of_them() -> None:
         assert box == pytest.approx((x, x - 100, 90), abs=1)
 
 
-@given(st.integers(1, 9000), st.integers(0, TILE // 2))
-def test_tiles_cover_all_and_overlap(length: int, overlap: int) -> None:
-    spans = _spans(length, overlap)
+@given(st.integers(1, 9000), st.floats(20, 3000), st.floats(0, 0.5))
+def test_tiles_cover_all_and_overlap(length: int, size: float, share: float) -> None:
+    overlap = share * size
+    spans = _spans(length, size, overlap)
     assert spans[0][0] == 0 and spans[-1][1] == length
-    assert all(end - begin <= TILE for begin, end in spans)
-    assert all(before[1] - after[0] >= overlap for before, after in pairwise(spans))
+    assert all(end - begin <= size + 1 for begin, end in spans)
+    assert all(before[1] - after[0] >= overlap - 1 for before, after in pairwise(spans))
 
 
 def test_what_has_not_changed_is_not_shown_again() -> None:
@@ -99,13 +100,28 @@ def test_what_has_not_changed_is_not_shown_again() -> None:
     assert len(shown) > 2 * first
 
 
+def test_in_the_dark_a_small_change_is_one() -> None:
+    search, dark = Search(DETECTOR, 20), frame_of() // 6
+    search.everywhere(dark)
+    first = len(shown)
+    changed = dark.copy()
+    changed[700:740, 1500:1540] += 4
+    search.everywhere(changed, anew=False)
+    assert len(shown) > first
+
+
+def test_no_more_than_a_tile_is_enlarged_at_once() -> None:
+    Search(DETECTOR, 2).everywhere(frame_of(width=300, height=200))
+    assert len(shown) > 20 and max(max(image.shape) for image in shown) <= TILE + 10
+
+
 @pytest.mark.parametrize("side", [12, 40, 300])
-def test_around_a_known_face_it_is_shown_as_large_as_is_sure(side: int) -> None:
+def test_around_a_known_face_it_is_shown_as_large_as_is_sure_and_exact(side: int) -> None:
     frame = frame_of((800, 400, side), (20, 20, 60))
     known = (800 + 0.2 * side, 400 - 0.3 * side, float(side))
     (box,) = found(Search(DETECTOR, 12).around(frame, [known]))
     assert box == pytest.approx((800, 400, side), abs=1 if side < 20 else side / 20)
-    assert len(shown) == 1 and shown[0].shape[0] == pytest.approx(90, abs=4)
+    assert len(shown) == 1 and shown[0].shape[0] == pytest.approx(3 * min(max(side, 30), 60), abs=5)
 
 
 def test_around_a_face_at_the_edge_there_is_what_the_frame_has() -> None:

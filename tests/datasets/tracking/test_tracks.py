@@ -191,7 +191,9 @@ def appearing(frames_with: range, count: int = 60) -> list[Frame]:
     return [face if i in frames_with else other for i in range(count)]
 
 
-LOOKING = Detector(bright_detector.find, smallest=20, sure=32)  # it is shown parts of frames
+LOOKING = Detector(
+    bright_detector.find, smallest=20, sure=32, exact=32
+)  # it is shown parts of frames
 
 
 def test_a_face_that_appears_between_two_searches_is_followed_back() -> None:
@@ -261,3 +263,28 @@ def test_aligned_crops_take_a_share_of_the_first_frame_about_the_centre_of_each(
     frames = [np.zeros((height, 100, 3), np.uint8) for height in (60, 64, 56)]
     boxes = [face.box for face in follow_whole(frames, 0.5)]
     assert boxes == [(35, 15, 30), (35, 17, 30), (35, 13, 30)]
+
+
+def test_a_face_about_the_least_size_is_one_track() -> None:
+    boxes = {i: [(20.0, 20.0, 40.0 + (i // 5) % 2)] for i in range(61)}
+    frames, detect = exact(boxes)
+    rejected: Counter[str] = Counter()
+    found = tracks_of(follow(frames, detect, Detection(stride=5, min_face=41), rejected))
+    assert spans(found) == [(0, 60)] and not rejected
+
+
+def test_a_face_that_grows_to_the_least_size_is_given_with_the_frames_that_wait() -> None:
+    """40 pixels are reached in frame 50; the three keys before it still wait."""
+    frames, detect = exact({i: [(20.0, 20.0, 20.0 + 0.4 * i)] for i in range(101)})
+    rejected: Counter[str] = Counter()
+    found = tracks_of(follow(frames, detect, Detection(stride=5, min_face=40), rejected))
+    assert spans(found) == [(35, 100)] and not rejected
+
+
+def test_a_face_that_is_often_missed_is_given_once_it_was_seen_three_times() -> None:
+    """It is seen in every other key, so for the third time in frame 20, when the keys from frame 5
+    on still wait."""
+    frames, detect = exact({i: [(20.0, 20.0, 40.0)] if i % 10 == 0 else [] for i in range(61)})
+    rejected: Counter[str] = Counter()
+    found = tracks_of(follow(frames, detect, Detection(stride=5), rejected))
+    assert spans(found) == [(5, 60)] and not rejected

@@ -68,7 +68,7 @@ def test_the_second_of_two_faces_is_somebody_else_in_the_same_split(
     """Clips of 25 frames every 12: 3 of each of Ann's films, 3 of the face in frames 10 to 59."""
     stage, outcomes = read
     (split,) = {split for _, split in shards(stage, outcomes)}
-    assert shards(stage, outcomes) == {("ann", split): 6, ("ann/a#1#1", split): 3}
+    assert shards(stage, outcomes) == {("ann", split): 6, ("ann/a#1/#1", split): 3}
     assert {outcome.identity for outcome in outcomes} == {"ann"}
 
 
@@ -85,4 +85,4 @@ def test_shards_that_are_dealt_anew_keep_who_is_who(read: tuple[Stage, list[Outc
     assert shards(stage, [film]) == {who: n for who, n in before.items() if n == 3} | {
         ("ann", split): 3 for _, split in before
     }
-    assert shards(stage, [replace(film, others=[])]) == {("ann", split): 6 for _, split in before}
+    assert shards(stage, [replace(film, others={})]) == {("ann", split): 6 for _, split in before}
