@@ -21,7 +21,9 @@ HEADER_FACTOR = 2.1
 class Clock:
     """Fills `times` [s since the first frame] and the `breaks` of a film of about `rate` frames/s.
 
-    A step of more than 0.5 s and 5 times the median of the 25 before it is a pause. A step back,
+    A step of more than 0.5 s and 5 times the median of the 25 before it is a pause; before the
+    first frame all steps are taken for those of `rate`, so that early pauses do not pass for the
+    usual step, yet one that slows down for good has its new one after 13 frames. A step back,
     or one of more than 10 s in a container whose clock may begin anew (`restarts`), is the clock's:
     times then go on by the usual step.
     """
@@ -31,15 +33,14 @@ class Clock:
     ) -> None:
         self.times, self.breaks = times, breaks
         self.farthest = JUMP_SECONDS if restarts else JUMP_SECONDS_ELSEWHERE
-        self.steps: deque[float] = deque(maxlen=REMEMBERED)
-        self.rate = float(rate)
+        self.steps = deque([float(1 / rate)] * REMEMBERED, maxlen=REMEMBERED)
         self.last: float | None = None  # the film's own time of the last frame
         self.offset = 0.0  # from the film's own times to `times`
 
     def show(self, at: float | None) -> None:
         """Takes up the next frame, which the film says is shown `at` [s], None where it says
         nothing."""
-        usual = median(self.steps) if self.steps else 1 / self.rate
+        usual = median(self.steps)
         if self.last is None:
             self.last = at or 0.0
             self.offset = -self.last
@@ -65,7 +66,8 @@ def usual_rate(told: Fraction, times: Iterable[Fraction]) -> Fraction:
     steps = [after - before for before, after in pairwise(sorted(times)) if after > before]
     if not steps:
         return told
-    measured = 1 / median(steps)
-    if told / HEADER_FACTOR < measured < told * HEADER_FACTOR:
+    step = median(steps)
+    if told / HEADER_FACTOR < 1 / step < told * HEADER_FACTOR:
         return told
-    return measured.limit_denominator(1001)
+    # Of a step of over 1 s it is the step that is rounded: its rate may be nearer to 0 than 1/1001.
+    return 1 / step.limit_denominator(1001) if step > 1 else (1 / step).limit_denominator(1001)

@@ -24,6 +24,7 @@ from datasets.sources.footage import DAMAGE, DIFFERING, Bounds, DecodeError
 from datasets.sources.images import short
 
 IMAGE_RATE = Fraction(25)
+NEARLY_THE_SAME = 0.01  # aspects of pixels: broadcasters have several for one
 # How many frames needed a treatment.
 DAMAGED, CUT_OFF, ENDS_EARLY = "damaged frames", "frames without a key frame", "ends that are lost"
 
@@ -43,6 +44,7 @@ class Film:
     breaks: dict[int, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
+    aspect: Fraction | None = None  # of pixels as the decoder told it at the first key frame
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Streams the sound frames; raises `DecodeError` where the stream ends or breaks early."""
@@ -112,10 +114,26 @@ class Film:
                     f"{_shown(*shape)} as those before it",
                     DIFFERING,
                 )
+            self._check_aspect()
             clock.show(frame.time)
             self.bounds.check_length(self.times[-1])
             self.tally.frames += 1
             yield frame
+
+    def _own_aspect(self) -> Fraction:
+        """The aspect of pixels by what the decoder saw last, 1 where it is not told."""
+        return self.stream.codec_context.sample_aspect_ratio or Fraction(1)
+
+    def _check_aspect(self) -> None:
+        """Refuses pixels of another aspect than the first. PyAV does not tell that of a frame, and
+        the decoder is ahead of the frames that it gives."""
+        first, own = self.aspect or Fraction(1), self._own_aspect()
+        if abs(own / first - 1) > NEARLY_THE_SAME:
+            raise DecodeError(
+                f"{self.bounds.name}: frame {self.tally.frames}, or one soon after it, has pixels "
+                f"of {_ratio(own)}, not {_ratio(first)} as those before it",
+                DIFFERING,
+            )
 
     def _sound(self, packets: "Iterator[av.Packet[VideoStream]]") -> Iterator[av.VideoFrame]:
         """The frames that are whole. Behind damage that refuses the film, frames are decoded only
@@ -136,6 +154,8 @@ class Film:
                 self._broken(entry, entry.excuses(packet))
                 failed.add(packet.pts)
                 continue
+            if self.aspect is None and not entry.waiting:
+                self.aspect = self._own_aspect()
             for frame in frames:
                 self.bounds.check_size(frame.width, frame.height)
                 tally.see(frame)
@@ -164,3 +184,7 @@ class Film:
 
 def _shown(width: int, height: int, rotation: int) -> str:
     return f"{width}×{height}" + (f" turned by {rotation}°" if rotation else "")
+
+
+def _ratio(aspect: Fraction) -> str:
+    return f"{aspect.numerator}:{aspect.denominator}"

@@ -23,6 +23,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.sources.films.filters import filtering
 from infra import storage
 
 Curve = Literal["PQ", "HLG", "ordinary"]
@@ -46,13 +47,7 @@ class Toned:
             path = Path(folder) / "table.cube"
             with storage.writing(str(path)):
                 path.write_text(_cube(curve))
-            self.graph = av.filter.Graph()
-            source = self.graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format,
-                time_base=frame.time_base,
-            )  # fmt: skip
-            table = self.graph.add("lut3d", f"file={path}:interp=tetrahedral")
-            self.graph.link_nodes(source, table, self.graph.add("buffersink")).configure()
+            self.graph = filtering(frame, "lut3d", file=str(path), interp="tetrahedral")
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame as it is shown, of the same format and size."""

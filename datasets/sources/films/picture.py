@@ -20,6 +20,7 @@ from av.video.reformatter import (
     VideoReformatter,
 )
 
+from datasets.sources.films.filters import filtering
 from datasets.sources.films.hdr import Curve, Toned
 from datasets.sources.footage import Bounds, Frame
 
@@ -138,13 +139,7 @@ def progressive(frames: Iterator[av.VideoFrame], counts: Counter[str]) -> Iterat
         if frame.interlaced_frame:
             counts["deinterlaced frames"] += 1
         if graph is None and frame.interlaced_frame:
-            graph = av.filter.Graph()
-            source = graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format,
-                time_base=frame.time_base,
-            )  # fmt: skip
-            bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
-            graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+            graph = filtering(frame, "bwdif", mode="send_frame", deint="interlaced")
         if graph is None:
             yield frame
             continue

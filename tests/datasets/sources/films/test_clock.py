@@ -49,6 +49,22 @@ def test_a_step_back_is_always_the_clock_s() -> None:
     assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
 
 
+@pytest.mark.parametrize("pauses", [1, 2, 5])
+def test_a_pause_among_the_first_frames_hides_none_behind_it(pauses: int) -> None:
+    own: list[float | None] = [0.0]
+    for i in range(1, pauses + 1):
+        own += [5.0 * i, 5.0 * i + 0.04]
+    times, breaks = shown(own)
+    assert breaks == dict.fromkeys(range(1, 2 * pauses, 2), "pause")
+    assert times == pytest.approx(own)
+
+
+def test_a_step_back_right_behind_a_pause_is_the_clock_s() -> None:
+    times, breaks = shown([0.0, 5.0, 3.0, 3.04])
+    assert breaks == {1: "pause", 2: "clock"}
+    assert times == pytest.approx([0, 5, 5.04, 5.08])
+
+
 @pytest.mark.parametrize(
     ("told", "step", "rate"),
     # An average over pauses; that of fields; that of the clock's ticks; one that is about right.
@@ -61,3 +77,9 @@ def test_the_rate_is_the_header_s_unless_it_is_far_off(
     times = [i * step for i in range(20)] + [Fraction(100)]
     assert usual_rate(Fraction(told), reversed(times)) == rate
     assert usual_rate(Fraction(told), times[:1]) == told
+
+
+@pytest.mark.parametrize("seconds", [1500, 2003, 100_000])
+def test_frames_may_be_hours_apart(seconds: int) -> None:
+    step = Fraction(seconds)
+    assert usual_rate(Fraction(25), [i * step for i in range(5)]) == 1 / step

@@ -1,5 +1,6 @@
 """Film of high dynamic range is shown as an ordinary screen would, by published formulas."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -108,3 +109,14 @@ def test_what_is_shown_grows_with_the_light_and_keeps_to_the_screen(curve: Curve
     assert (np.diff(shown[:, 1]) >= 0).all()
     any_colour = as_shown(np.random.default_rng(0).random((500, 3)), curve)
     assert any_colour.min() >= 0 and any_colour.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["a:b", "it's", "back\\slash", "a,b;c[d]=e"])
+def test_the_folder_of_temporary_files_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+    found, counts = shown(tmp_path / "v.mkv", pq(np.full(3, 203.0)), ColorTrc.SMPTE2084)
+    np.testing.assert_allclose(found, 255, atol=2.5)
+    assert counts == {"HDR frames": 5}

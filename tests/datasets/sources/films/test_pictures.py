@@ -1,6 +1,7 @@
 """Pictures are upright, of square pixels, and of the colours that a player shows."""
 
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
@@ -14,7 +15,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from datasets.sources.footage import DecodeError
-from tests.support.films import film, flat, read
+from infra.extraction import Damage
+from tests.support.films import film, flat, numbered, read
 from tests.support.media import Frame
 
 Matrix = tuple[float, float, float, float]  # (x, y), y down, to (a x + c y, b x + d y)
@@ -120,6 +122,75 @@ def test_pixels_that_are_very_wide_do_not_pass_the_bound(tmp_path: Path) -> None
     path = film(tmp_path / "v.mp4", [smooth()] * 2, adjust=adjust)
     with pytest.raises(DecodeError, match="1920×72 is more than 100000 pixels"):
         read(path, max_pixels=100_000)
+
+
+def joined(path: Path, codec: str, *aspects: Fraction | None, before: int = 12) -> Path:
+    """Broadcasts of 352×288 after one another, of pixels of these aspects: `before` frames of the
+    first, and 12 of each other."""
+    whole = b""
+    for number, aspect in enumerate(aspects):
+
+        def adjust(stream: VideoStream, aspect: Fraction | None = aspect) -> None:
+            if aspect is not None:
+                stream.codec_context.sample_aspect_ratio = aspect
+
+        frames = numbered(12 if number else before, 0, 352, 288)
+        whole += film(path, frames, codec, adjust=adjust, bf="2").read_bytes()
+    path.write_bytes(whole)
+    return path
+
+
+NARROW, WIDE = Fraction(12, 11), Fraction(16, 11)  # 352×288 shown at 4:3 and at 16:9
+
+
+@pytest.mark.parametrize("damage", ["refuse", "split"])
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264", "mpeg4"])
+@pytest.mark.parametrize(("first", "second"), [(NARROW, WIDE), (WIDE, NARROW), (WIDE, None)])
+def test_pixels_that_change_their_aspect_within_a_film_are_refused(
+    tmp_path: Path, codec: str, first: Fraction, second: Fraction | None, damage: Damage
+) -> None:
+    """As frames that change their size: what comes next is no picture of the same kind."""
+    said = rf"frame \d+, .* {_ratio(second)}, not {_ratio(first)} "
+    with pytest.raises(DecodeError, match=said) as refusal:
+        read(joined(tmp_path / "v.ts", codec, first, second), damage)
+    assert refusal.value.kind == "frames of differing size"
+    at = int(re.findall(r"frame (\d+)", str(refusal.value))[0])
+    assert 10 <= at <= 12  # the decoder is ahead by up to two frames
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_they_are_refused_too_where_they_change_before_a_frame_comes_out(
+    tmp_path: Path, codec: str
+) -> None:
+    with pytest.raises(DecodeError, match="16:11, not 12:11"):
+        read(joined(tmp_path / "v.ts", codec, NARROW, WIDE, before=1))
+
+
+def test_two_ways_to_say_nearly_the_same_aspect_are_no_change(tmp_path: Path) -> None:
+    frames, footage = read(joined(tmp_path / "v.ts", "libx264", NARROW, Fraction(59, 54)))
+    assert len(frames) == 24 and footage.pixel_aspect == pytest.approx(12 / 11)
+
+
+def _ratio(aspect: Fraction | None) -> str:
+    return f"{aspect.numerator}:{aspect.denominator}" if aspect else "1:1"
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_container_s_aspect_that_is_not_the_codec_s_is_no_change(
+    tmp_path: Path, codec: str
+) -> None:
+    """Containers that tell one are believed, as by players."""
+    plain = film(tmp_path / "v.mkv", numbered(12, width=352, height=288), codec)
+    with av.open(str(plain)) as told, av.open(str(tmp_path / "v.mp4"), "w") as output:
+        stream = told.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        copy.sample_aspect_ratio = WIDE
+        for packet in told.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                output.mux(packet)
+    frames, footage = read(tmp_path / "v.mp4")
+    assert len(frames) == 12 and footage.pixel_aspect == pytest.approx(16 / 11, abs=0.01)
 
 
 def rgb(coded: tuple[int, int, int], red: float, blue: float, full: bool) -> list[float]:
