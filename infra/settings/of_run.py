@@ -56,7 +56,7 @@ def base_of(run: str) -> dict[str, Any]:
 def remember(run: str, settings: Settings, stage: str, source: str | None = None) -> None:
     """Write the settings of a run of which a stage begins: all at first, later what it decides.
 
-    A relative source, or detector's file, is written as an absolute one: the next command may begin
+    A relative source, or file of a model, is written as an absolute one: the next command may begin
     in another folder.
     `source` is that of the clips that are there, if any: a run of an older version has no settings.
     """
@@ -65,6 +65,7 @@ def remember(run: str, settings: Settings, stage: str, source: str | None = None
         if section["source"] is not None:
             section["source"] = storage.absolute(section["source"])
     values["preprocess"]["detector"] = asked(settings.preprocess.detector)
+    values["enhance"]["models"] = [storage.absolute(uri) for uri in settings.enhance.models]
     before = base_of(run)
     decided = {stage, *DECIDED.get(stage, ()), *ALWAYS}
     values |= {name: value for name, value in before.items() if name not in decided}
