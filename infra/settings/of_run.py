@@ -98,7 +98,7 @@ def is_asked(detector: str, name: str, given: str) -> bool:
         return detector in ("auto", name.partition(" ")[0])
     try:
         content = storage.read_bytes(asked(detector))
-    except (OSError, FacestackError):
+    except (OSError, ValueError, FacestackError):
         return asked(detector) == given
     return name == f"yunet {hashlib.sha256(content).hexdigest()}"
 

@@ -47,7 +47,7 @@ def digests(models: list[str], run: Run) -> list[str]:
     for uri in models:
         try:
             found.append(hashlib.sha256(storage.read_bytes(uri)).hexdigest())
-        except (OSError, RunError) as error:
+        except (OSError, ValueError, RunError) as error:
             if not complete:
                 raise _unusable(uri, error) from error
             gone.append(uri)

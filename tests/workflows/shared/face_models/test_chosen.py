@@ -183,6 +183,8 @@ def test_a_file_counts_by_its_content_wherever_it_is(where: str, tmp_path: Path)
     storage.remove(other)  # nobody knows what it was, and it is not what the run was given
     with pytest.raises(RunError, match=r'detector was "yunet .*", now ".*/other\.onnx"'):
         refuse_other_clips(run, asking(other), other_films=True)
+    with pytest.raises(RunError, match=r'detector was "yunet .*", now "none://m"'):
+        refuse_other_clips(run, asking("none://m"))
     storage.remove(first)
     refuse_other_clips(run, asking(first))
     assert choose(asking(first), run) == before
