@@ -25,7 +25,8 @@ def write_video(
 ) -> int:
     """Encodes H×W×3 uint8 RGB frames of one even size at `rate` frames/s; returns their number.
 
-    Where `times` [s], growing, say when each frame is shown, they are kept, counted from the first.
+    Where `times` [s], growing, say when each frame is shown, they are kept, counted from the first;
+    none are needed where they are regular (`are_regular`).
 
     The file, local or in object storage, appears whole or not at all; frames are encoded as they
     come. `crf` is x264's constant rate factor, lower is better; `preset` trades size for speed.
@@ -42,7 +43,7 @@ def write_video(
             options={"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"},
         )
         stream.pix_fmt = "yuv420p"
-        ticks = _ticks(times, rate)
+        ticks = [round((time - times[0]) * CLOCK) for time in times]
         if ticks:
             stream.codec_context.time_base = Fraction(1, CLOCK)
         for picture in frames:
@@ -63,12 +64,11 @@ def write_video(
     return count
 
 
-def _ticks(times: Sequence[float], rate: Fraction) -> list[int]:
-    """When frames are shown, in ticks since the first; [] where it is as `rate` says."""
-    since = [time - times[0] for time in times]
-    if all(abs(time - number / rate) <= REGULAR for number, time in enumerate(since)):
-        return []
-    return [round(time * CLOCK) for time in since]
+def are_regular(times: Sequence[float], rate: Fraction) -> bool:
+    """Whether frames that are shown at `times` [s] come as `rate` says from the first on, as nearly
+    as a container can tell."""
+    step = 1 / float(rate)
+    return all(abs(t - times[0] - i * step) <= REGULAR for i, t in enumerate(times))
 
 
 @contextmanager

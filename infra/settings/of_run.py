@@ -7,13 +7,12 @@ it, so that a command that is refused changes nothing.
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from infra import storage
-from infra.errors import RunError
+from infra.errors import FacestackError, RunError
 from infra.settings.data import DETECTORS, Section
 from infra.settings.settings import Settings
 
@@ -57,7 +56,7 @@ def base_of(run: str) -> dict[str, Any]:
 def remember(run: str, settings: Settings, stage: str, source: str | None = None) -> None:
     """Write the settings of a run of which a stage begins: all at first, later what it decides.
 
-    A relative source, or detector's file, is written as an absolute one: the next command may begin
+    A relative source, or file of a model, is written as an absolute one: the next command may begin
     in another folder.
     `source` is that of the clips that are there, if any: a run of an older version has no settings.
     """
@@ -66,6 +65,7 @@ def remember(run: str, settings: Settings, stage: str, source: str | None = None
         if section["source"] is not None:
             section["source"] = storage.absolute(section["source"])
     values["preprocess"]["detector"] = asked(settings.preprocess.detector)
+    values["enhance"]["models"] = [storage.absolute(uri) for uri in settings.enhance.models]
     before = base_of(run)
     decided = {stage, *DECIDED.get(stage, ()), *ALWAYS}
     values |= {name: value for name, value in before.items() if name not in decided}
@@ -81,15 +81,26 @@ def asked(detector: str) -> str:
     return detector if detector in DETECTORS else storage.absolute(detector)
 
 
-def is_asked(detector: str, name: str) -> bool:
-    """Whether the setting preprocess.detector asks for what a record names, `haar` or `yunet` with
-    the SHA-256 of its model, as far as is seen without a look for a model: a file that is not at
-    hand may be it."""
+def detector_of(run: str) -> str:
+    """The setting preprocess.detector that a run was given, as `asked` has it."""
+    found = base_of(run).get("preprocess", {}).get("detector", DEFAULTS.preprocess.detector)
+    return asked(found)
+
+
+def is_asked(detector: str, name: str, given: str) -> bool:
+    """Whether the setting preprocess.detector asks for what a record names: `haar`, or `yunet` with
+    the SHA-256 of its model.
+
+    A file is known by its content, wherever it is. One that cannot be read is what was recorded
+    where it is the one that was `given` then, and no other.
+    """
     if detector in DETECTORS:
         return detector in ("auto", name.partition(" ")[0])
-    if storage.is_local(detector) and Path(asked(detector)).is_file():
-        return name.endswith(hashlib.sha256(storage.read_bytes(asked(detector))).hexdigest())
-    return True
+    try:
+        content = storage.read_bytes(asked(detector))
+    except (OSError, ValueError, FacestackError):
+        return asked(detector) == given
+    return name == f"yunet {hashlib.sha256(content).hexdigest()}"
 
 
 def differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:

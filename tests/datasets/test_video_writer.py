@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.video_writer import write_video
+from datasets.video_writer import are_regular, write_video
 from tests.support.films import numbered, numbers, read
 
 
 def test_a_film_keeps_the_time_of_each_frame(tmp_path: Path) -> None:
     """A second at 30 frames/s, then one frame in each: ten seconds, not 1.3."""
     times = [100 + i / 30 for i in range(30)] + [float(100 + i) for i in range(1, 11)]
+    assert not are_regular(times, Fraction(30)) and are_regular(times[:30], Fraction(30))
     path = tmp_path / "v.mp4"
     assert write_video(path, numbered(40), Fraction(30), 10, times=times) == 40
     frames, footage = read(path)
@@ -22,11 +23,15 @@ def test_a_film_keeps_the_time_of_each_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(25)])
 def test_times_as_regular_as_a_container_can_tell_them_are_those_of_the_rate(
-    tmp_path: Path, rate: Fraction
+    rate: Fraction,
 ) -> None:
-    """Matroska tells whole milliseconds; the rate is exact all the same."""
-    times = [round(1000 * i / rate) / 1000 for i in range(40)]
-    write_video(tmp_path / "v.mp4", numbered(40), rate, 10, times=times)
-    write_video(tmp_path / "w.mp4", numbered(40), rate, 10)
-    assert (tmp_path / "v.mp4").read_bytes() == (tmp_path / "w.mp4").read_bytes()
-    assert read(tmp_path / "v.mp4")[1].rate == rate
+    """Matroska tells whole milliseconds; a frame that is missing is more."""
+    times = [7 + round(1000 * i / rate) / 1000 for i in range(40_000)]
+    assert are_regular(times, rate)
+    del times[20]
+    assert not are_regular(times, rate)
+
+
+def test_without_times_the_rate_is_exact(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", numbered(40), Fraction(30000, 1001), 10)
+    assert read(tmp_path / "v.mp4")[1].rate == Fraction(30000, 1001)

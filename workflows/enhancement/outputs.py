@@ -38,9 +38,17 @@ MANIFEST = pa.schema(
         pa.field("frames", pa.int64(), metadata={"description": "frames of the track"}),
         pa.field("fps", pa.string(), metadata={"description": "usual rate as a fraction"}),
         pa.field(
+            "start",
+            pa.float64(),
+            metadata={"description": "of its first frame, since the source's first [s]"},
+        ),
+        pa.field(
             "times",
             pa.list_(pa.float64()),
-            metadata={"description": "of each frame, since the source's first [s]"},
+            metadata={
+                "description": "of each frame, since the source's first [s]; empty where all lie "
+                "within 1 ms of start + (index - first_frame) / fps"
+            },
         ),
         pa.field(
             "break_before",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from datasets.clips.windows import NO_FACE
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
-from datasets.video_writer import write_video
+from datasets.video_writer import are_regular, write_video
 from infra import outages, process, storage
 from infra.attempts import SUFFIX, attempt, stop_clock
 from infra.extraction import Detection
@@ -151,7 +151,9 @@ class Enhancer:
         batch_size, by = self.settings.enhance.batch_size, self.loaded[track.low_size]
         restored = restore(by.network, self._tensors(track.low), batch_size=batch_size)
         pictures = (to_bytes(image.cpu().unsqueeze(0))[0] for image in restored)
-        count = write_video(output, pictures, rate, CRF, times=track.times)
+        # The driver holds the rows of all films: an hour's times would be 3 MB of them.
+        times = [] if are_regular(track.times, rate) else track.times
+        count = write_video(output, pictures, rate, CRF, times=times)
         if count != len(track.low):
             raise RuntimeError(f"{count} frames written, {len(track.low)} read")
         return {
@@ -160,7 +162,8 @@ class Enhancer:
             "track": number,
             "first_frame": track.first,
             "frames": count,
-            "times": track.times,
+            "start": track.times[0],
+            "times": times,
             "break_before": track.break_before,
             "crop_side": float(np.median(track.sides)),
             "resized": track.low_size / float(np.median(track.sides)),

@@ -1,6 +1,5 @@
 """Stage enhance: batch inference over a collection of videos, on a pool of Ray Data actors."""
 
-import hashlib
 from functools import partial
 
 import numpy as np
@@ -14,10 +13,10 @@ from infra.progress import Count, say
 from infra.runs import Run, Stage
 from infra.settings.of_run import DRAWN
 from infra.settings.settings import Settings
-from infra.text import as_utf8, one_line
+from infra.text import as_utf8
 from model.variants import parse_variant
-from model.weights import read_header
 from workflows.enhancement.graph import restored
+from workflows.enhancement.larger_models import check_models, digests
 from workflows.enhancement.outputs import (
     Restored,
     complete_outcomes,
@@ -40,7 +39,7 @@ def enhance(settings: Settings, run: Run) -> None:
     detector = _detector(settings, run)
     used = {
         "enhance": {name: v for name, v in options.made_from().items() if name != "source"}
-        | {"large": options.for_large(), "models": [_digest(uri) for uri in options.models]},
+        | {"large": options.for_large(), "models": digests(options.models, run)},
         "source": DRAWN if root == run.path("source") else root,
         "clip": settings.clip.stored(),
         "preprocess": chosen.made_from(settings, detector),
@@ -62,10 +61,6 @@ def enhance(settings: Settings, run: Run) -> None:
             outcomes = _restored(settings, run, stage, reading, detection)
         outcomes.sort(key=lambda outcome: outcome.name)
         write_tables(stage, outcomes, settings.preprocess.max_error_share * reading.sources)
-
-
-def _digest(uri: str) -> str:
-    return hashlib.sha256(storage.read_bytes(uri)).hexdigest()
 
 
 def _restored(
@@ -149,6 +144,7 @@ def changes(settings: Settings, run: Run, fingerprint: str) -> str:
     if not known:
         return ""
     try:
+        check_models(settings)  # without them nothing can be restored anew
         return _reading(settings, run, fingerprint, known, known).changes
     except (InputError, SettingsError) as error:
         say("enhance", f"its films are not compared: {error}")
@@ -157,7 +153,7 @@ def changes(settings: Settings, run: Run, fingerprint: str) -> str:
 
 def check(settings: Settings) -> None:
     """Raise SettingsError for a variant that is not trained, a source that is not there, or a
-    detector that cannot be used."""
+    detector or a model that cannot be used."""
     variant = settings.enhance.variant
     try:
         parse_variant(variant)
@@ -172,25 +168,4 @@ def check(settings: Settings) -> None:
     if settings.enhance.source is not None:
         find(settings.enhance.source)
     _detector(settings, Run(settings.run))
-    _check_models(settings)
-
-
-def _check_models(settings: Settings) -> None:
-    """Raise SettingsError for weights that cannot be used beside the run's own."""
-    inputs = {settings.clip.low_size: f"enhance.variant {settings.enhance.variant}"}
-    for uri in settings.enhance.models:
-        try:
-            with storage.local_file(uri) as path:
-                header = read_header(path)
-            size = int(header["size"]) // int(header["scale"])
-        except (FileNotFoundError, ValueError, KeyError) as error:
-            raise SettingsError(
-                f"enhance.models {uri}: expected the weights.safetensors of a trained variant "
-                f"({one_line(error, 120)})"
-            ) from error
-        if size in inputs:
-            raise SettingsError(
-                f"enhance.models {uri}: its input is {size} pixels wide, as that of "
-                f"{inputs[size]}; leave one of them out"
-            )
-        inputs[size] = uri
+    check_models(settings)

@@ -54,7 +54,7 @@ def refuse_other_clips(run: Run, settings: Settings, other_films: bool = False) 
     name = found.get("preprocess", {}).get("detector")
     if name is None:  # no face was looked for
         del wanted["preprocess"]["detector"]
-    elif of_run.is_asked(settings.preprocess.detector, name):
+    elif of_run.is_asked(settings.preprocess.detector, name, of_run.detector_of(run.uri)):
         wanted["preprocess"]["detector"] = name
     if settings.source is not None and not other_films:
         wanted["source"] = storage.absolute(settings.source)

@@ -59,13 +59,17 @@ def test_a_run_of_a_version_without_settings_keeps_its_films(tmp_path: Path) -> 
     assert read("--run", str(tmp_path)).source == "/films"
 
 
-def test_a_source_is_found_from_another_folder(
+def test_a_source_or_a_model_is_found_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    made(tmp_path / "run", "--source", "films", "--enhance.source", "others")
+    made(tmp_path / "run", "--source", "films", "--enhance.source", "others",
+         "--preprocess.detector", "own.onnx", "--enhance.large", "nearest-model",
+         "--enhance.models", "larger.safetensors")  # fmt: skip
     later = read("--run", str(tmp_path / "run"))
     assert (later.source, later.enhance.source) == (f"{tmp_path}/films", f"{tmp_path}/others")
+    assert later.preprocess.detector == f"{tmp_path}/own.onnx"
+    assert later.enhance.models == [f"{tmp_path}/larger.safetensors"]
 
 
 def test_a_command_that_is_refused_or_skipped_changes_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ray.cluster_utils import Cluster
 from datasets.drawn.dataset import write_person
 from datasets.sources.layouts import Source
 from infra import cluster
+from infra.extraction import Detection
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from model.network import build
@@ -70,8 +71,8 @@ def test_enhance_takes_the_cpus_that_come_when_it_has_begun(
         return dataset(items)
 
     monkeypatch.setattr(ray_rows, "dataset", dealt)
-    run = Run(str(tmp_path / "run"))
-    outcomes = list(graph.restored(Settings(), run, Stage("enhance", str(tmp_path), ""), FILMS))
+    run, stage = Run(str(tmp_path / "run")), Stage("enhance", str(tmp_path), "")
+    outcomes = list(graph.restored(Settings(), run, stage, FILMS, Detection()))
     assert [outcome.reason for outcome in outcomes] == ["True"] * len(FILMS)
 
 
@@ -98,7 +99,8 @@ def test_enhance_gives_up_a_film_at_which_the_decoder_never_returns(
     (film,) = write_person(tmp_path, 0, 1, 5, size=32)
     sources = [Source(str(film), name, "a", "video") for name in ("a.mp4", "hangs.mp4", "z.mp4")]
     monkeypatch.setattr(graph, "Enhancer", pools.Hanging)
-    found = graph.restored(settings, run, Stage("enhance", f"{tmp_path}/enhanced", ""), sources)
+    stage = Stage("enhance", f"{tmp_path}/enhanced", "")
+    found = graph.restored(settings, run, stage, sources, Detection())
     outcomes = {outcome.name: outcome for outcome in found}
     assert [len(outcomes[name].tracks) for name in ("a.mp4", "hangs.mp4", "z.mp4")] == [1, 0, 1]
     assert "its process died 3 times" in outcomes["hangs.mp4"].reason

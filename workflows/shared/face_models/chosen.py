@@ -4,7 +4,6 @@
 run goes on where neither its model's file nor a network is at hand, and never mixes two.
 """
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,7 +13,6 @@ from infra.errors import RunError
 from infra.progress import say
 from infra.runs import Run
 from infra.settings import of_run
-from infra.settings.data import DETECTORS
 from infra.settings.settings import Settings
 from infra.text import one_line
 from workflows.shared.face_models.finding import Choice, find
@@ -59,9 +57,10 @@ def recorded(run: Run) -> Choice | None:
 def _of_clips(run: Run) -> Choice | None:
     fields = run.record("clips").settings.get("preprocess", {}) if run.is_complete("clips") else {}
     name = str(fields.get("detector", ""))
+    asked = of_run.detector_of(run.uri)
     if name == "haar":
-        return Choice("haar", "auto")
-    return Choice("yunet", "auto", name.removeprefix("yunet ")) if name else None
+        return Choice("haar", asked)
+    return Choice("yunet", asked, name.removeprefix("yunet ")) if name else None
 
 
 def choose(settings: Settings, run: Run, anew: bool = False) -> Choice:
@@ -72,7 +71,9 @@ def choose(settings: Settings, run: Run, anew: bool = False) -> Choice:
     """
     asked = of_run.asked(settings.preprocess.detector)
     known = None if anew else recorded(run)
-    return known if known is not None and _serves(known, asked) else find(asked)
+    if known is not None and of_run.is_asked(asked, known.name, known.asked):
+        return known
+    return find(asked)
 
 
 def keep(run: Run, stage: str, choice: Choice | None) -> str | None:
@@ -101,13 +102,6 @@ def made_from(settings: Settings, choice: Choice | None) -> dict[str, Any]:
     out where no face is looked for."""
     fields = {n: v for n, v in settings.preprocess.made_from().items() if n != "detector"}
     return fields if choice is None else fields | {"detector": choice.name}
-
-
-def _serves(known: Choice, asked: str) -> bool:
-    """Whether what is known is what is asked for; a file that is gone is, where it was asked for
-    then."""
-    at_hand = asked in DETECTORS or (storage.is_local(asked) and Path(asked).is_file())
-    return of_run.is_asked(asked, known.name) if at_hand else known.asked == asked
 
 
 def _verify(uri: str | None, sha256: str | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run
 from infra.settings.settings import Settings
@@ -155,3 +156,49 @@ def test_a_damaged_copy_or_record_is_named(content: bytes, tmp_path: Path) -> No
     record.write_bytes(content)
     with pytest.raises(RunError, match=r"detector\.json: not the record of a detector"):
         kept(run, "auto")
+
+
+def made_by(uri: Path, detector: str) -> Run:
+    """A run with clips whose faces the detector found."""
+    settings = asking(detector)
+    run = Run(str(uri), settings=settings)
+    choice = choose(settings, run)
+    with run.stage("preprocess", "clips", {"preprocess": made_from(settings, choice)}, []):
+        keep(run, "preprocess", choice)
+    return run
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_a_file_counts_by_its_content_wherever_it_is(where: str, tmp_path: Path) -> None:
+    root = str(tmp_path) if where == "disk" else "memory://detectors"
+    first, other, same = (f"{root}/{name}.onnx" for name in ("first", "other", "same"))
+    for uri, content in ((first, MODEL), (other, OTHER), (same, MODEL)):
+        storage.write_bytes(uri, content)
+    run = made_by(tmp_path / "run", first)
+    before = recorded(run)
+    refuse_other_clips(run, asking(same))
+    assert choose(asking(same), run) == before
+    with pytest.raises(RunError, match=r'detector was "yunet .*", now ".*/other\.onnx"'):
+        refuse_other_clips(run, asking(other), other_films=True)
+    storage.remove(other)  # nobody knows what it was, and it is not what the run was given
+    with pytest.raises(RunError, match=r'detector was "yunet .*", now ".*/other\.onnx"'):
+        refuse_other_clips(run, asking(other), other_films=True)
+    with pytest.raises(RunError, match=r'detector was "yunet .*", now "none://m"'):
+        refuse_other_clips(run, asking("none://m"))
+    storage.remove(first)
+    refuse_other_clips(run, asking(first))
+    assert choose(asking(first), run) == before
+    storage.write_bytes(first, OTHER)
+    with pytest.raises(RunError, match=r'detector was "yunet .*", now ".*/first\.onnx"'):
+        refuse_other_clips(run, asking(first))
+
+
+def test_a_copy_without_its_models_knows_by_which_file_it_was_made(tmp_path: Path) -> None:
+    file = tmp_path / "own.onnx"
+    file.write_bytes(OTHER)
+    run = made_by(tmp_path / "run", str(file))
+    shutil.rmtree(tmp_path / "run/models")
+    file.unlink()
+    refuse_other_clips(run, asking(str(file)))
+    with pytest.raises(RunError, match="put it there again"):
+        kept(run, str(file))
