@@ -72,7 +72,7 @@ def test_a_header_that_does_not_fit_is_refused(
 def test_what_is_no_file_of_weights_is_refused(tmp_path: Path, models: Models) -> None:
     refused(tmp_path, tmp_path / "nowhere.safetensors")
     refused(tmp_path, tmp_path)
-    with pytest.raises(SettingsError, match="enhance.models none://m: .*Protocol not known"):
+    with pytest.raises(SettingsError, match=r"enhance\.models none://m: .*Protocol not known"):
         digests(["none://m"], Run(str(tmp_path)))
     content = models[32].read_bytes()
     for damaged in (b"", content[:5], content[: len(content) // 2], bytes(len(content))):
