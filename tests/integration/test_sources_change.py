@@ -127,8 +127,8 @@ def test_enhance_restores_what_is_new_and_keeps_the_rest(
 ) -> None:
     source = collect(tmp_path / "films", drawn, (0, 1, 2))
     folder = shutil.copytree(copied, tmp_path / "run")
-    arguments = ("enhance.py", "--run", folder, "--enhance.source", source,
-                 "--enhance.large", "degrade", "--enhance.limit", "none", "--force", "enhance")  # fmt: skip
+    arguments = ("enhance.py", "--run", folder, "--enhance.source", source, "--enhance.limit",
+                 "none", "--enhance.large", "degrade", "--force", "enhance")  # fmt: skip
     assert run(*arguments).status == 0
     outputs = {path: path.stat().st_mtime_ns for path in (folder / "enhanced").rglob("track_*.mp4")}
     assert len(outputs) == 3

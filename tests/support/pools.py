@@ -15,7 +15,7 @@ from datasets.clips.windows import Account
 from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
-from infra.extraction import Limits
+from infra.extraction import Detection, Limits
 from infra.settings.settings import Settings
 from workflows.enhancement import restore
 from workflows.enhancement.outputs import Restored
@@ -49,14 +49,14 @@ def make_part(_: Any, folder: str, __: str, row: dict[str, Any]) -> dict[str, An
 class Enhancer:
     """In the place of the one of enhance: its outcomes say whether there was other work."""
 
-    def __init__(self, _: Settings, __: Any, folder: str, ___: str) -> None:
+    def __init__(self, _: Settings, __: Any, ___: Detection, folder: str, ____: str) -> None:
         self.folder = folder
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         for row in block.to_pylist():
             (source,) = sources_of(row)
             met = str(meet(self.folder, source.name))
-            outcome = json.dumps(asdict(Restored(source.name, "", [], "", met)))
+            outcome = json.dumps(asdict(Restored(source.name, "", [], {}, {}, "", met)))
             yield pa.Table.from_pylist([{"outcome": outcome}])
 
 
