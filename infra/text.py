@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
@@ -23,6 +24,11 @@ def tallied(counts: Counter[str]) -> str:
     return ", ".join(f"{what} ({number})" for what, number in counts.most_common())
 
 
+def commonest(counts: Mapping[str, int]) -> str:
+    """What was counted most often, of equals the first by name."""
+    return min(counts, key=lambda what: (-counts[what], what))
+
+
 def as_utf8(name: str) -> str:
     """A file's name with what is not UTF-8 in it escaped, for tables."""
     return name.encode("utf-8", "backslashreplace").decode()
@@ -31,6 +37,11 @@ def as_utf8(name: str) -> str:
 def digest(*parts: str) -> bytes:
     """SHA-256 of parts of text that may be names of files; the same on every machine."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).digest()
+
+
+def sha256_of(content: bytes) -> str:
+    """SHA-256 of the content of a file, as it is written down."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def hashed(seed: int, name: str, purpose: str) -> int:

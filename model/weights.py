@@ -50,15 +50,6 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         raise ValueError(f"{path}: not a safetensors file ({error})") from error
 
 
-def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read the metadata of a safetensors file alone; raises ValueError if it is not one."""
-    try:
-        with safe_open(os.fspath(path), framework="pt") as file:
-            return file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from error
-
-
 def load_network(path: str | os.PathLike[str]) -> nn.Module:
     """Build the network that a file of `save_weights` describes and load its weights.
 

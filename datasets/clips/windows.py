@@ -12,7 +12,7 @@ from datasets.clips.sharpness import sharpness
 from datasets.sources.footage import Footage, Frame
 from datasets.tracking.camera import DISTANCES
 from datasets.tracking.crops import TrackCrop
-from infra.text import tallied
+from infra.text import commonest, tallied
 
 NO_FACE = "no face"
 
@@ -67,9 +67,7 @@ class Account:
         name), for counting; empty where the source gave a clip."""
         if self.error or self.clips:
             return self.error_kind
-        return min(
-            self.rejected, key=lambda reason: (-self.rejected[reason], reason), default=NO_FACE
-        )
+        return commonest(self.rejected) if self.rejected else NO_FACE
 
 
 def windows(

@@ -11,16 +11,12 @@ whatever the length of the film.
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import comb
-from statistics import median
-
-import numpy as np
-from numpy.typing import NDArray
 
 from datasets.sources.footage import Boxes, Frame
-from datasets.tracking.boxes import Square, continues, overlap, same_face, separate, widen
+from datasets.tracking.boxes import Square, continues, overlap, same_face, separate
 from datasets.tracking.cuts import mark_cuts
 from datasets.tracking.detectors import Detector
+from datasets.tracking.face_track import FaceTrack
 from datasets.tracking.search import Search
 from infra.extraction import Detection
 
@@ -45,65 +41,11 @@ class TrackFrame:
 
 
 @dataclass
-class _Track:
-    """A face in a shot: `boxes` holds one box a key from key `first` on, until it is lost."""
-
-    first: int
-    boxes: list[Square]
-    small: bool
-    number: int = -1
-    missed: int = 0
-    seen: int = 1
-    sure: bool = False
-
-    @property
-    def end(self) -> int:
-        """The last key in which the face was seen."""
-        return self.first + len(self.boxes) - 1
-
-    def see(self, box: Square) -> None:
-        """Adds a box, after those of the keys that were missed, on a line from the last seen."""
-        start, steps = np.array(self.boxes[-1]), self.missed + 1
-        for step in range(1, steps):
-            x, y, side = start + (np.array(box) - start) * step / steps
-            self.boxes.append((float(x), float(y), float(side)))
-        self.boxes.append(box)
-        self.missed = 0
-        self.seen += 1
-
-    def begin_at(self, key: int) -> None:
-        """Leaves out the keys before `key`."""
-        del self.boxes[: key - self.first]
-        self.first = key
-
-    def seen_before(self, box: Square) -> None:
-        """Adds the box of the key before its first."""
-        self.boxes.insert(0, box)
-        self.first -= 1
-        self.seen += 1
-
-    def smooth(self, key: int, radius: int) -> NDArray[np.float64]:
-        """Gives the box at `key`, averaged over the keys around it: as many before as after, so
-        fewer near the ends, where a steady motion would otherwise be bent. At an end it is as large
-        as the median of the three nearest: one box may be a fifth too large, and that of the first
-        settles at which scale a track is cut."""
-        at, end = key - self.first, len(self.boxes) - 1
-        inner = min(radius, at, end - at)
-        weights = np.array([comb(2 * inner, i) for i in range(2 * inner + 1)], float)
-        near = np.array(self.boxes[at - inner : at + inner + 1])
-        box = weights @ near / weights.sum()
-        if inner or not radius:
-            return box
-        side = median(each[2] for each in (self.boxes[:3] if at == 0 else self.boxes[-3:]))
-        return np.array(widen(tuple(box), side / box[2]))
-
-
-@dataclass
 class _Shot:
     """The frames between two cuts that still wait, and the tracks that may touch them."""
 
     keys: list[int] = field(default_factory=list)
-    tracks: list[_Track] = field(default_factory=list)
+    tracks: list[FaceTrack] = field(default_factory=list)
     waiting: deque[tuple[int, Frame]] = field(default_factory=deque)
     emitted: int = 0  # number of keys whose frames are out
 
@@ -216,13 +158,13 @@ class _Follower:
                 self._begin(key, box)
 
     def _begin(self, key: int, box: Square) -> None:
-        track = _Track(key, [box], small=True)
+        track = FaceTrack(key, [box], small=True)
         if box[2] >= self.detection.min_face:
             self._promote(track)
             self._follow_back(track)
         self.shot.tracks.append(track)
 
-    def _promote(self, track: _Track) -> None:
+    def _promote(self, track: FaceTrack) -> None:
         """Makes a track one of those that are given, from the keys on that still wait."""
         track.begin_at(max(track.first, self.shot.emitted))
         track.number, self.numbered, track.small = self.numbered, self.numbered + 1, False
@@ -236,7 +178,7 @@ class _Follower:
                 self.rejected[f"{SELDOM_SEEN} {self.detection.min_seen} frames"] += 1
         self.shot.tracks = [track for track in self.shot.tracks if track.end >= key]
 
-    def _follow_back(self, track: _Track) -> None:
+    def _follow_back(self, track: FaceTrack) -> None:
         """Looks for a new face in the keys before it that still wait."""
         if not isinstance(self.look, Search):
             return
@@ -287,7 +229,7 @@ class _Follower:
         how = self.detection
         return max(how.smoothing, how.min_seen - 1, 1) + how.max_missed
 
-    def _is_sure(self, track: _Track, key: int) -> bool:
+    def _is_sure(self, track: FaceTrack, key: int) -> bool:
         """Says whether a face was seen often enough to be given from `key` on; of a shot with fewer
         keys, such as a still, it must have been seen in all."""
         least = self.detection.min_seen if isinstance(self.look, Search) else 1
@@ -296,9 +238,9 @@ class _Follower:
             track.begin_at(max(track.first, key))
         return track.sure
 
-    def _over(self, track: _Track) -> bool:
+    def _over(self, track: FaceTrack) -> bool:
         return track.missed > self.detection.max_missed
 
-    def _too_small(self, track: _Track, box: Square) -> bool:
+    def _too_small(self, track: FaceTrack, box: Square) -> bool:
         """Says whether a face is now much too small; one about the limit is not lost and found."""
         return not track.small and box[2] < SHRUNKEN * self.detection.min_face

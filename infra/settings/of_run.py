@@ -4,7 +4,6 @@ It lies above the defaults and below `--config` and the command line. A stage th
 it, so that a command that is refused changes nothing.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,7 @@ from infra import storage
 from infra.errors import FacestackError, RunError
 from infra.settings.data import DETECTORS, Section
 from infra.settings.settings import Settings
+from infra.text import sha256_of
 
 # What is said of a command, and not of the run.
 OF_A_COMMAND: dict[str, Any] = {
@@ -100,7 +100,7 @@ def is_asked(detector: str, name: str, given: str) -> bool:
         content = storage.read_bytes(asked(detector))
     except (OSError, ValueError, FacestackError):
         return asked(detector) == given
-    return name == f"yunet {hashlib.sha256(content).hexdigest()}"
+    return name == f"yunet {sha256_of(content)}"
 
 
 def differences(found: Any, wanted: Any, name: str = "") -> Iterator[str]:

@@ -1,14 +1,13 @@
 """The models of enhance.models, for faces that are larger than the input of the run's own network:
 whether they can be used, and what is recorded of them."""
 
-import hashlib
 from collections import Counter
 
 from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run
 from infra.settings.settings import Settings
-from infra.text import one_line
+from infra.text import one_line, sha256_of
 from model.network import Network
 from workflows.shared.networks import load_frozen
 
@@ -46,7 +45,7 @@ def digests(models: list[str], run: Run) -> list[str]:
     found, gone = [], []
     for uri in models:
         try:
-            found.append(hashlib.sha256(storage.read_bytes(uri)).hexdigest())
+            found.append(sha256_of(storage.read_bytes(uri)))
         except (OSError, ValueError, RunError) as error:
             if not complete:
                 raise _unusable(uri, error) from error

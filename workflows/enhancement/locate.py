@@ -81,7 +81,7 @@ def low_tracks(
         track.low.append(low)
         track.sides.append(placed.box[2])
     if large:
-        rejected[f"{TOO_LARGE} {largest_face(inputs, detection):g} px"] += len(large)
+        rejected[f"{TOO_LARGE} {largest_face(inputs, detection)} px"] += len(large)
     return tracks
 
 

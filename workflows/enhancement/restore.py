@@ -1,6 +1,5 @@
 """What one actor of the stage enhance does: a source in, a video of each restored face out."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from infra.attempts import SUFFIX, attempt, stop_clock
 from infra.extraction import Detection
 from infra.runs import Run
 from infra.settings.settings import Settings
-from infra.text import as_utf8, one_line, tallied
+from infra.text import as_utf8, commonest, one_line, sha256_of, tallied
 from model.network import Network
 from model.streaming import restore
 from workflows.enhancement.locate import TOO_LARGE, Track, low_tracks
@@ -81,7 +80,7 @@ class Enhancer:
         assert isinstance(network, Network)
         if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        digest = hashlib.sha256(storage.read_bytes(uri)).hexdigest()
+        digest = sha256_of(storage.read_bytes(uri))
         low_size = network.size // network.scale
         return Loaded(network, network.variant, network.scale, low_size, digest)
 
@@ -184,6 +183,5 @@ def _why_none(source: Source, rejected: Counter[str]) -> tuple[str, str]:
     """Why a film gives no track: in a sentence, and in words that are the same for every film."""
     if not rejected:
         return f"{source.name}: no face was found", NO_FACE
-    (commonest, _), *_ = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
     remedy = f"; {LARGE_REMEDY}" if any(why.startswith(TOO_LARGE) for why in rejected) else ""
-    return f"{source.name}: no track is restored: {tallied(rejected)}{remedy}", commonest
+    return f"{source.name}: no track is restored: {tallied(rejected)}{remedy}", commonest(rejected)

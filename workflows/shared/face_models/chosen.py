@@ -14,9 +14,8 @@ from infra.progress import say
 from infra.runs import Run
 from infra.settings import of_run
 from infra.settings.settings import Settings
-from infra.text import one_line
+from infra.text import one_line, sha256_of
 from workflows.shared.face_models.finding import Choice, find
-from workflows.shared.face_models.published import sha256_of
 
 FOLDER, RECORD = "models", "detector.json"
 

@@ -10,7 +10,7 @@ from datasets.tracking.detectors import DetectorError, build_detector
 from infra import storage
 from infra.errors import SettingsError
 from infra.settings.data import DETECTORS
-from infra.text import one_line
+from infra.text import one_line, sha256_of
 from workflows.shared.face_models import published
 from workflows.shared.face_models.published import FetchError
 
@@ -71,7 +71,7 @@ def find(asked: str) -> Choice:
 
 
 def _yunet(asked: str, content: bytes, origin: str) -> Choice:
-    sha256 = published.sha256_of(content)
+    sha256 = sha256_of(content)
     told = f"faces are found by YuNet ({origin}, SHA-256 {sha256[:12]}…)"
     return Choice("yunet", asked, sha256, told, content)
 

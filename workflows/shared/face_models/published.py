@@ -4,7 +4,6 @@ It is OpenCV Zoo's `face_detection_yunet_2023mar.onnx`, MIT licence (Wu et al., 
 millisecond-level face detector*, 2023).
 """
 
-import hashlib
 import os
 import threading
 import time
@@ -16,7 +15,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from infra.errors import InputError
-from infra.text import one_line
+from infra.text import one_line, sha256_of
 from infra.whole_file import whole_file
 
 NAME = "face_detection_yunet_2023mar.onnx"
@@ -37,11 +36,6 @@ def cache() -> Path:
     """Where the model is kept once it was fetched."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "facestack" / NAME
-
-
-def sha256_of(content: bytes) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def cached(sha256: str = SHA256) -> bytes | None:

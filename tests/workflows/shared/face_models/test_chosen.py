@@ -11,11 +11,12 @@ from infra import storage
 from infra.errors import RunError, SettingsError
 from infra.runs import Run
 from infra.settings.settings import Settings
+from infra.text import sha256_of
 from workflows.shared.artifacts import refuse_other_clips
 from workflows.shared.face_models import finding
 from workflows.shared.face_models.chosen import choose, keep, made_from, recorded
 from workflows.shared.face_models.finding import forget
-from workflows.shared.face_models.published import NAME, sha256_of
+from workflows.shared.face_models.published import NAME
 
 MODEL, OTHER = b"a model" * 100, b"another" * 100
 

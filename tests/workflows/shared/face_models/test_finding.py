@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from infra.errors import SettingsError
+from infra.text import sha256_of
 from tests.support.servers.file_server import serving
 from workflows.shared.face_models import finding, published
 from workflows.shared.face_models.finding import find, forget
@@ -40,7 +41,7 @@ def test_a_file_is_taken_whatever_its_checksum(tmp_path: Path) -> None:
     (tmp_path / "own.onnx").write_bytes(MODEL)
     found = find(str(tmp_path / "own.onnx"))
     assert (found.kind, found.content) == ("yunet", MODEL)
-    assert found.name == f"yunet {published.sha256_of(MODEL)}"
+    assert found.name == f"yunet {sha256_of(MODEL)}"
 
 
 def test_a_file_that_is_not_there_or_no_model_is_refused(
@@ -85,7 +86,7 @@ def test_the_cache_is_next_and_then_the_address_once(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(MODEL) as server:
-        expected = (server.address, published.sha256_of(MODEL), len(MODEL), 30.0)
+        expected = (server.address, sha256_of(MODEL), len(MODEL), 30.0)
         monkeypatch.setattr(published.fetched, "__defaults__", expected)
         monkeypatch.setattr(published.cached, "__defaults__", expected[1:2])
         first = find("auto")

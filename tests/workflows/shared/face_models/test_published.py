@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from infra.cluster import free_port
+from infra.text import sha256_of
 from tests.support.servers.file_server import serving
 from workflows.shared.face_models import published
-from workflows.shared.face_models.published import FetchError, cache, cached, fetched, sha256_of
+from workflows.shared.face_models.published import FetchError, cache, cached, fetched
 
 MODEL = bytes(range(256)) * 40
 RIGHT = sha256_of(MODEL)
