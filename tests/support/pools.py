@@ -18,7 +18,7 @@ from datasets.sources.video import open_source
 from infra.extraction import Detection, Limits
 from infra.settings.settings import Settings
 from workflows.enhancement import restore
-from workflows.enhancement.outputs import Restored
+from workflows.enhancement.receipts import Restored
 from workflows.preprocessing.outcomes import outcome_of, to_json
 from workflows.shared.source_rows import sources_of
 

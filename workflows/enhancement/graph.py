@@ -8,7 +8,7 @@ from infra import storage
 from infra.extraction import Detection
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
-from workflows.enhancement.outputs import Restored, from_json
+from workflows.enhancement.receipts import Restored, from_json
 from workflows.enhancement.restore import Enhancer
 from workflows.shared.ray_rows import on_actors
 from workflows.shared.source_rows import item

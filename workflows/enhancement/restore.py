@@ -27,7 +27,7 @@ from infra.text import as_utf8, commonest, one_line, sha256_of, tallied
 from model.network import Network
 from model.streaming import restore
 from workflows.enhancement.locate import TOO_LARGE, Track, low_tracks
-from workflows.enhancement.outputs import OUTCOME, Restored, safe_name
+from workflows.enhancement.receipts import OUTCOME, Restored, safe_name
 from workflows.shared.artifacts import WEIGHTS
 from workflows.shared.networks import load_frozen
 from workflows.shared.ray_rows import Row, until_fault

@@ -17,7 +17,7 @@ from infra.text import as_utf8
 from model.variants import parse_variant
 from workflows.enhancement.graph import restored
 from workflows.enhancement.larger_models import check_models, digests
-from workflows.enhancement.outputs import (
+from workflows.enhancement.receipts import (
     Restored,
     complete_outcomes,
     outcomes_among,

@@ -15,7 +15,7 @@ from datasets.sources.listing import is_transport_stream
 from infra import storage
 from tests.datasets.sources.test_layouts import touch
 from tests.support.media import moving_square, write_video
-from workflows.enhancement.outputs import safe_name
+from workflows.enhancement.receipts import safe_name
 
 
 def names(root: Path | str, layout: str = "auto") -> list[str]:

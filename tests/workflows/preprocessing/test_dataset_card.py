@@ -20,7 +20,7 @@ from infra.provenance import commit
 from infra.settings.settings import Settings
 from tests.support.cutting import cut
 from tests.support.media import bright_detector, moving_square, square_frame, write_video
-from workflows.enhancement.outputs import from_json as restored_from_json
+from workflows.enhancement.receipts import from_json as restored_from_json
 from workflows.preprocessing.dataset_card import make_card, unbalanced
 from workflows.preprocessing.outcomes import Outcome, from_json, outcome_of, to_json
 

@@ -14,7 +14,7 @@ from infra.settings.optimiser import OptimiserSettings
 from infra.settings.settings import Settings
 from tests.datasets.shards.test_files import clip
 from tests.support.root import ROOT
-from workflows.enhancement.outputs import safe_name
+from workflows.enhancement.receipts import safe_name
 from workflows.preprocessing.packing import _forget_other_plan, _shard
 from workflows.shared.command import forced
 from workflows.stages import STAGES
