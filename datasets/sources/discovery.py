@@ -21,7 +21,7 @@ from datasets.sources.layouts import (
     without_folder,
 )
 from datasets.sources.left_out import NAMELESS, STILLS, LeftOut
-from datasets.sources.listing import animated, in_storage, on_disk, without_typescript
+from datasets.sources.listing import animated, in_storage, on_disk, stamp_of, without_typescript
 from infra import storage
 from infra.errors import InputError
 
@@ -48,17 +48,18 @@ def find_sources(root: str, layout: str = "auto") -> list[Source]:
     return survey(root, layout).sources
 
 
-def survey(root: str, layout: str = "auto") -> Collection:
+def survey(root: str, layout: str = "auto", alone: bool = False) -> Collection:
     """Finds the sources under `root` by the reader of `layout`; `auto` takes what it recognises.
+    A single file is refused as a root, unless it may be `alone`.
 
     `root` is a local folder or an fsspec URI (`s3://bucket/prefix`). What `listing` leaves out is
     named in `seen`, and so are the stills beside films, which `auto` does not take for films.
     Raises `SourceError`, with the remedy, when `root` does not exist or holds nothing of that
     layout.
     """
-    files, left = _list_files(root)
+    files, left = _list_files(root, alone)
     if layout in ("auto", "videos"):  # else an animated image is an image
-        files = replace(files, animated=animated(*_place(root), files.names))
+        files = replace(files, animated=animated(*_place(files.uri), files.names))
     if layout == "auto":
         stills = beside_films(files)
         left.add(STILLS, *stills)
@@ -83,13 +84,16 @@ def survey(root: str, layout: str = "auto") -> Collection:
     return Collection(sorted(files.stamped(sources), key=lambda source: source.name), seen)
 
 
-def _list_files(root: str) -> tuple[Files, LeftOut]:
+def _list_files(root: str, alone: bool) -> tuple[Files, LeftOut]:
     filesystem, base = _place(root)
     if not filesystem.exists(base):
         raise SourceError(
             f"{root}: no such folder; give the folder or s3:// prefix that holds one folder of "
             "videos a person"
         )
+    if alone and filesystem.isfile(base):
+        folder, _, name = filesystem.unstrip_protocol(base).rpartition("/")
+        return Files(folder, (name,), {name: stamp_of(filesystem.info(base))}), LeftOut()
     if not filesystem.isdir(base):
         raise SourceError(f"{root}: is a file, not a folder; give the folder that holds it")
     left = LeftOut()

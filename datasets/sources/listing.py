@@ -6,11 +6,12 @@ TypeScript and no transport stream are left out. WebP that is animated is told f
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from stat import S_ISREG
+from typing import Any
 
 import fsspec
 
@@ -37,11 +38,16 @@ def in_storage(filesystem: fsspec.AbstractFileSystem, base: str, left: LeftOut) 
         name = path.removeprefix(base).removeprefix("/")
         if not name or name.endswith("/") or _is_apart(name, left):
             continue
-        when = info.get("ETag") or info.get("mtime") or info.get("LastModified")
-        found[name] = f"{info.get('size')} {when}"
+        found[name] = stamp_of(info)
     # What it remembers takes an object for a folder where another key goes on behind a "/".
     filesystem.invalidate_cache()
     return found
+
+
+def stamp_of(info: Mapping[str, Any]) -> str:
+    """What tells a file from one that takes its place, of what its file system says of it."""
+    when = info.get("ETag") or info.get("mtime") or info.get("LastModified")
+    return f"{info.get('size')} {when}"
 
 
 def on_disk(base: str, left: LeftOut) -> Stamps:

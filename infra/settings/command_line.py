@@ -10,14 +10,17 @@ from pydantic_settings.exceptions import SettingsError as CommandLineError
 from yaml import YAMLError
 
 from infra.errors import RunError, SettingsError
-from infra.settings import of_run
+from infra.settings import of_run, of_weights
 from infra.settings.settings import Settings
 from infra.text import one_line
+
+# What a command alone means by an option.
+SHORT = {"enhance.py": {"--source": "--enhance.source", "--weights": "--enhance.weights"}}
 
 
 def load(arguments: list[str], program: str, about: str) -> Settings:
     """Settings from a command line; raises SettingsError in one line, exits on `--help`."""
-    flags = [_kebab(argument) for argument in arguments]
+    flags = [_kebab(argument, SHORT.get(program, {})) for argument in arguments]
 
     class CommandLine(Settings):
         model_config = SettingsConfigDict(cli_prog_name=program)
@@ -29,7 +32,10 @@ def load(arguments: list[str], program: str, about: str) -> Settings:
         file = given.get("config")
         chosen = {} if file is None else _read(_existing(file))
         run = str(given.get("run") or chosen.get("run") or of_run.DEFAULTS.run)
-        return Settings(**of_run.merged(_base(run), chosen, given))
+        base = _base(run)
+        if program in SHORT:
+            base = of_run.merged(base, _of_weights(base, chosen, given))
+        return Settings(**of_run.merged(base, chosen, given))
     except CommandLineError as error:
         raise SettingsError(one_line(error) + " (see --help)") from error
     except YAMLError as error:
@@ -51,16 +57,25 @@ def _base(run: str) -> dict[str, Any]:
     return found
 
 
+def _of_weights(*layers: dict[str, Any]) -> dict[str, Any]:
+    """What weights say that are given to enhance alone; {} where none are."""
+    options = of_run.merged(*layers).get("enhance", {})
+    asked = of_run.merged(*layers[1:]).get("enhance", {})
+    weights = options.get("weights")
+    return {} if weights is None else of_weights.settings_of(weights, asked.get("variant"))
+
+
 def _read(file: str) -> dict[str, Any]:
     return YamlConfigSettingsSource(Settings, yaml_file=file)()
 
 
-def _kebab(argument: str) -> str:
-    """`--train.batch_size` and `--train.batch-size` are the same option."""
+def _kebab(argument: str, short: dict[str, str]) -> str:
+    """`--train.batch_size` and `--train.batch-size` are the same option; some have a `short`
+    name."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
+    return short.get(name, name.replace("_", "-")) + equals + value
 
 
 def _existing(file: str) -> str:

@@ -65,6 +65,8 @@ def remember(run: str, settings: Settings, stage: str, source: str | None = None
         if section["source"] is not None:
             section["source"] = storage.absolute(section["source"])
     values["preprocess"]["detector"] = asked(settings.preprocess.detector)
+    if (weights := values["enhance"]["weights"]) is not None:
+        values["enhance"]["weights"] = storage.absolute(weights)
     values["enhance"]["models"] = [storage.absolute(uri) for uri in settings.enhance.models]
     before = base_of(run)
     decided = {stage, *DECIDED.get(stage, ()), *ALWAYS}

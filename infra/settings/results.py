@@ -9,6 +9,9 @@ from infra.extraction import Damage, Detection, Faces
 from infra.settings.data import Operational, Positive, PreprocessSettings, Section
 
 
+Kind = Literal["faces", "png", "side_by_side", "film", "frames", "gallery"]
+
+
 class EvaluateSettings(Section):
     """Metrics on test identities and the report."""
 
@@ -74,7 +77,7 @@ class EnhanceSettings(Section):
         description="faces larger than the network's input: skip: left out and counted; degrade: "
         "made as small as in training, so that the film shows more than the result; nearest-model: "
         "to that of enhance.models whose input is as large, else left out; none = skip, or degrade "
-        "where the films are the run's own",
+        "where the run was trained on these films",
     )
     models: list[str] = Field(
         [], description="weights of variants with larger inputs, for enhance.large nearest-model"
@@ -84,13 +87,31 @@ class EnhanceSettings(Section):
         description="of a video; refuse: it is an error; split: broken frames are left out and a "
         "track begins behind them",
     )
+    weights: Annotated[str | None, Operational] = Field(
+        None,
+        description="weights.safetensors, or the run that has trained them; none = the run's own "
+        "(enhance.py takes it as --weights)",
+    )
     variant: str = Field("f5warp", description="trained variant that restores")
-    limit: Positive | None = Field(4, description="videos enhanced, spread evenly; none = all")
+    outputs: list[Kind] = Field(
+        ["faces", "side_by_side", "frames", "gallery"],
+        min_length=1,
+        description="faces: an mp4 a track; png: their frames; side_by_side: an mp4 a track of "
+        "input, bicubic and restored; film: the film with restored faces in it; frames: a table "
+        "of every face and frame; gallery: a page over all tracks",
+    )
+    film_scale: float = Field(
+        1.0, ge=1, le=8, description="film: restored film's pixels a pixel of the film"
+    )
+    mark: bool = Field(True, description="film: a thin frame about every restored face")
+    limit: Positive | None = Field(None, description="videos enhanced, spread evenly; none = all")
     batch_size: Annotated[Positive, Operational] = Field(16, description="frames at once")
     workers: Annotated[int | None, Operational] = Field(
-        None, gt=0, description="most actors; none = as many as CPUs and GPUs allow"
+        None, gt=0, description="most at once that restore; none = as many as CPUs and GPUs allow"
     )
-    gpus_per_worker: Annotated[float, Operational] = Field(0, ge=0, description="GPUs an actor")
+    gpus_per_worker: Annotated[float, Operational] = Field(
+        0, ge=0, description="GPUs that one which restores takes"
+    )
 
     def detection(self, trained: PreprocessSettings, model: str | None = None) -> Detection:
         """How faces are found, by `model`, in films that are restored by what was `trained`."""
@@ -103,10 +124,10 @@ class EnhanceSettings(Section):
         """Whether faces are looked for at all."""
         return self.faces or trained.faces
 
-    def for_large(self) -> str:
-        """What becomes of larger faces."""
+    def for_large(self, own: bool) -> str:
+        """What becomes of larger faces, in films that are the run's `own` or others."""
         # The films that a network is trained on are sharp: there it is to be seen at work.
-        return self.large or ("degrade" if self.source is None else "skip")
+        return self.large or ("degrade" if own else "skip")
 
     @model_validator(mode="after")
     def _models(self) -> "EnhanceSettings":

@@ -1,30 +1,122 @@
-"""The one Ray Data graph of the stage enhance: sources in, outcomes out."""
+"""The one Ray Data graph of the stage enhance: sources in, receipts out.
+
+What goes from step to step is small: of a face and frame the 768 bytes that the network sees and
+what it made of them, never a frame of a film.
+"""
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ray
+import ray.data
 
 from datasets.sources.layouts import Source
-from infra import storage
-from infra.extraction import Detection
-from infra.runs import Run, Stage
-from infra.settings.settings import Settings
-from workflows.enhancement.receipts import Restored, from_json
-from workflows.enhancement.restore import Enhancer
-from workflows.shared.ray_rows import on_actors
+from workflows.enhancement.pieces import Piece, piece_of, row_of
+from workflows.enhancement.reading import Reader
+from workflows.enhancement.receipts import Receipt, from_json
+from workflows.enhancement.restore import Restorer
+from workflows.enhancement.spans import Verdict
+from workflows.enhancement.writing import Writer, joined
+from workflows.shared.ray_rows import dataset, rows, sound
 from workflows.shared.source_rows import item
+
+# CPUs that Ray counts for a process of each step. There may be more processes than cores: those
+# that have no work take no time, and the system shares out the cores among the others.
+READ, RESTORE, WRITE = 0.25, 0.5, 0.25
+BLOCKS: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """At most so many `workers` that restore, None: as many as there is room for; each with so
+    many `gpus`."""
+
+    workers: int | None
+    gpus: float
 
 
 def restored(
-    settings: Settings, run: Run, stage: Stage, sources: list[Source], detection: Detection
-) -> Iterator[Restored]:
-    """What became of each source, in the order in which they end; each actor of the pool has the
-    network. Raises as `ray_rows.rows` does."""
-    options = settings.enhance
-    # Workers may be at work in other folders.
-    models = [storage.absolute(uri) for uri in options.models]
-    options = options.model_copy(update={"models": models})
-    settings = settings.model_copy(update={"enhance": options})
-    arguments = (settings, run, detection, stage.uri, stage.fingerprint)
-    items = [item([source]) for source in sources]
-    for row in on_actors(Enhancer, arguments, items, options.workers, options.gpus_per_worker):
-        yield from_json(json.loads(row["outcome"]))
+    sources: list[Source],
+    done: dict[str, list[int]],
+    reader: Reader,
+    restorer: tuple[Any, ...],
+    writer: Writer,
+    pool: Pool,
+) -> Iterator[Receipt]:
+    """What became of each source, in the order in which they end: `done` are the numbers of the
+    spans of a film, by its name, that are kept already, `restorer` the arguments of `Restorer`.
+
+    Raises as `ray_rows.rows` does.
+    """
+    items = [item([source]) | {"done": done.get(source.name, [])} for source in sources]
+    context = ray.data.DataContext.get_current().copy()
+    context.target_max_block_size = 1  # each row goes on as soon as it is made
+    with ray.data.DataContext.current(context):
+        written = (
+            dataset(items)
+            .map_batches(reader, num_cpus=READ, **BLOCKS)
+            .map_batches(
+                Restorer,
+                fn_constructor_args=restorer,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=pool.workers),
+                num_cpus=RESTORE,
+                num_gpus=pool.gpus or None,
+                **BLOCKS,
+            )
+            .map_batches(writer, num_cpus=WRITE, **BLOCKS)
+        )
+        yield from _receipts(written, done, writer)
+
+
+def _receipts(
+    written: ray.data.Dataset, done: dict[str, list[int]], writer: Writer
+) -> Iterator[Receipt]:
+    """Those that come, and those of films whose spans are all kept by now."""
+    films: dict[str, _Kept] = {}
+    join = ray.remote(num_cpus=WRITE, max_retries=-1)(joined)
+    joins: list[Any] = []
+    for row in rows(written):
+        if row.get("receipt"):
+            yield from_json(json.loads(row["receipt"]))
+        else:
+            piece = piece_of(row)
+            name = piece.source.name
+            kept = films.setdefault(name, _Kept(piece.source, set(done.get(name, []))))
+            if (whole := kept.take(piece, row["number"])) is not None:
+                joins.append(join.remote(writer, row_of(whole)))
+        ended, joins = ray.wait(joins, num_returns=len(joins), timeout=0) if joins else ([], [])
+        yield from map(_joined, ended)
+    while joins:
+        ended, joins = ray.wait(joins)
+        yield from map(_joined, ended)
+    for kept in films.values():  # of those that could not be read to their end, too
+        writer.forget(kept.source)
+
+
+def _joined(ended: Any) -> Receipt:
+    return from_json(json.loads(sound(ray.get(ended))["receipt"]))
+
+
+@dataclass
+class _Kept:
+    """What is known of a film of several spans: the numbers of those that are kept, and the seconds
+    that they took."""
+
+    source: Source
+    numbers: set[int]
+    seconds: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+    def take(self, piece: Piece, number: int | None) -> Piece | None:
+        """Take the number of a span that is kept, or the verdict; the film's last piece when all is
+        there."""
+        if number is not None:
+            self.numbers.add(number)
+        for step, seconds in piece.seconds.items():
+            self.seconds[step] = self.seconds.get(step, 0.0) + seconds
+        self.verdict = piece.verdict or self.verdict
+        if self.verdict is None or len(self.numbers) < self.verdict.spans:
+            return None
+        return replace(piece, verdict=self.verdict, seconds=self.seconds)

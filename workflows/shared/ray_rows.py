@@ -1,7 +1,7 @@
 """Tasks of a row or few on Ray Data: how the stages that read sources use it. Storage that fails
 ends them in one line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -68,29 +68,31 @@ def dataset(items: list[Row]) -> ray.data.Dataset:
 
 
 def until_fault(task: Callable[[Row], Row], block: pa.Table) -> Iterator[pa.Table]:
-    """What `task` makes of each row of a block. The first that tells of a fault is the last: the
-    others would meet the same, each with all its patience."""
-    for row in block.to_pylist():
-        made = faults_as_rows(task, row)
-        yield pa.Table.from_pylist([made])
-        if made.get("fault"):
-            return
+    """What `task` makes of each row of a block, up to the first fault (`many_until_fault`)."""
+    return many_until_fault(lambda row: [task(row)], block)
 
 
-def faults_as_rows(task: Callable[..., Row], *arguments: Any) -> Row:
-    """Run a task; storage that is out of reach, full or forbidden, and input of a kind that ends
-    the stage, becomes its row, for the driver to end in one line: an exception Ray would print on
-    pages."""
+def many_until_fault(task: Callable[[Row], Iterable[Row]], block: pa.Table) -> Iterator[pa.Table]:
+    """The rows that `task` makes of each row of a block, as they are made. Storage that is out of
+    reach, full or forbidden, and input of a kind that ends the stage, becomes a row, for the driver
+    to end in one line: an exception Ray would print on pages. It is the last: the others would meet
+    the same, each with all its patience."""
     try:
         with outages.reporting():
-            return task(*arguments)
+            for row in block.to_pylist():
+                for made in task(row):
+                    yield pa.Table.from_pylist([made])
     except FacestackError as error:
-        return {"fault": str(error), "status": error.status}
+        yield pa.Table.from_pylist([{"fault": str(error), "status": error.status}])
 
 
 def rows(data: ray.data.Dataset) -> Iterator[Row]:
-    """The rows of such tasks; raises FaultError, or InputError, at the first that tells of one."""
-    for row in data.iter_rows():
-        if row.get("fault"):
-            raise (FaultError if row["status"] == FaultError.status else InputError)(row["fault"])
-        yield row
+    """The rows of such tasks; raises as `sound` does at the first that tells of a fault."""
+    return map(sound, data.iter_rows())
+
+
+def sound(row: Row) -> Row:
+    """The row; raises FaultError, or InputError, where it tells of one."""
+    if row.get("fault"):
+        raise (FaultError if row["status"] == FaultError.status else InputError)(row["fault"])
+    return row

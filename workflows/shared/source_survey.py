@@ -14,13 +14,14 @@ from infra.text import as_utf8, one_line
 from workflows.shared.result_files import Told
 
 
-def find(root: str, layout: str = "auto") -> Collection:
-    """The sources under a folder or prefix; raises SettingsError in one line.
+def find(root: str, layout: str = "auto", alone: bool = False) -> Collection:
+    """The sources under a folder or prefix, or a single file that may be `alone`; raises
+    SettingsError in one line.
 
     It is listed once a command: what a check has found is what the stages read.
     """
     try:
-        return _found(storage.absolute(root), layout)
+        return _found(storage.absolute(root), layout, alone)
     except (SourceError, PermissionError) as error:
         raise SettingsError(f"--source {one_line(error)}") from error
 

@@ -1,0 +1,85 @@
+"""The outputs `faces` and `side_by_side`: an mp4 a track, with the times of its frames."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets.video_writer import VideoFile
+from workflows.enhancement.outputs.output import Place
+from workflows.enhancement.spans import Span, TrackPart
+
+CRF = 14
+Draw = Callable[[TrackPart], NDArray[np.uint8]]  # a part to its N frames H×W×3
+
+
+class TrackVideos:
+    """An mp4 of each track of a film, `track_NNN<ending>.mp4`, whose frames `draw` makes."""
+
+    def __init__(self, place: Place, column: str, ending: str, what: str, draw: Draw) -> None:
+        self.place, self.column, self.draw = place, column, draw
+        self.ending, self.what = ending, what
+        self.of_film: dict[str, Any] = {}
+        self.of_tracks: dict[int, dict[str, Any]] = {}
+        self._open: dict[int, tuple[VideoFile, ExitStack]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, span: Span) -> None:
+        for part in span.parts:
+            if part.begins:
+                self._begin(part)
+            file, stack = self._open[part.track]
+            for picture, time in zip(self.draw(part), part.times, strict=True):
+                file.add(picture, float(time))
+            if part.ends:
+                del self._open[part.track]
+                stack.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        rest = ExitStack()
+        for _, stack in self._open.values():
+            rest.push(stack)
+        rest.__exit__(kind, error, trace)
+
+    def _begin(self, part: TrackPart) -> None:
+        name = f"track_{part.track:03d}{self.ending}.mp4"
+        notes = self.place.notes(f"{self.what}, track {part.track}", part)
+        file = VideoFile(self.place.uri(name), self.place.film.rate, CRF, metadata=notes)
+        stack = ExitStack()
+        self._open[part.track] = stack.enter_context(file), stack
+        self.of_tracks[part.track] = {self.column: name}
+
+
+def faces(place: Place) -> TrackVideos:
+    """The restored faces, S×S each."""
+    return TrackVideos(place, "output", "", "restored face", lambda part: part.restored)
+
+
+def side_by_side(place: Place) -> TrackVideos:
+    """The network's input enlarged by nearest neighbour and by bicubic interpolation, and what it
+    made of it: S×3S."""
+    what = "input, bicubic, restored face"
+    return TrackVideos(place, "side_by_side", "_side_by_side", what, panes)
+
+
+def panes(part: TrackPart) -> NDArray[np.uint8]:
+    """N×h×h×3 and N×S×S×3 → N×S×3S×3: nearest neighbour, bicubic as `Bicubic` has it, restored."""
+    size = part.restored.shape[1]
+    scale = size // part.low.shape[1]
+    nearest = part.low.repeat(scale, 1).repeat(scale, 2)
+    bicubic = [
+        np.asarray(Image.fromarray(low).resize((size, size), Image.Resampling.BICUBIC))
+        for low in part.low
+    ]
+    return np.concatenate([nearest, np.stack(bicubic), part.restored], 2)

@@ -1,0 +1,86 @@
+"""How far the stage enhance is: workers count the frames that they are done with, and the driver
+says it, on a terminal by a bar."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from infra.progress import Count
+
+PAUSE = 0.5  # seconds from one look to the next
+
+
+class Frames:
+    """The frames of the films that were opened, by name: how many are expected, how many done."""
+
+    def __init__(self) -> None:
+        self.expected: dict[str, float] = {}
+        self.done: dict[str, float] = {}
+
+    def expect(self, film: str, frames: int) -> None:
+        """A film was opened that has about so many frames; its reading begins, maybe again."""
+        self.expected[film], self.done[film] = frames, 0.0
+
+    def add(self, film: str, frames: float) -> None:
+        """So many frames more of a film are done."""
+        self.done[film] = self.done.get(film, 0.0) + frames
+
+    def close(self, film: str, frames: int) -> None:
+        """A film is done, and had so many frames."""
+        self.expected[film] = self.done[film] = frames
+
+    def sums(self) -> tuple[int, float, float]:
+        """The number of films that were opened, their frames, and those that are done."""
+        done = sum(min(self.done[film], frames) for film, frames in self.expected.items())
+        return len(self.expected), sum(self.expected.values()), done
+
+
+class Progress:
+    """A worker's or the driver's way to `Frames`, which are an actor of the driver's job. What is
+    told is not waited for."""
+
+    def __init__(self) -> None:
+        import ray
+
+        self.frames: Any = ray.remote(num_cpus=0)(Frames).remote()
+
+    def expect(self, film: str, frames: int) -> None:
+        self.frames.expect.remote(film, frames)
+
+    def add(self, film: str, frames: float) -> None:
+        self.frames.add.remote(film, frames)
+
+    def close(self, film: str, frames: int) -> None:
+        self.frames.close.remote(film, frames)
+
+    @contextmanager
+    def told(self, stage: str, films: int) -> Iterator[None]:
+        """Say, while the block runs, how far all `films` are."""
+        ended = threading.Event()
+        thread = threading.Thread(
+            target=self._tell, args=(stage, films, ended), name="progress", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(10 * PAUSE)
+
+    def _tell(self, stage: str, films: int, ended: threading.Event) -> None:
+        import ray
+
+        begun, count = time.monotonic(), Count(stage, 0, "frames")
+        while not ended.wait(PAUSE):
+            try:
+                opened, expected, done = ray.get(self.frames.sums.remote(), timeout=10)
+            except ray.exceptions.RayError:  # the end of all this is told elsewhere
+                continue
+            if not done:
+                continue
+            # Films that no worker has opened are taken to be as long as the others.
+            count.total = max(round(expected / opened * films), round(done) + 1)
+            rate = done / (time.monotonic() - begun)
+            count.done(round(done), short=f", {rate:.1f} frames/s")

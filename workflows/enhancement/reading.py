@@ -1,0 +1,107 @@
+"""The first step of the stage enhance: a source in, its faces out, span by span."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from datasets.clips.windows import NO_FACE
+from datasets.sources.footage import Footage
+from datasets.sources.layouts import Source
+from datasets.sources.video import open_source
+from infra import process
+from infra.attempts import Attempts, attempt, off_the_clock
+from infra.extraction import Limits
+from infra.text import commonest, tallied
+from workflows.enhancement.locate import TOO_LARGE, Wanted, spans_of
+from workflows.enhancement.pieces import Piece, row_of
+from workflows.enhancement.progress import Progress
+from workflows.enhancement.spans import Film, Span, Verdict
+from workflows.shared.ray_rows import Row, many_until_fault
+from workflows.shared.source_rows import sources_of, why
+
+LARGE_REMEDY = (
+    "enhance.large says what becomes of faces that are larger than the network's input: degrade, "
+    "or nearest-model with enhance.models"
+)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A task of Ray Data: reads the source of each row and gives its spans as they are found, but
+    for those that the row says are `done`, and the verdict with the last one."""
+
+    wanted: Wanted
+    limits: Limits
+    attempts: Attempts
+    progress: Progress
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        process.limit_threads(1)
+        yield from many_until_fault(self._rows, block)
+
+    def _rows(self, row: Row) -> Iterator[Row]:
+        (source,), done = sources_of(row), frozenset(row["done"])
+        film: Film | None = None
+        last: Span | None = None
+        verdict, clock = Verdict(), _Clock()
+        try:
+            # A film that is slow but not stuck ends itself within half of it, and says so.
+            with (
+                attempt(self.attempts, source.name, 2 * self.limits.time_limit),
+                open_source(source, self.limits) as footage,
+            ):
+                film = Film(
+                    source, footage.rate, footage.width, footage.height, footage.pixel_aspect
+                )
+                self.progress.expect(source.name, footage.expected)
+                for span in spans_of(footage, self.wanted, verdict.rejected):
+                    if last is not None and last.number not in done:
+                        with clock.stopped(footage):
+                            yield row_of(Piece(source, film, last))
+                    last = span
+                    verdict.spans, verdict.frames = span.number + 1, span.first + span.frames
+                    verdict.tracks += sum(part.begins for part in span.parts)
+                verdict.treated.update(footage.counts)
+                verdict.plays = footage.time(verdict.frames - 1) + float(1 / footage.rate)
+            if not verdict.tracks:
+                verdict.reason, verdict.kind = _why_none(source, verdict)
+        except Exception as error:  # whatever one input does to us, the others go on
+            verdict.reason, verdict.kind = why(source, error)
+        verdict.seconds = clock.seconds()
+        if verdict.reason or (last is not None and last.number in done):
+            last = None
+        yield row_of(Piece(source, film, last, verdict))
+
+
+class _Clock:
+    """Tells the seconds that a film has taken; those in which it waited for others do not count,
+    neither here nor for the bounds of time."""
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self.begun
+
+    @contextmanager
+    def stopped(self, footage: Footage) -> Iterator[None]:
+        """Do not count what the block takes."""
+        since = time.monotonic()
+        with off_the_clock():
+            yield
+        waited = time.monotonic() - since
+        footage.waited(waited)
+        self.begun += waited
+
+
+def _why_none(source: Source, verdict: Verdict) -> tuple[str, str]:
+    """Why a film gives no track: in a sentence, and in words that are the same for every film."""
+    rejected = verdict.rejected
+    if not rejected:
+        return f"{source.name}: no face was found", NO_FACE
+    remedy = f"; {LARGE_REMEDY}" if any(why.startswith(TOO_LARGE) for why in rejected) else ""
+    return f"{source.name}: no track is restored: {tallied(rejected)}{remedy}", commonest(rejected)
