@@ -95,7 +95,7 @@ def restore_parts(
     """Restore parts of tracks: of each, in order, the (n - before - after)×3×S×S float32 in [0, 1]
     that `restore` makes of these frames in the whole track, on the network's device.
 
-    On a CPU the same to the last bit, however tracks are cut and parts grouped; with a GPU to
+    In float32 on a CPU the same to the last bit, however tracks are cut and parts grouped; else to
     rounding. Parts are read as they are needed for a batch, and held until they are given back.
     Raises ValueError for `batch_size` below 1 and, when it is read, for a part of a wrong shape or
     type, without a frame to give back, or with too few around it.
