@@ -1,55 +1,59 @@
 """Streaming inference: every frame of a video as the centre of its window, in constant memory.
 
-What depends on a frame alone (F₀, F_adj, P's branch for each role) is computed once, when the frame
-comes, and serves all windows that hold it. So is P's first layer on the pair of branches, since a
-convolution of joined maps is the sum of one convolution of each. Only the last 2k·step + 1 frames
-and one batch are held, for frames `step` apart. Windows at the ends repeat the first and the last
-frame. On CPU windows go one by one, which stays in a core's caches, and the large convolutions
-through model/cpu/convolution.py.
+The work on a frame is done once, when the frame comes (model/inference/steps.py). That on the last
+2k·step + 1 frames and one batch is held, for frames `step` apart. Windows at the ends of a track
+repeat its first and its last frame. Batches, of frames and of windows, are filled across the parts
+of tracks, and the last one with copies: all have one size, so that what becomes of a frame does not
+hang on how many lie beside it. On CPU frames and windows go one by one.
 
-Suffixes: N frames, W windows in a batch, A = 2k adjacent frames, h low pixels, S high pixels.
+Suffixes: N n frames, h low pixels, S high pixels.
 """
 
-import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from typing import NamedTuple, overload
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, islice, repeat
+from typing import TypeVar, overload
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from model.cpu.convolution import fast_reconstruction, fast_sequence
+from model.inference.steps import FrameWork, once_a_frame, once_a_window, route_of
 from model.layers.bicubic import Bicubic
-from model.layers.reconstruction import Reconstruction
-from model.layers.warp_predictor import WarpPredictor
-from model.layers.warping import warp
 from model.network import Network
-from model.pixels import check_low
-from model.thin_plate_spline import dense_field
+from model.pixels import device_of, to_pixels
 
-# More at once fall out of the caches of one core.
+# More at once fall out of the caches of one core, and a batch of another size is rounded otherwise.
+# That frames go one by one, too, costs f25warp 3 ms of 115 a frame, and f1 0.7 of 65.
 CPU_WINDOWS = 1
 
-
-class Parts(NamedTuple):
-    """What a window goes through, chosen for the device."""
-
-    device: torch.device
-    trunk: Callable[[Tensor], Tensor] | None
-    # R of one window, on the pieces of its stack; None where windows go together.
-    reconstruct: Callable[[Iterable[Tensor]], Tensor] | None
-    windows: int
-    bf16: bool
+Windows = Iterator[list[FrameWork]]
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
-class FrameWork(NamedTuple):
-    """What is kept of a frame; P's two halves are None in a variant without warp."""
+@dataclass(frozen=True)
+class Part:
+    """A stretch of one track, in which some frames are there only for the windows of the others.
 
-    central: Tensor
-    adjacent: Tensor | None
-    central_half: Tensor | None
-    adjacent_half: Tensor | None
+    `low` is n×h×h×3 uint8 as stored; its first `before` and its last `after` frames
+    are not given back. `at_start` says that the track starts with the first frame of `low`, and
+    `at_end` that it ends with the last: there windows repeat them. Elsewhere `before` and `after`
+    are to be the network's `reach` or more.
+    """
+
+    low: Tensor
+    before: int
+    after: int
+    at_start: bool
+    at_end: bool
+
+
+def reach(network: nn.Module) -> int:
+    """How many frames of a track before and after a frame its window spans: k·step."""
+    known = _known(network)
+    return known.num_frames // 2 * known.frame_step
 
 
 @overload
@@ -72,166 +76,145 @@ def restore(
     3×S×S and holds one window and one batch, whatever N. `bf16` turns on autocast on CUDA. Raises
     ValueError for a wrong shape, no frames, or `batch_size` below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-    if not isinstance(network, Network | Bicubic):
-        raise ValueError(f"network: expected one of model.network.build, got {type(network)}")
+    known = _known(network)
+    windows_of = partial(_windows, network=known)
+    images = _images(known, iter(frames), windows_of, _at_least_one(batch_size), bf16)
     if not isinstance(frames, Tensor):
-        return _restore_each(network, iter(frames), batch_size, bf16)
+        return images
     if frames.ndim != 4 or len(frames) == 0:
         raise ValueError(f"frames: expected N×3×h×h with N ≥ 1, got {tuple(frames.shape)}")
-    restored = frames.new_empty(len(frames), 3, network.size, network.size, dtype=torch.float32)
-    for index, image in enumerate(_restore_each(network, iter(frames), batch_size, bf16)):
+    restored = frames.new_empty(len(frames), 3, known.size, known.size, dtype=torch.float32)
+    for index, image in enumerate(images):
         restored[index] = image
     return restored
 
 
+def restore_parts(
+    network: nn.Module, parts: Iterable[Part], batch_size: int = 16, bf16: bool = False
+) -> Iterator[Tensor]:
+    """Restore parts of tracks: of each, in order, the (n - before - after)×3×S×S float32 in [0, 1]
+    that `restore` makes of these frames in the whole track, on the network's device.
+
+    In float32 on a CPU the same to the last bit, however tracks are cut and parts grouped; else to
+    rounding. Parts are read as they are needed for a batch, and held until they are given back.
+    Raises ValueError for `batch_size` below 1 and, when it is read, for a part of a wrong shape or
+    type, without a frame to give back, or with too few around it.
+    """
+    return _restore_each(_known(network), parts, _at_least_one(batch_size), bf16)
+
+
 def _restore_each(
-    network: Network | Bicubic, frames: Iterator[Tensor], batch_size: int, bf16: bool
+    network: Network | Bicubic, parts: Iterable[Part], batch_size: int, bf16: bool
 ) -> Iterator[Tensor]:
-    if isinstance(network, Bicubic):
-        for frame in frames:
-            yield network(frame[None, None])[0]
-        return
-    parts = _parts(network, bf16)
-    reach = network.radius * network.frame_step
-    held: list[FrameWork] = []
-    first, centre, ended = 0, 0, False
-    while not ended:
-        chunk = list(islice(frames, batch_size))
-        ended = len(chunk) < batch_size
-        if chunk:
-            held += _once_a_frame(network, parts, torch.stack(chunk))
-        known = first + len(held)
-        ready = known if ended else max(centre, known - reach)
-        while centre < ready:
-            stop = min(centre + min(batch_size, parts.windows), ready)
-            # Before the first and after the last frame, these are repeated.
-            windows = [
-                [
-                    held[min(max(place, 0), known - 1) - first]
-                    for place in range(middle - reach, middle + reach + 1, network.frame_step)
-                ]
-                for middle in range(centre, stop)
-            ]
-            yield from _once_a_window(network, parts, windows)
-            centre = stop
-        # The next window reaches back to centre - reach.
-        spare = max(0, centre - reach - first)
-        del held[:spare]
-        first += spare
+    # Work on frames runs ahead of windows, and these ahead of what is given back. (`tee` would
+    # keep blocks of 57 parts.)
+    begun: deque[Part] = deque()
+    seen: deque[Part] = deque()
+    device = device_of(network)
+
+    def frames() -> Iterator[Tensor]:
+        for part in parts:
+            begun.append(_needed(part, network))
+            yield from to_pixels(begun[-1].low, device)
+
+    def windows_of(works: Iterator[FrameWork]) -> Windows:
+        for work in works:
+            part = begun.popleft()
+            seen.append(part)
+            count = len(part.low)
+            windows = _windows(chain((work,), islice(works, count - 1)), network)
+            yield from islice(windows, part.before, count - part.after)
+
+    images = _images(network, frames(), windows_of, batch_size, bf16)
+    for image in images:
+        part = seen.popleft()
+        count = len(part.low) - part.before - part.after
+        yield torch.stack([image, *islice(images, count - 1)])
 
 
-def _parts(network: Network, bf16: bool) -> Parts:
-    first = next(network.parameters())
-    on_cpu = first.device.type == "cpu"
-    # The transforms are float32; in float64 exactness is wanted more than speed.
-    fast = on_cpu and first.dtype == torch.float32
-    # P's first layer is done a frame at a time, see _halves.
-    predictor, trunk = network.predictor, None
-    if predictor is not None:
-        trunk = nn.Sequential(*list(predictor.trunk)[1:])
-    low_side, last = network.size // network.scale, network.reconstruction
-    return Parts(
-        first.device,
-        fast_sequence(trunk, low_side) if fast and trunk is not None else trunk,
-        fast_reconstruction(last, network.size)
-        if fast and isinstance(last, Reconstruction)
-        else None,
-        CPU_WINDOWS if fast else sys.maxsize,
-        bf16 and not on_cpu,
-    )
-
-
-@torch.no_grad()
-def _once_a_frame(network: Network, parts: Parts, frames: Tensor) -> list[FrameWork]:
-    check_low(frames[:, None], 1, network.size // network.scale)
-    low = frames.to(parts.device)
-    predictor = network.predictor
-    with torch.autocast(parts.device.type, torch.bfloat16, enabled=parts.bf16):
-        features = network.central(low)
-        others = (
-            None if network.adjacent is None else network.adjacent(low),
-            *((None, None) if predictor is None else _halves(predictor, low)),
+def _needed(part: Part, network: Network | Bicubic) -> Part:
+    """The part, checked, without the frames that lie out of reach."""
+    side, most, count = network.size // network.scale, reach(network), len(part.low)
+    if part.low.dtype != torch.uint8 or part.low.shape != (count, side, side, 3):
+        raise ValueError(
+            f"low: expected n×{side}×{side}×3 uint8 (frames, rows, columns, RGB) for this network, "
+            f"got {'×'.join(map(str, part.low.shape))} {part.low.dtype}"
         )
-    # Cloned: a view would keep the whole batch's memory for as long as one frame of it is needed.
-    return [
-        FrameWork(
-            features[index].clone(),
-            *(None if value is None else value[index].clone() for value in others),
+    if min(part.before, part.after) < 0 or part.before + part.after >= count:
+        raise ValueError(
+            f"before {part.before}, after {part.after}: expected 0 or more that leave at least one "
+            f"of the part's {count} frames to give back"
         )
-        for index in range(len(frames))
-    ]
-
-
-def _halves(predictor: WarpPredictor, low: Tensor) -> tuple[Tensor, Tensor]:
-    """P's first layer on a frame in each role, N×100×h×h twice; the bias is in the central one."""
-    first = predictor.trunk[0]
-    assert isinstance(first, nn.Conv2d)
-    central, adjacent = predictor.central_maps(low), predictor.adjacent_maps(low)
-    weights = first.weight.split((central.shape[1], adjacent.shape[1]), dim=1)
-    padding = first.padding
-    assert not isinstance(padding, str)
-    return (
-        functional.conv2d(central, weights[0], first.bias, padding=padding),
-        functional.conv2d(adjacent, weights[1], padding=padding),
-    )
-
-
-def _shifts(network: Network, parts: Parts, central: Tensor, adjacent: Tensor) -> Tensor:
-    """The halves of W centres and of their others W×A → P's shifts W×A×64×2."""
-    assert network.predictor is not None and parts.trunk is not None
-    maps = parts.trunk((central[:, None] + adjacent).flatten(0, 1))
-    return network.predictor.last_layers(maps).unflatten(0, adjacent.shape[:2])
-
-
-@torch.no_grad()
-def _once_a_window(
-    network: Network, parts: Parts, windows: list[list[FrameWork]]
-) -> Iterator[Tensor]:
-    middle = network.radius
-    centres = [window[middle] for window in windows]
-    others = [window[:middle] + window[middle + 1 :] for window in windows]
-    with torch.autocast(parts.device.type, torch.bfloat16, enabled=parts.bf16):
-        shifts = None
-        if network.predictor is not None:
-            shifts = _shifts(
-                network,
-                parts,
-                _stacked([work.central_half for work in centres]),
-                _windows([[work.adjacent_half for work in window] for window in others]),
+    for name, frames, at_edge in (
+        ("before", part.before, part.at_start),
+        ("after", part.after, part.at_end),
+    ):
+        if frames < most and not at_edge:
+            raise ValueError(
+                f"{name}: {frames} frames, but the network's windows reach over {most}; give the "
+                "part so many, or say that its track has no more (at_start, at_end)"
             )
-        if parts.reconstruct is not None:
-            own = [None] * len(windows) if shifts is None else shifts
-            pieces = (_pieces(network, *each) for each in zip(windows, own, strict=True))
-            return iter([parts.reconstruct(stack)[0] for stack in pieces])
-        stack = torch.stack([work.central for work in centres])
-        if network.adjacent is not None:
-            maps = _windows([[work.adjacent for work in window] for window in others])
-            stack = network.stack(stack, maps, shifts)
-        restored = network.reconstruction(stack).float()
-    return iter(restored.unbind())
+    before, after = min(part.before, most), min(part.after, most)
+    low = part.low[part.before - before : count - part.after + after]
+    return replace(part, low=low, before=before, after=after)
 
 
-def _pieces(
-    network: Network, window: list[FrameWork], shifts_AK2: Tensor | None
+def _images(
+    network: Network | Bicubic,
+    frames: Iterator[Tensor],
+    windows_of: Callable[[Iterator[FrameWork]], Windows],
+    batch_size: int,
+    bf16: bool,
 ) -> Iterator[Tensor]:
-    """The stack of one window in temporal order, frame by frame: 1×D×S×S each."""
-    if shifts_AK2 is not None:
-        fields = iter(dense_field(shifts_AK2, network.size, network.size).split(1))
-    for place, work in enumerate(window):
-        if place == network.radius:
-            yield work.central[None]
-            continue
-        assert work.adjacent is not None
-        maps = work.adjacent[None]
-        yield maps if shifts_AK2 is None else warp(maps, next(fields))
+    """What is restored, 3×S×S each, from frames 3×h×h and the windows of the work on them."""
+    if isinstance(network, Bicubic):
+        # Each frame for itself: its windows hold no other.
+        enlarged = (FrameWork(network(x[None, None])[0], None, None, None) for x in frames)
+        yield from (work.central for (work,) in windows_of(enlarged))
+        return
+    route = route_of(network, bf16)
+    size = min(batch_size, CPU_WINDOWS) if route.fast else batch_size
+    works = _in_batches(partial(once_a_frame, network, route), frames, size)
+    yield from _in_batches(partial(once_a_window, network, route), windows_of(works), size)
 
 
-def _windows(values: list[list[Tensor | None]]) -> Tensor:
-    together = _stacked([value for window in values for value in window])
-    return together.unflatten(0, (len(values), -1))
+def _in_batches(
+    work: Callable[[list[Given]], list[Made]], values: Iterator[Given], size: int
+) -> Iterator[Made]:
+    """`work` on batches of one size, of which the last is filled with copies of its last value."""
+    while batch := list(islice(values, size)):
+        missing = size - len(batch)
+        yield from work(batch + batch[-1:] * missing)[: len(batch)]
 
 
-def _stacked(values: list[Tensor | None]) -> Tensor:
-    return torch.stack([value for value in values if value is not None])
+def _windows(works: Iterator[FrameWork], network: Network | Bicubic) -> Windows:
+    """The 2k+1 frames around each, of which the first and the last are repeated beyond the ends."""
+    span = reach(network)
+    held: deque[FrameWork] = deque(maxlen=2 * span + 1)
+    for work in _extended(works, span):
+        held.append(work)
+        if len(held) == held.maxlen:
+            yield list(held)[:: network.frame_step]
+
+
+def _extended(works: Iterator[FrameWork], count: int) -> Iterator[FrameWork]:
+    """The works, and `count` times more the first and the last."""
+    last = next(works, None)
+    if last is None:
+        return
+    yield from repeat(last, count + 1)
+    for last in works:
+        yield last
+    yield from repeat(last, count)
+
+
+def _known(network: nn.Module) -> Network | Bicubic:
+    if not isinstance(network, Network | Bicubic):
+        raise ValueError(f"network: expected one of model.network.build, got {type(network)}")
+    return network
+
+
+def _at_least_one(batch_size: int) -> int:
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    return batch_size

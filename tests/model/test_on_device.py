@@ -11,7 +11,7 @@ from infra.training.optimiser_step import set_float32_products
 from model.layers.warp_predictor import WarpPredictor
 from model.layers.warping import warp
 from model.losses import pixel_loss, unit_features
-from model.metrics import end_point_error, psnr_luma
+from model.metrics import consistency, end_point_error, psnr_luma
 from model.network import Network, build
 from model.objectives.augmentation import augment_clips, augment_faces
 from model.objectives.fresh_bursts import FreshBursts, make_clip
@@ -20,7 +20,7 @@ from model.objectives.real_pairs import draw_pairs
 from model.objectives.restoration import Restoration
 from model.objectives.warp_known_motion import WarpKnownMotion
 from model.perceptual import FaceRecogniser
-from model.streaming import restore
+from model.streaming import Part, restore, restore_parts
 from model.thin_plate_spline import between, dense_field, mirrored
 
 DEVICE = torch.device(os.environ.get("FACESTACK_DEVICE", "cpu"))
@@ -112,6 +112,17 @@ def test_streamed_is_window_by_window(variant: str) -> None:
     close(restore(network.to(DEVICE), here(film), batch_size=4), expected)
 
 
+def test_parts_are_as_in_the_whole_track() -> None:
+    torch.manual_seed(0)
+    network = build("f5warp", 4, 32, 0.25, start="kaiming").eval().to(DEVICE)
+    stored = (255 * drawn(9, 8, 8, 3)).byte()
+    parts = [Part(stored[:5], 0, 2, True, False), Part(stored[1:], 2, 0, False, True)]
+    found = list(restore_parts(network, parts, batch_size=4))
+    assert [len(images) for images in found] == [3, 6]
+    film = stored.movedim(-1, 1).float().div(255)
+    close(torch.cat(found), restore(network, film, batch_size=4).cpu())
+
+
 def test_degradation_and_what_is_drawn_are_those_of_a_cpu() -> None:
     """Within a level of 255 where rounding falls on the other side."""
     faces = drawn(3, 3, 32, 32).float()
@@ -161,6 +172,9 @@ def test_losses_and_metrics() -> None:
     one, two = drawn(3, 3, 32, 32), drawn(3, 3, 32, 32, seed=1)
     close(pixel_loss(here(one), here(two)), pixel_loss(one, two))
     close(psnr_luma(here(one), here(two)), psnr_luma(one, two))
+    low = drawn(3, 3, 8, 8, seed=2)
+    for sigma in (1.2, None):
+        close(consistency(here(one), here(low), sigma), consistency(one, low, sigma))
     close(unit_features(here(one)), unit_features(one))
     torch.manual_seed(0)
     judge = FaceRecogniser(identities=4, width=0.0625, input_size=32).eval()
