@@ -4,7 +4,8 @@ Convention: a box is (x, y, side) in pixels of the frame; (0, 0) is the corner o
 whose centre is at (0.5, 0.5).
 """
 
-from math import hypot
+from math import hypot, nan
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,14 @@ OVERLAP = 0.3
 PART = 5  # what is smaller within a face is somebody before a picture of one
 
 Square = tuple[float, float, float]
+
+
+class Seen(NamedTuple):
+    """A face in one frame: its `box`, and the `score` in [0, 1] of the detector that saw it there,
+    NaN where none is told."""
+
+    box: Square
+    score: float
 
 
 def widen(box: Square, factor: float) -> Square:
@@ -31,21 +40,23 @@ def continues(a: Square, b: Square) -> bool:
     return moved <= JUMP_SHARE * side and max(a[2], b[2]) <= JUMP_SCALE * side
 
 
-def separate(boxes: NDArray[np.float32]) -> list[Square]:
-    """Makes squares of N×4 `boxes` (x, y, width, height), largest first, and drops those
-    that overlap, or lie within, a larger one."""
-    squares = sorted(
-        (
-            (float(x + (w - max(w, h)) / 2), float(y + (h - max(w, h)) / 2), float(max(w, h)))
-            for x, y, w, h in boxes
-        ),
-        key=lambda box: (-box[2], box),
-    )
-    kept: list[Square] = []
-    for box in squares:
-        if not any(same_face(other, box) for other in kept):
-            kept.append(box)
+def separate(boxes: NDArray[np.float32]) -> list[Seen]:
+    """Makes squares of `boxes`, N×4 (x, y, width, height) or N×5 with a score, largest first, and
+    drops those that overlap, or lie within, a larger one."""
+    squares = sorted((_square(*row) for row in boxes), key=lambda face: (-face.box[2], face.box))
+    kept: list[Seen] = []
+    for face in squares:
+        if not any(same_face(other.box, face.box) for other in kept):
+            kept.append(face)
     return kept
+
+
+def _square(
+    x: np.float32, y: np.float32, width: np.float32, height: np.float32, score: float = nan
+) -> Seen:
+    side = max(width, height)
+    left, top = x + (width - side) / 2, y + (height - side) / 2
+    return Seen((float(left), float(top), float(side)), float(score))
 
 
 def same_face(a: Square, b: Square) -> bool:

@@ -63,8 +63,9 @@ def track_crops(faces: Iterable[Placed], size: int) -> Iterator[TrackCrop]:
     for placed in faces:
         face, image = placed.face, crop(placed.face.image, placed.box, size)
         yield TrackCrop(
-            face.track, face.index, placed.box, image, face.last, face.lost, placed.offset
-        )
+            face.track, face.index, placed.box, image, face.last, face.lost, face.score,
+            placed.offset,
+        )  # fmt: skip
 
 
 def crop(frame: Frame, box: Square, size: int) -> Frame:

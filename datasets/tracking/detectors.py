@@ -1,9 +1,9 @@
-"""Face detectors: an image H×W×3 uint8 RGB → float32 N×4 boxes (x, y, width, height).
+"""Face detectors: an image H×W×3 uint8 RGB → float32 N×5: boxes (x, y, width, height) and scores.
 
 Boxes are square, in pixels of the image with (0, 0) at the corner of the first pixel, and reach
 from the brows to the chin, as those of OpenCV's frontal cascade do; YuNet's taller boxes are made
-square to agree with them, so that one crop margin serves both. `search` says at what size an image
-is shown to a detector.
+square to agree with them, so that one crop margin serves both. A score lies in [0, 1], and is NaN
+where a detector tells none. `search` says at what size an image is shown to a detector.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from infra.text import one_line
 CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_FACTOR, MIN_NEIGHBOURS = 1.15, 5
 YUNET_SCORE, YUNET_OVERLAP = 0.7, 0.3
+YUNET_COLUMN = 14  # of what it gives: the score, after the box and five points of the face
 # Of 58 real faces reduced to 12 pixels YuNet finds 35 as they are, 57 enlarged to 18.
 YUNET_FACE, YUNET_SURE, YUNET_EXACT = 20, 30, 60
 # OpenCV pads an image to whole 32 pixels; of one side of 32 YuNet reads memory that is not its own,
@@ -30,6 +31,8 @@ YUNET_LEAST = 64
 # The cascade follows a known face of 45 pixels through 94 % of the frames of one of 75.
 CASCADE_FACE, CASCADE_SURE = 30, 75
 
+Scored = NDArray[np.float32]  # N×5: x, y, width, height in pixels of the image, score
+
 
 class DetectorError(InputError):
     """A detector's model that cannot be used."""
@@ -37,18 +40,20 @@ class DetectorError(InputError):
 
 @dataclass(frozen=True)
 class Detector:
-    """What `find`s the faces of an image. Those from `smallest` pixels on it finds mostly, those of
-    `sure` pixels nearly always, and boxes of more than `exact` are no more exact; 0 is for what
-    finds a face of any size, and is shown every frame as it is."""
+    """What `find`s the faces of an image: boxes N×4, or N×5 with their scores. Those from
+    `smallest` pixels on it finds mostly, those of `sure` pixels nearly always, and boxes of more
+    than `exact` are no more exact; 0 is for what finds a face of any size, and is shown every frame
+    as it is."""
 
-    find: Callable[[Frame], Boxes]
+    find: Callable[[Frame], Boxes | Scored]
     smallest: int = 0
     sure: int = 0
     exact: int = 0
 
-    def __call__(self, image: Frame) -> Boxes:
-        """The boxes of the faces of `image`."""
-        return self.find(image)
+    def __call__(self, image: Frame) -> Scored:
+        """The boxes of the faces of `image`, with a score of NaN where none is told."""
+        found = self.find(image)
+        return np.pad(found, ((0, 0), (0, 5 - found.shape[1])), constant_values=np.nan)
 
 
 def build_detector(model: str | None) -> Detector:
@@ -95,9 +100,10 @@ def yunet_detector(model_path: str) -> Detector:
         network.setInputSize((image.shape[1], image.shape[0]))
         _, found = network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         if found is None:
-            return np.zeros((0, 4), np.float32)
+            return np.zeros((0, 5), np.float32)
         boxes = found[:, :4]
-        return _squares(boxes[np.isfinite(boxes).all(1) & (boxes[:, 2:] >= 1).all(1)])
+        good = np.isfinite(boxes).all(1) & (boxes[:, 2:] >= 1).all(1)
+        return np.column_stack([_squares(boxes[good]), found[good, YUNET_COLUMN]])
 
     return Detector(find, YUNET_FACE, YUNET_SURE, YUNET_EXACT)
 

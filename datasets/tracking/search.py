@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.sources.footage import Boxes, Frame
+from datasets.sources.footage import Frame
 from datasets.tracking.boxes import Square
-from datasets.tracking.detectors import Detector
+from datasets.tracking.detectors import Detector, Scored
 
 TILE = 640  # pixels shown at once: a detector's layers of more fall out of a processor's cache
 SHRUNK = 4  # of two sizes at which a frame is looked through
@@ -40,7 +40,7 @@ class Search:
     min_face: int
     _seen: dict[Place, NDArray[np.int16]] = field(default_factory=dict)
 
-    def everywhere(self, frame: Frame, anew: bool = True) -> Boxes:
+    def everywhere(self, frame: Frame, anew: bool = True) -> Scored:
         """The faces of a whole frame. Where this is not `anew`, of the tiles that have changed
         since they were last looked through."""
         if not self.detector.smallest:
@@ -48,7 +48,7 @@ class Search:
         if anew:
             self._seen.clear()
         height, width = frame.shape[:2]
-        scale, found = self.detector.smallest / self.min_face, [np.zeros((0, 4), np.float32)]
+        scale, found = self.detector.smallest / self.min_face, [np.zeros((0, 5), np.float32)]
         while True:
             # What a tile shows is enlarged by itself: a whole frame may be enlarged to gigabytes.
             size, overlap = TILE / scale, OVERLAP * self.detector.smallest / scale
@@ -61,12 +61,12 @@ class Search:
                 return np.concatenate(found)
             scale /= SHRUNK
 
-    def around(self, frame: Frame, faces: Sequence[Square]) -> Boxes:
+    def around(self, frame: Frame, faces: Sequence[Square]) -> Scored:
         """The faces of the surroundings of the `faces` that are known."""
         if not self.detector.smallest:
             return self.detector(frame)
         height, width = frame.shape[:2]
-        found = [np.zeros((0, 4), np.float32)]
+        found = [np.zeros((0, 5), np.float32)]
         for x, y, side in faces:
             margin = side * (AROUND - 1) / 2
             left, right = max(0, int(x - margin)), min(width, int(x + side + margin))
@@ -77,10 +77,12 @@ class Search:
                 found.append(self._placed(shown, scale, (left, top)))
         return np.concatenate(found)
 
-    def _placed(self, shown: Frame, scale: float, corner: tuple[float, float]) -> Boxes:
+    def _placed(self, shown: Frame, scale: float, corner: tuple[float, float]) -> Scored:
         """The faces of a part of the frame that is shown `scale` times as large as it is."""
-        boxes = self.detector(shown) / np.float32(scale)
-        return boxes + np.array([*corner, 0, 0], np.float32)
+        found = self.detector(shown)
+        found[:, :4] /= np.float32(scale)
+        found[:, :2] += np.array(corner, np.float32)
+        return found
 
     def _has_changed(self, place: Place, shown: Frame) -> bool:
         """Compares a tile with what it was, and keeps what it is where it is to be shown."""

@@ -11,9 +11,10 @@ whatever the length of the film.
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import nan
 
 from datasets.sources.footage import Boxes, Frame
-from datasets.tracking.boxes import Square, continues, overlap, same_face, separate
+from datasets.tracking.boxes import Seen, Square, continues, overlap, same_face, separate
 from datasets.tracking.cuts import mark_cuts
 from datasets.tracking.detectors import Detector
 from datasets.tracking.face_track import FaceTrack
@@ -29,8 +30,9 @@ SELDOM_SEEN = "seen in fewer than"  # likewise
 @dataclass(frozen=True)
 class TrackFrame:
     """One face in one frame: number of its `track` and `index` of the frame, both from 0, smoothed
-    face `box` (x, y, side) in pixels, the whole frame H×W×3 uint8, and whether the track ends, or
-    ends because the face is `lost` before its shot does."""
+    face `box` (x, y, side) in pixels, the whole frame H×W×3 uint8, whether the track ends, or ends
+    because the face is `lost` before its shot does, and the detector's `score` in [0, 1], linear
+    between keys, NaN where none is told."""
 
     track: int
     index: int
@@ -38,6 +40,7 @@ class TrackFrame:
     image: Frame
     last: bool
     lost: bool = False
+    score: float = nan
 
 
 @dataclass
@@ -59,7 +62,7 @@ def follow(
 ) -> Iterator[TrackFrame]:
     """Yields the faces of `frames` (H×W×3 uint8 RGB of one size), in order of frame and track.
 
-    `detect` finds boxes N×4 (x, y, width, height), or is the boxes of every frame where these are
+    `detect` finds faces, or is the boxes N×4 (x, y, width, height) of every frame where these are
     known; of `detection` its `stride`, `min_face`, `smoothing`, `max_missed` and, where faces are
     looked for, `min_seen` count. `breaks` are the indices of frames before which others are
     missing. The frames of a track are consecutive. A track ends at a cut, at a jump (what
@@ -121,7 +124,7 @@ class _Follower:
             self._leave(len(shot.keys))
             self.shot = _Shot()
 
-    def _boxes(self, index: int, frame: Frame) -> list[Square]:
+    def _boxes(self, index: int, frame: Frame) -> list[Seen]:
         """The faces of the newest key."""
         if not isinstance(self.look, Search):
             return separate(self.look[index])
@@ -131,15 +134,15 @@ class _Follower:
         if key % SEARCH:
             return known
         found = separate(self.look.everywhere(frame, anew=key == 0))
-        return known + [box for box in found if not any(same_face(k, box) for k in known)]
+        return known + [f for f in found if not any(same_face(k.box, f.box) for k in known)]
 
-    def _match(self, key: int, boxes: list[Square]) -> None:
-        """Gives each box to the track that it continues, nearest first, or begins a new one."""
+    def _match(self, key: int, faces: list[Seen]) -> None:
+        """Gives each face to the track that it continues, nearest first, or begins a new one."""
         alive = [track for track in self.shot.tracks if not self._over(track)]
         pairs = sorted(
             (-overlap(track.boxes[-1], box), i, j)
             for i, track in enumerate(alive)
-            for j, box in enumerate(boxes)
+            for j, (box, _) in enumerate(faces)
             if not self._too_small(track, box) and continues(track.boxes[-1], box)
         )
         seen: set[int] = set()
@@ -148,18 +151,18 @@ class _Follower:
             if i not in seen and j not in taken:
                 seen.add(i)
                 taken.add(j)
-                alive[i].see(boxes[j])
-                if alive[i].small and boxes[j][2] >= self.detection.min_face:
+                alive[i].see(faces[j])
+                if alive[i].small and faces[j].box[2] >= self.detection.min_face:
                     self._promote(alive[i])
         for i, track in enumerate(alive):
             track.missed += i not in seen
-        for j, box in enumerate(boxes):
+        for j, face in enumerate(faces):
             if j not in taken:
-                self._begin(key, box)
+                self._begin(key, face)
 
-    def _begin(self, key: int, box: Square) -> None:
-        track = FaceTrack(key, [box], small=True)
-        if box[2] >= self.detection.min_face:
+    def _begin(self, key: int, face: Seen) -> None:
+        track = FaceTrack(key, [face.box], [face.score], small=True)
+        if face.box[2] >= self.detection.min_face:
             self._promote(track)
             self._follow_back(track)
         self.shot.tracks.append(track)
@@ -186,9 +189,9 @@ class _Follower:
         while track.first > self.shot.emitted:
             frame = frames[self.shot.keys[track.first - 1]]
             found = separate(self.look.around(frame, [track.boxes[0]]))
-            near = [box for box in found if continues(track.boxes[0], box)]
-            best = max(near, key=lambda box: overlap(box, track.boxes[0]), default=None)
-            if best is None or self._is_known(track.first - 1, best):
+            near = [face for face in found if continues(track.boxes[0], face.box)]
+            best = max(near, key=lambda face: overlap(face.box, track.boxes[0]), default=None)
+            if best is None or self._is_known(track.first - 1, best.box):
                 return
             track.seen_before(best)
 
@@ -221,7 +224,8 @@ class _Follower:
                 final = index == end and track.end == key and (last or self._over(track))
                 x, y, side = (float(value) for value in box)
                 lost = final and track.end < len(shot.keys) - 1
-                yield TrackFrame(track.number, index, (x, y, side), frame, final, lost)
+                score = track.score(key, part)
+                yield TrackFrame(track.number, index, (x, y, side), frame, final, lost, score)
 
     def _delay(self) -> int:
         """How many keys a frame waits: for those it is smoothed over, and for its face to be sure

@@ -291,7 +291,8 @@ def test_boxes_lie_on_the_faces_of_a_real_video(faces: Path) -> None:
     seen = 0
     for i in (1, 3, 7, 9, 12, 14, 18, 23):
         x, y, side, _ = clip.boxes[i].tolist()
-        for fx, fy, width, _ in Search(detect, 48).everywhere(frames[clip.frame - 12 + i]).tolist():
+        found = Search(detect, 48).everywhere(frames[clip.frame - 12 + i])
+        for fx, fy, width, *_ in found.tolist():
             apart = np.hypot(fx + width / 2 - x - side / 2, fy + width / 2 - y - side / 2)
             seen += bool(apart < 0.15 * side and 0.8 < side / 1.3 / width < 1.25)
     assert seen >= 6

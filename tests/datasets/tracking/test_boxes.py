@@ -22,13 +22,19 @@ def test_a_face_continues_within_half_its_side_and_a_change_of_1_4() -> None:
 
 def test_boxes_are_made_square_and_the_larger_of_two_that_overlap_stays() -> None:
     boxes = np.array([[52, 52, 30, 30], [40, 40, 60, 50], [200, 10, 40, 40]], np.float32)
-    assert separate(boxes) == [(40, 35, 60), (200, 10, 40)]
+    assert [face.box for face in separate(boxes)] == [(40, 35, 60), (200, 10, 40)]
     assert separate(np.zeros((0, 4), np.float32)) == []
 
 
 def test_a_part_of_a_face_is_no_face_and_somebody_before_its_picture_is() -> None:
     boxes = np.array([[0, 0, 200, 200], [80, 80, 45, 45], [20, 20, 30, 30]], np.float32)
-    assert separate(boxes) == [(0, 0, 200), (20, 20, 30)]
+    assert [face.box for face in separate(boxes)] == [(0, 0, 200), (20, 20, 30)]
+
+
+def test_a_box_keeps_its_own_score_and_one_that_is_told_none_has_none() -> None:
+    boxes = np.array([[52, 52, 30, 30, 0.9], [40, 40, 60, 50, 0.75]], np.float32)
+    assert separate(boxes) == [((40, 35, 60), 0.75)]
+    assert [np.isnan(face.score) for face in separate(boxes[:, :4])] == [True]
 
 
 def test_widening_keeps_the_centre() -> None:

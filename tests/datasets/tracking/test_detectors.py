@@ -2,12 +2,20 @@ import csv
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from datasets.sources.discovery import Source
 from datasets.sources.video import open_source
-from datasets.tracking.detectors import DetectorError, build_detector, haar_detector, yunet_detector
+from datasets.tracking.detectors import (
+    YUNET_OVERLAP,
+    YUNET_SCORE,
+    DetectorError,
+    build_detector,
+    haar_detector,
+    yunet_detector,
+)
 from datasets.tracking.search import Search
 
 FACES = os.environ.get("FACESTACK_FACES")
@@ -21,7 +29,7 @@ SAMPLE = [
 def test_no_model_is_the_cascade_and_a_blank_frame_has_no_face() -> None:
     detect = build_detector(None)
     boxes = detect(np.full((120, 160, 3), 128, np.uint8))
-    assert boxes.shape == (0, 4)
+    assert boxes.shape == (0, 5)
     assert boxes.dtype == np.float32
 
 
@@ -39,7 +47,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 def test_a_frame_of_another_size_and_one_smaller_than_the_window() -> None:
     detect = haar_detector()
     for shape in [(8, 8, 3), (30, 400, 3), (241, 322, 3)]:
-        assert detect(np.zeros(shape, np.uint8)).shape == (0, 4)
+        assert detect(np.zeros(shape, np.uint8)).shape == (0, 5)
 
 
 def found_faces(name: str, model: str | None) -> tuple[np.ndarray, float]:
@@ -52,7 +60,7 @@ def found_faces(name: str, model: str | None) -> tuple[np.ndarray, float]:
     with open_source(source) as footage:
         frame = next(frame for index, frame in enumerate(footage.frames()) if index == 20)
     boxes = look.everywhere(frame)
-    largest = boxes[np.argmax(boxes[:, 2])] if len(boxes) else np.full(4, np.nan)
+    largest = boxes[np.argmax(boxes[:, 2])] if len(boxes) else np.full(5, np.nan)
     return largest, known[name]
 
 
@@ -74,10 +82,28 @@ def test_yunet_finds_all_real_faces_where_the_cascade_does() -> None:
         box, known = found_faces(name, str(model))
         assert 0.75 * known < box[2] < 1.6 * known, name
         assert box[2] == box[3]
+        assert YUNET_SCORE <= box[4] <= 1, name
         cascade, _ = found_faces(name, None)
-        if not np.isnan(cascade).any():
-            centres = cascade[:2] + cascade[2:] / 2 - box[:2] - box[2:] / 2
+        if not np.isnan(cascade[:4]).any():
+            assert np.isnan(cascade[4])
+            centres = cascade[:2] + cascade[2:4] / 2 - box[:2] - box[2:4] / 2
             assert np.abs(centres).max() < 0.25 * box[2], name
+
+
+def test_the_scores_of_yunet_are_its_own(faces: Path) -> None:
+    """Told by OpenCV's network itself, shown the same frame; it names the score last."""
+    model = faces.parent / "weights" / "yunet_n_320_320.onnx"
+    if not model.exists():
+        pytest.skip("no YuNet model beside the videos")
+    name = SAMPLE[0]
+    with open_source(Source(f"file://{faces}/videos/{name}", name, "a", "video")) as footage:
+        frame = next(footage.frames())
+    size = (frame.shape[1], frame.shape[0])
+    network = cv2.FaceDetectorYN.create(str(model), "", size, YUNET_SCORE, YUNET_OVERLAP)
+    _, told = network.detect(np.ascontiguousarray(frame[:, :, ::-1]))
+    found = yunet_detector(str(model))(frame)
+    assert len(found) > 0
+    np.testing.assert_array_equal(found[:, 4], told[:, -1])
 
 
 def test_yunet_is_shown_no_image_of_which_it_reads_beyond_the_end(faces: Path) -> None:

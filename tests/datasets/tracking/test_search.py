@@ -46,7 +46,7 @@ def frame_of(*squares: tuple[int, int, int], width: int = 1920, height: int = 10
 
 
 def found(boxes: Boxes) -> list[tuple[float, float, float]]:
-    return sorted(separate(boxes))
+    return sorted(face.box for face in separate(boxes))
 
 
 @pytest.mark.parametrize("side", [12, 20, 33, 60, 130, 300, 700])
@@ -128,8 +128,27 @@ def test_around_a_face_at_the_edge_there_is_what_the_frame_has() -> None:
     frame = frame_of((1, 1, 40))
     (box,) = found(Search(DETECTOR, 12).around(frame, [(-10.0, -10.0, 40.0)]))
     assert box == pytest.approx((1, 1, 40), abs=2)
-    assert Search(DETECTOR, 12).around(frame, [(5000.0, 10.0, 40.0)]).shape == (0, 4)
-    assert Search(DETECTOR, 12).around(frame, []).shape == (0, 4)
+    assert Search(DETECTOR, 12).around(frame, [(5000.0, 10.0, 40.0)]).shape == (0, 5)
+    assert Search(DETECTOR, 12).around(frame, []).shape == (0, 5)
+
+
+def test_a_face_keeps_its_score_at_whatever_scale_and_place_it_is_shown() -> None:
+    """The score is the face's colour; 12 pixels are shown as 20, and 300 shrunk."""
+    frame = frame_of((1100, 300, 12), (200, 400, 300))
+    frame[300:312, 1100:1112, 1] = 204
+
+    def scoring(image: Frame) -> Boxes:
+        boxes = find(image)
+        at = (boxes[:, :2] + boxes[:, 2:] / 2).astype(int)
+        return np.column_stack([boxes, image[at[:, 1], at[:, 0], 1] / np.float32(255)])
+
+    search = Search(Detector(scoring, smallest=20, sure=30, exact=60), 12)
+    for boxes in (
+        search.everywhere(frame),
+        search.around(frame, [(1100, 300, 12), (200, 400, 300)]),
+    ):
+        scores = {round(face.box[2], -1): face.score for face in separate(boxes)}
+        assert scores == pytest.approx({10: 204 / 255, 300: 230 / 255})
 
 
 def test_what_finds_faces_of_any_size_is_shown_the_frame_itself() -> None:

@@ -12,7 +12,7 @@ from datasets.sources.footage import Footage, Frame
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from datasets.tracking.crops import face_tracks
-from datasets.tracking.detectors import Detector, build_detector
+from datasets.tracking.detectors import YUNET_SCORE, Detector, build_detector
 from datasets.tracking.search import Search
 from infra.extraction import Detection
 
@@ -62,6 +62,7 @@ def test_a_small_face_is_one_track_of_the_film_s_own_pixels(
     assert [each.face.index for each in placed] == list(range(len(frames)))
     assert {each.face.track for each in placed} == {0} and not rejected
     assert {each.native for each in placed} == {16}
+    assert all(YUNET_SCORE <= each.face.score <= 1 for each in placed)
     for each in placed:
         x, y, side = each.box
         assert x == int(x) and y == int(y)

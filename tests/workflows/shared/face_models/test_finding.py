@@ -121,4 +121,4 @@ def test_a_real_model_finds_nothing_in_a_blank_frame(
     assert found.kind == "yunet"
     assert len(found.content) == os.stat(faces / "../weights/yunet_n_320_320.onnx").st_size
     path = faces / "../weights/yunet_n_320_320.onnx"
-    assert finding.build_detector(str(path))(np.zeros((64, 64, 3), np.uint8)).shape == (0, 4)
+    assert finding.build_detector(str(path))(np.zeros((64, 64, 3), np.uint8)).shape == (0, 5)
