@@ -34,7 +34,7 @@ def write_video(
     `frames` raises as it is.
     """
     uri, count = str(uri), 0
-    with storage.whole(uri) as path, _opened(uri, path) as container:
+    with storage.whole(uri) as path, opened(uri, path) as container:
         # One thread: the file then does not depend on the machine's cores. Without the macroblock
         # tree, whose streams of small frames differ from run to run.
         stream = container.add_stream(
@@ -72,9 +72,12 @@ def are_regular(times: Sequence[float], rate: Fraction) -> bool:
 
 
 @contextmanager
-def _opened(uri: str, path: Path) -> Iterator[av.container.OutputContainer]:
+def opened(
+    uri: str, path: Path, muxer: str = "mp4", options: dict[str, str] | None = None
+) -> Iterator[av.container.OutputContainer]:
+    """The local file `path`, which will be at `uri`, as a container to write."""
     with storage.writing(uri):
-        container = av.open(str(path), "w", format="mp4")
+        container = av.open(str(path), "w", format=muxer, container_options=options)
     try:
         yield container
     finally:

@@ -31,12 +31,14 @@ from infra.extraction import Limits
 # and an image with the name of a video is decoded in full to learn its size.
 FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,mxf,dv,gif"
 # FFmpeg's decoders that are used, of some 300: those of cameras, phones, the web, and of editing.
-# Old and rare ones are where its holes are found. Sound and subtitles are never decoded.
+# Old and rare ones are where its holes are found. Subtitles are never decoded, and sound only to
+# learn its rate where the packets of a broadcast are to be copied, which do not tell it.
 CODECS = (
     "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,mpeg1video,mpeg2video,mjpeg,h263,theora,flv,vp6f,vc1,"
     "wmv1,wmv2,wmv3,msmpeg4,msmpeg4v1,msmpeg4v2,prores,dnxhd,dvvideo,"
     "ffv1,huffyuv,ffvhuff,rawvideo,qtrle,png,gif"
 )
+OF_SOUND = ",aac,aac_latm"
 REMEDY = "; transcode it: ffmpeg -i FILE -c:v libx264 -crf 18 NEW.mp4"
 # Without it flipped bits decode to grey smears, and many without any error.
 DETECTION = "+crccheck+bitstream+buffer+explode"
@@ -81,7 +83,10 @@ def open_source(
 @contextmanager
 def open_container(source: Source, limits: Limits) -> Iterator[InputContainer]:
     """Opens a video file that is no animated WebP for its packets; raises `DecodeError`."""
-    with _opened(source) as (file, _), _container(file, source.name, limits) as container:
+    with (
+        _opened(source) as (file, _),
+        _container(file, source.name, limits, CODECS + OF_SOUND) as container,
+    ):
         yield container
 
 
@@ -101,11 +106,11 @@ def _opened(source: Source) -> Iterator[tuple[IO[bytes], bytes]]:
         yield file, head
 
 
-def _container(file: IO[bytes], name: str, limits: Limits) -> InputContainer:
+def _container(file: IO[bytes], name: str, limits: Limits, codecs: str = CODECS) -> InputContainer:
     try:
         # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
         options = {
-            "format_whitelist": FORMATS, "codec_whitelist": CODECS,
+            "format_whitelist": FORMATS, "codec_whitelist": codecs,
             "protocol_whitelist": "none",  # whatever a container refers to stays closed
             "max_pixels": str(limits.max_pixels),
         }  # fmt: skip
