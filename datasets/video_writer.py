@@ -1,7 +1,7 @@
 """Writes frames as an H.264 mp4 file."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -45,9 +45,7 @@ class VideoFile:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             path = stack.enter_context(storage.whole(self.uri))
-            with storage.writing(self.uri):
-                self._container = av.open(str(path), "w", format="mp4")
-            stack.callback(self._close)
+            self._container = stack.enter_context(opened(self.uri, path))
             self._stack = stack.pop_all()
         self._container.metadata.update(self._metadata)
         self._stream = self._container.add_stream("libx264", rate=self.rate, options=self._options)
@@ -91,10 +89,6 @@ class VideoFile:
                 raise
         self._stack.__exit__(kind, error, trace)
 
-    def _close(self) -> None:
-        with storage.writing(self.uri):
-            self._container.close()
-
 
 def write_video(
     uri: str | Path,
@@ -122,3 +116,17 @@ def are_regular(times: Iterable[float], rate: Fraction) -> bool:
         if abs(time - first - index / float(rate)) > REGULAR:
             return False
     return True
+
+
+@contextmanager
+def opened(
+    uri: str, path: Path, muxer: str = "mp4", options: dict[str, str] | None = None
+) -> Iterator[av.container.OutputContainer]:
+    """The local file `path`, which will be at `uri`, as a container to write."""
+    with storage.writing(uri):
+        container = av.open(str(path), "w", format=muxer, container_options=options)
+    try:
+        yield container
+    finally:
+        with storage.writing(uri):
+            container.close()

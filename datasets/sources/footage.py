@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,17 @@ class DecodeError(InputError):
     """A source that cannot be read whole; the message names the file and what is wrong."""
 
 
+class Colours(NamedTuple):
+    """What the R'G'B' of pictures mean: their primaries and transfer curve, by the numbers of H.273
+    that FFmpeg uses too."""
+
+    primaries: int
+    curve: int
+
+
+BT709 = Colours(1, 1)
+
+
 @dataclass(frozen=True)
 class Footage:
     """An open source: `rate` in frames/s, `width` and `height` in pixels as shown (rotation
@@ -39,7 +51,10 @@ class Footage:
     that are missing before it. `times` are those at which frames are shown, in seconds since the
     first; empty where frame i is shown at i / `rate`. `counts` says how many frames needed a
     treatment. The three are filled on the way: before a frame comes, what is said of it is there.
-    `faces` holds the boxes N×4 (x, y, width, height) of each frame where the source tells them."""
+    `faces` holds the boxes N×4 (x, y, width, height) of each frame where the source tells them.
+
+    Of what has a container, `stream` is the index there and `offsets` [s] lead from its own times
+    to `times`, one for each run of its clock; else None and empty. `colours` are the pictures'."""
 
     name: str
     rate: Fraction
@@ -51,6 +66,9 @@ class Footage:
     faces: tuple[Boxes, ...] | None = None
     counts: Counter[str] = field(default_factory=Counter)
     pixel_aspect: float = 1.0
+    stream: int | None = None
+    offsets: list[float] = field(default_factory=list)
+    colours: Colours = BT709
 
     def time(self, index: int) -> float:
         """When the frame `index`, which has been given, is shown [s since the first]."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import chain
+from typing import IO
 
 import av
 import cv2
@@ -30,12 +31,14 @@ from infra.extraction import Limits
 # and an image with the name of a video is decoded in full to learn its size.
 FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,mxf,dv,gif"
 # FFmpeg's decoders that are used, of some 300: those of cameras, phones, the web, and of editing.
-# Old and rare ones are where its holes are found. Sound and subtitles are never decoded.
+# Old and rare ones are where its holes are found. Subtitles are never decoded, and sound only to
+# learn its rate where the packets of a broadcast are to be copied, which do not tell it.
 CODECS = (
     "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,mpeg1video,mpeg2video,mjpeg,h263,theora,flv,vp6f,vc1,"
     "wmv1,wmv2,wmv3,msmpeg4,msmpeg4v1,msmpeg4v2,prores,dnxhd,dvvideo,"
     "ffv1,huffyuv,ffvhuff,rawvideo,qtrle,png,gif"
 )
+OF_SOUND = ",aac,aac_latm"
 REMEDY = "; transcode it: ffmpeg -i FILE -c:v libx264 -crf 18 NEW.mp4"
 # Without it flipped bits decode to grey smears, and many without any error.
 DETECTION = "+crccheck+bitstream+buffer+explode"
@@ -46,13 +49,17 @@ NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.
 
 @contextmanager
 def open_source(
-    source: Source, limits: Limits | None = None, image_rate: Fraction = IMAGE_RATE
+    source: Source,
+    limits: Limits | None = None,
+    image_rate: Fraction = IMAGE_RATE,
+    exact: bool = False,
 ) -> Iterator[Footage]:
     """Opens `source` for reading, as a context manager that gives a `Footage`.
 
-    `image_rate` is the rate of images. Opening and iterating raise `DecodeError` for
-    what is empty, not a video, without a video stream, damaged, truncated, beyond `limits`, or of
-    differing image sizes. The limit of memory holds for the whole process until it is closed.
+    `image_rate` is the rate of images; `exact`: `Pictures`. Opening and iterating raise
+    `DecodeError` for what is empty, not a video, without a video stream, damaged, truncated,
+    beyond `limits`, or of differing image sizes. The limit of memory holds for the whole
+    process until it is closed.
     """
     limits = limits or Limits()
     if not _is_text(source.name):
@@ -62,7 +69,7 @@ def open_source(
     try:
         with process.limited_memory(limits.max_memory), ExitStack() as stack:
             if source.kind == "video":
-                yield stack.enter_context(_open_video(source, limits))
+                yield stack.enter_context(_open_video(source, limits, exact))
             else:
                 yield stack.enter_context(open_images(source, limits, image_rate))
     except MemoryError as error:
@@ -74,8 +81,18 @@ def open_source(
 
 
 @contextmanager
-def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
-    bounds = Bounds(source.name, limits)
+def open_container(source: Source, limits: Limits) -> Iterator[InputContainer]:
+    """Opens a video file that is no animated WebP for its packets; raises `DecodeError`."""
+    with (
+        _opened(source) as (file, _),
+        _container(file, source.name, limits, CODECS + OF_SOUND) as container,
+    ):
+        yield container
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[tuple[IO[bytes], bytes]]:
+    """A file and its beginning."""
     filesystem, path = storage.file_system(source.uri)
     with ExitStack() as stack:
         try:
@@ -86,23 +103,33 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
             file.seek(0)
         except OSError as error:
             raise _unreadable(source.name, error) from error
+        yield file, head
+
+
+def _container(file: IO[bytes], name: str, limits: Limits, codecs: str = CODECS) -> InputContainer:
+    try:
+        # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
+        options = {
+            "format_whitelist": FORMATS, "codec_whitelist": codecs,
+            "protocol_whitelist": "none",  # whatever a container refers to stays closed
+            "max_pixels": str(limits.max_pixels),
+        }  # fmt: skip
+        return av.open(file, "r", options=options, metadata_errors="replace")
+    except MemoryError:
+        raise
+    except (av.FFmpegError, OSError) as error:
+        raise _unreadable(name, error) from error
+
+
+@contextmanager
+def _open_video(source: Source, limits: Limits, exact: bool) -> Iterator[Footage]:
+    bounds = Bounds(source.name, limits)
+    with ExitStack() as stack:
+        file, head = stack.enter_context(_opened(source))
         if is_animated_webp(head):  # whatever it is called
             yield open_webp(file, bounds)
             return
-        try:
-            # FFmpeg decodes a frame or two on opening: the bound must hold from there on.
-            options = {
-                "format_whitelist": FORMATS, "codec_whitelist": CODECS,
-                "protocol_whitelist": "none",  # whatever a container refers to stays closed
-                "max_pixels": str(limits.max_pixels),
-            }  # fmt: skip
-            container = stack.enter_context(
-                av.open(file, "r", options=options, metadata_errors="replace")
-            )
-        except MemoryError:
-            raise
-        except (av.FFmpegError, OSError) as error:
-            raise _unreadable(source.name, error) from error
+        container = stack.enter_context(_container(file, source.name, limits))
         stream = _pictures_of(container, bounds)
         # One thread: Ray gives a task one core, and runs as many tasks as there are cores.
         stream.thread_type = "NONE"
@@ -113,7 +140,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
             "max_pixels": str(limits.max_pixels),  # the stream may declare more than its container
         }
         film = Film(container, stream, bounds, file, head)
-        show = Pictures(stream.sample_aspect_ratio, bounds, film.counts)
+        show = Pictures(stream.sample_aspect_ratio, bounds, film.counts, exact)
         pictures = _shown(film, show)
         first = next(pictures, None)
         if first is None:
@@ -122,7 +149,8 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
         frames = giving_back(chain([first], pictures))
         yield Footage(
             source.name, film.rate, width, height, lambda: frames, film.breaks, film.times,
-            counts=film.counts, pixel_aspect=show.pixel_aspect,
+            counts=film.counts, pixel_aspect=show.pixel_aspect, stream=stream.index,
+            offsets=film.offsets, colours=show.colours,
         )  # fmt: skip
 
 

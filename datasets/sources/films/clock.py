@@ -25,17 +25,22 @@ class Clock:
     first frame all steps are taken for those of `rate`, so that early pauses do not pass for the
     usual step, yet one that slows down for good has its new one after 13 frames. A step back,
     or one of more than 10 s in a container whose clock may begin anew (`restarts`), is the clock's:
-    times then go on by the usual step.
+    times then go on by the usual step. `offsets` [s] lead from the film's own times to `times`, one
+    for each run of its clock.
     """
 
     def __init__(
-        self, rate: Fraction, restarts: bool, times: list[float], breaks: dict[int, str]
+        self,
+        rate: Fraction,
+        restarts: bool,
+        times: list[float],
+        breaks: dict[int, str],
+        offsets: list[float],
     ) -> None:
-        self.times, self.breaks = times, breaks
+        self.times, self.breaks, self.offsets = times, breaks, offsets
         self.farthest = JUMP_SECONDS if restarts else JUMP_SECONDS_ELSEWHERE
         self.steps = deque([float(1 / rate)] * REMEMBERED, maxlen=REMEMBERED)
         self.last: float | None = None  # the film's own time of the last frame
-        self.offset = 0.0  # from the film's own times to `times`
 
     def show(self, at: float | None) -> None:
         """Takes up the next frame, which the film says is shown `at` [s], None where it says
@@ -43,17 +48,18 @@ class Clock:
         usual = median(self.steps)
         if self.last is None:
             self.last = at or 0.0
-            self.offset = -self.last
+            self.offsets.append(-self.last)
             self.times.append(0.0)
             return
         step = usual if at is None else at - self.last
         if step < -usual or step > self.farthest:
             self.breaks.setdefault(len(self.times), CLOCK)
-            self.offset, step = self.offset + usual - step, usual
+            self.offsets.append(self.offsets[-1] + usual - step)
+            step = usual
         elif step > max(PAUSE_SECONDS, PAUSE_STEPS * usual):
             self.breaks.setdefault(len(self.times), PAUSE)
         self.last = self.last + step if at is None else at
-        shown = self.last + self.offset
+        shown = self.last + self.offsets[-1]
         # A frame that comes with the one before it, or a little before that, is shown after it.
         self.times.append(shown if shown > self.times[-1] else self.times[-1] + usual)
         self.steps.append(max(step, 0.0) or usual)

@@ -31,8 +31,9 @@ DAMAGED, CUT_OFF, ENDS_EARLY = "damaged frames", "frames without a key frame", "
 
 @dataclass
 class Film:
-    """The pictures of one `stream` of a `file`, read once. `times`, `breaks`, `counts` are those of
-    `Footage`, and are filled before a frame is given; `rate` is known with the first one."""
+    """The pictures of one `stream` of a `file`, read once. `times`, `breaks`, `counts` and
+    `offsets` are those of `Footage`, filled before a frame is given; `rate` is known with the first
+    one."""
 
     container: InputContainer
     stream: VideoStream
@@ -42,6 +43,7 @@ class Film:
     rate: Fraction = IMAGE_RATE
     times: list[float] = field(default_factory=list)
     breaks: dict[int, str] = field(default_factory=dict)
+    offsets: list[float] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
     aspect: Fraction | None = None  # of pixels as the decoder told it at the first key frame
@@ -103,7 +105,7 @@ class Film:
         self.rate = usual_rate(
             Fraction(told), [p.pts * p.time_base for p in first if p.pts is not None]
         )
-        clock = Clock(self.rate, restarts(self.container), self.times, self.breaks)
+        clock = Clock(self.rate, restarts(self.container), self.times, self.breaks, self.offsets)
         shape: tuple[int, int, int] | None = None
         for frame in self._sound(chain(first, packets)):
             own = frame.width, frame.height, frame.rotation

@@ -17,14 +17,23 @@ from av.video.reformatter import (
     ColorPrimaries,
     Colorspace,
     ColorTrc,
+    Interpolation,
     VideoReformatter,
 )
 
 from datasets.sources.films.filters import filtering
 from datasets.sources.films.hdr import Curve, Toned
-from datasets.sources.footage import Bounds, Frame
+from datasets.sources.footage import BT709, Bounds, Colours, Frame
 
 UNTAGGED = 2  # the matrix of colours, where the film does not tell it
+UNTOLD = 0, 2  # of primaries and curves: reserved, unspecified
+# Without them FFmpeg cuts off where it should round, and repeats colours in place of interpolating.
+EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
 HD = 1280, 720  # at least as wide or as high, an untagged film is of BT.709, else of BT.601
 CURVES: dict[int, Curve] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 NEARLY_SQUARE = 0.01
@@ -37,14 +46,19 @@ class Pictures:
     """Makes frames of one size whose stored pixels are `aspect` times as wide as high; the smaller
     side is enlarged, so that nothing is lost. `counts` grows by the treatments.
 
-    `pixel_aspect` is that of a stored pixel in the picture as shown, known with the first one.
+    `pixel_aspect` is that of a stored pixel in the picture as shown, and `colours` what the picture
+    is told to be of, both known with the first one. `exact` pictures take longer and are not some
+    1.3 levels darker than the film.
     """
 
-    def __init__(self, aspect: Fraction | None, bounds: Bounds, counts: Counter[str]) -> None:
+    def __init__(
+        self, aspect: Fraction | None, bounds: Bounds, counts: Counter[str], exact: bool = False
+    ) -> None:
         self.aspect = float(aspect or 1)
         if abs(self.aspect - 1) <= NEARLY_SQUARE:
             self.aspect = 1.0
         self.bounds, self.counts, self.pixel_aspect = bounds, counts, 1.0
+        self.colours, self.conversion = BT709, EXACT if exact else None
         # A frame's own would be set up anew for each of them.
         self.to_rgb, self.to_deep = VideoReformatter(), VideoReformatter()
         self.toned: tuple[Curve, Toned] | None = None
@@ -52,12 +66,14 @@ class Pictures:
     def __call__(self, frame: av.VideoFrame) -> Frame:
         """The picture H×W×3 of a frame."""
         matrix, curve = display_matrix(frame), _curve(frame)
+        self.colours = _colours(frame)
         if curve is not None:
             self.counts["frames of wide gamut" if curve == "ordinary" else "HDR frames"] += 1
             frame = self._shown(frame, curve)
         shown = self.to_rgb.reformat(
-            frame, format="rgb24", src_colorspace=_colour_matrix(frame), threads=1
-        ).to_ndarray()
+            frame, format="rgb24", src_colorspace=_colour_matrix(frame), threads=1,
+            interpolation=self.conversion,
+        ).to_ndarray()  # fmt: skip
         image = shown.astype(np.uint8, copy=False)
         if self.aspect != 1:
             self.counts["frames of non-square pixels"] += 1
@@ -98,6 +114,22 @@ def _colour_matrix(frame: av.VideoFrame) -> int | None:
         return Colorspace.BT2020
     large = frame.width >= HD[0] or frame.height >= HD[1]
     return Colorspace.ITU709 if large else Colorspace.ITU601
+
+
+def _colours(frame: av.VideoFrame) -> Colours:
+    """The colours of a picture that is made of a frame; those that are not told go by its matrix,
+    as players have it."""
+    if _curve(frame) is not None:
+        return BT709
+    untold = BT709
+    matrix = _colour_matrix(frame) or frame.colorspace
+    if not frame.format.is_rgb and matrix in (Colorspace.ITU601, Colorspace.SMPTE170M):
+        untold = Colours(ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M)
+    primaries, curve = int(frame.color_primaries), int(frame.color_trc)
+    return Colours(
+        untold.primaries if primaries in UNTOLD else primaries,
+        untold.curve if curve in UNTOLD else curve,
+    )
 
 
 def display_matrix(frame: av.VideoFrame) -> Matrix:

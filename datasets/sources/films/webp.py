@@ -61,7 +61,7 @@ def open_webp(file: IO[bytes], bounds: Bounds) -> Footage:
     rate = usual_rate(mean, begins[: REMEMBERED + 1])
     times: list[float] = []
     breaks: dict[int, str] = {}
-    clock = Clock(rate, False, times, breaks)
+    clock = Clock(rate, False, times, breaks, [])
     image = _opened(data, len(chunks.stays), bounds)
 
     def frames() -> Iterator[Frame]:

@@ -13,7 +13,7 @@ def shown(
 ) -> tuple[list[float], dict[int, str]]:
     times: list[float] = []
     breaks: dict[int, str] = {}
-    clock = Clock(Fraction(rate), restarts, times, breaks)
+    clock = Clock(Fraction(rate), restarts, times, breaks, [])
     for time in own:
         clock.show(time)
     assert all(after > before for before, after in pairwise(times))
