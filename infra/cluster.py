@@ -18,8 +18,10 @@ from infra.provenance import ROOT
 from infra.text import one_line, without_credentials
 
 
-def connect(address: str | None = None, cpus: int | None = None) -> None:
-    """Start or join Ray once; further calls change nothing.
+def connect(
+    address: str | None = None, cpus: int | None = None, dashboard: bool = True
+) -> None:
+    """Start, with or without its dashboard, or join Ray once; further calls change nothing.
 
     A job submitted with `ray job submit` already carries its working directory and environment;
     any other driver hands its own to the workers, so that they import this checkout; of the
@@ -34,7 +36,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> None:
     if address and address != "local":
         _join(address)
     else:
-        _start(cpus)
+        _start(cpus, dashboard)
     _quiet_data()
     relay.start()
     vigil.start()
@@ -56,12 +58,19 @@ def _join(address: str) -> None:
             variables[name] = value
     presence.refuse_dead(address)
     try:
-        _init(address, None, variables)
+        _init(address, None, variables, None)
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
         raise presence.unreachable(address, one_line(error, 200)) from error
 
 
-def _start(cpus: int | None) -> None:
+def resources() -> dict[str, float]:
+    """What the connected Ray counts on its nodes: CPU, GPU, …"""
+    import ray
+
+    return dict(ray.cluster_resources())
+
+
+def _start(cpus: int | None, dashboard: bool) -> None:
     """A Ray of this machine; without its dashboard where that does not start."""
     import ray
 
@@ -74,12 +83,14 @@ def _start(cpus: int | None) -> None:
     logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
     # "local", for without it Ray also joins what a cluster that is long dead has left behind.
     with process.without_secrets():  # which a local Ray would inherit
-        dashboard = _init("local", cpus, variables)
-    if not dashboard:
+        found = _init("local", cpus, variables, dashboard)
+    if dashboard and not found:
         say("cluster", "Ray's dashboard did not start; going on without it")
 
 
-def _init(address: str, cpus: int | None, variables: dict[str, str]) -> str:
+def _init(
+    address: str, cpus: int | None, variables: dict[str, str], dashboard: bool | None
+) -> str:
     """Returns the address of the dashboard, "" where there is none."""
     import ray
 
@@ -90,6 +101,7 @@ def _init(address: str, cpus: int | None, variables: dict[str, str]) -> str:
         context = ray.init(
             address=address,
             num_cpus=cpus,
+            include_dashboard=dashboard,
             runtime_env=None if in_job else {"env_vars": variables},
             logging_level=logging.ERROR,
             log_to_driver=False,  # infra/nodes/relay.py brings what workers say

@@ -32,12 +32,12 @@ def layout(
 
 def speed(receipts: list[Receipt], gpus: float) -> str:
     """The pace and share of each step over some films; "" where nothing was restored."""
-    took: Counter[str] = Counter()
+    took: dict[str, float] = dict.fromkeys(STEPS, 0.0)
     amounts: Counter[str] = Counter()
     for receipt in receipts:
         if not receipt.reason:
             for step, seconds in receipt.film["took"].items():
-                took[step] += seconds  # type: ignore[assignment]
+                took[step] += seconds
             amounts["frames"] += receipt.film["frames"]
             amounts["faces"] += receipt.film["faces"]
     total = sum(took.values())

@@ -12,8 +12,9 @@ from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from infra import process
-from infra.attempts import Attempts, attempt, off_the_clock
+from infra.attempts import attempt, off_the_clock
 from infra.extraction import Limits
+from infra.nodes.counts import JobCounts
 from infra.text import commonest, tallied
 from workflows.enhancement.locate import TOO_LARGE, Wanted, spans_of
 from workflows.enhancement.pieces import Piece, row_of
@@ -35,7 +36,7 @@ class Reader:
 
     wanted: Wanted
     limits: Limits
-    attempts: Attempts
+    counts: JobCounts
     progress: Progress
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
@@ -50,7 +51,7 @@ class Reader:
         try:
             # A film that is slow but not stuck ends itself within half of it, and says so.
             with (
-                attempt(self.attempts, source.name, 2 * self.limits.time_limit),
+                attempt(self.counts.of(source.name), 2 * self.limits.time_limit),
                 open_source(source, self.limits) as footage,
             ):
                 film = Film(
@@ -91,11 +92,9 @@ class _Clock:
     def stopped(self, footage: Footage) -> Iterator[None]:
         """Do not count what the block takes."""
         since = time.monotonic()
-        with off_the_clock():
+        with footage.pause(), off_the_clock():
             yield
-        waited = time.monotonic() - since
-        footage.waited(waited)
-        self.begun += waited
+        self.begun += time.monotonic() - since
 
 
 def _why_none(source: Source, verdict: Verdict) -> tuple[str, str]:

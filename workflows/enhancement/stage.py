@@ -6,6 +6,7 @@ from functools import partial
 
 from infra import cluster, storage
 from infra.errors import InputError, SettingsError
+from infra.nodes.counts import JobCounts
 from infra.nodes.preflight import Needs, require
 from infra.progress import say
 from infra.runs import Run, Stage, digest_of
@@ -100,7 +101,7 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
     require(needs(settings, run))
     options, reading, stage = settings.enhance, work.reading, work.stage
     limits = replace(settings.preprocess.limits(), damage=options.damage)
-    progress, attempts = Progress(), JobAttempts()
+    progress, counts = Progress(), JobCounts()
     clip, networks = settings.clip, work.networks
     wanted = Wanted(
         clip.geometry(), options.detection(settings.preprocess, work.detector),
@@ -111,12 +112,12 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
     chosen_outputs = Chosen(tuple(options.outputs), options.film_scale, options.mark, limits)
     writer = Writer(
         run.uri, stage.uri, work.of_stage, {network.low_size: network for network in networks},
-        chosen_outputs, attempts,
+        chosen_outputs, counts,
     )  # fmt: skip
     blur = clip.blur_sigma if clip.degradation == "paper" else None
     device = "cuda" if options.gpus_per_worker else "cpu"
     found = restored(
-        reading.left, work.spans, Reader(wanted, limits, attempts, progress),
+        reading.left, work.spans, Reader(wanted, limits, counts, progress),
         (networks, blur, options.batch_size, device, progress), writer,
         Pool(options.workers, options.gpus_per_worker),
     )  # fmt: skip

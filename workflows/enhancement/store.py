@@ -4,6 +4,7 @@ them, so that a command that is killed has lost a span and no film."""
 import io
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from typing import Any
 
 import av
 import numpy as np
@@ -53,7 +54,9 @@ def read(folder: str, count: int) -> Iterator[Span]:
 
 
 def _part(arrays: "np.lib.npyio.NpzFile", index: int) -> TrackPart:
-    values = {field.name: arrays[f"{index} {field.name}"] for field in fields(TrackPart)}
+    values: dict[str, Any] = {
+        field.name: arrays[f"{index} {field.name}"] for field in fields(TrackPart)
+    }
     for name in PLAIN:
         values[name] = values[name].item()
     part = TrackPart(**values)
@@ -73,5 +76,6 @@ def _encoded(frames: NDArray[np.uint8]) -> bytes:
 
 
 def _decoded(content: bytes) -> NDArray[np.uint8]:
-    with av.open(io.BytesIO(content)) as container:
-        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    with av.open(io.BytesIO(content), "r") as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return np.stack(frames).astype(np.uint8, copy=False)

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from datasets.sources.layouts import Source
 from infra import outages, process, storage
-from infra.attempts import Attempts, attempt
+from infra.attempts import attempt
+from infra.nodes.counts import JobCounts
 from infra.text import as_utf8, one_line
 from workflows.enhancement import store
 from workflows.enhancement.manifest import FILES, row_of_film
@@ -41,7 +42,7 @@ class Writer:
     of_stage: str
     models: dict[int, Model]
     outputs: Chosen
-    attempts: Attempts
+    counts: JobCounts
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         process.limit_threads(1)
@@ -85,7 +86,7 @@ class Writer:
         reason, kind, of_film, tracks = verdict.reason, verdict.kind, dict[str, Any](), list[Row]()
         if not reason and film is not None:
             try:
-                with outages.reporting(), attempt(self.attempts, f"{source.name} written"):
+                with outages.reporting(), attempt(self.counts.of(f"{source.name} written")):
                     of_film, tracks = self._written(film, spans)
             except Exception as error:  # whatever one film does to us, the others go on
                 reason, kind = why(source, error)

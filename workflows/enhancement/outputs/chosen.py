@@ -1,5 +1,6 @@
 """Which outputs a film gets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.extraction import Limits
@@ -24,12 +25,18 @@ class Chosen:
 
     def of(self, place: Place) -> list[Output]:
         """Those of one film, and the rows of its tracks before all."""
-        makers = {
+        makers: dict[str, Callable[[Place], Output]] = {
             "faces": faces,
             "png": Pictures,
             "side_by_side": side_by_side,
-            "film": lambda place: FilmOutput(place, self.limits, self.film_scale, self.mark),
+            "film": self._film,
             "frames": FramesTable,
             "gallery": BestFrames,
         }
         return [TrackRows(place), *(makers[kind](place) for kind in self.kinds)]
+
+    def _film(self, place: Place) -> FilmOutput:
+        made_by = {f"faces of {side} px": place.made_by(side) for side in place.models}
+        return FilmOutput(
+            place.folder, place.film, self.limits, made_by, self.film_scale, self.mark
+        )

@@ -51,6 +51,7 @@ class FilmOutput:
         self.factors = self.size[0] / film.width, self.size[1] / film.height
         self.count = 0
         self._written: dict[str, Any] = {}
+        self.of_tracks: dict[int, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
         source = self.film.source
@@ -89,10 +90,10 @@ class FilmOutput:
         self.stack.__exit__(kind, error, trace)
 
     @property
-    def written(self) -> dict[str, Any]:
-        """The file's name (`film`), what of the source is not in it (`left_out_streams`,
-        `left_out_tags`), its `film_size` [px]."""
-        return self._written | {"film_size": list(self.size)}
+    def of_film(self) -> dict[str, Any]:
+        """The file's name (`film`), and what of the source is not in it (`left_out_streams`,
+        `left_out_tags`)."""
+        return self._written
 
     def _restore(self, picture: Picture, span: Span, index: int) -> None:
         """Lays the faces of a frame into it; all of them before any mark, which they might hide."""

@@ -50,11 +50,12 @@ class Place:
         """The URI of a file."""
         return storage.join(self.folder, name)
 
-    def notes(self, what: str, *parts: TrackPart) -> dict[str, str]:
-        """Metadata of a file: its title, and that faces in it are restored, and by what."""
-        used = {part.low.shape[1]: None for part in parts} or self.models
-        by = ", ".join(
-            f"{self.models[side].variant} ×{self.models[side].scale}, weights SHA-256 "
-            f"{self.models[side].sha256}" for side in used
-        )  # fmt: skip
-        return {"title": f"{self.film.source.name}: {what}", "comment": f"{INVENTED} By {by}."}
+    def made_by(self, side: int) -> str:
+        """What restores faces whose input is `side` pixels wide, in words."""
+        model = self.models[side]
+        return f"{model.variant} ×{model.scale}, weights SHA-256 {model.sha256}"
+
+    def notes(self, what: str, part: TrackPart) -> dict[str, str]:
+        """Metadata of the file of a track: its title, and that it is restored, and by what."""
+        title = f"{self.film.source.name}: {what}, track {part.track}"
+        return {"title": title, "comment": f"{INVENTED} {self.made_by(part.low.shape[1])}"}

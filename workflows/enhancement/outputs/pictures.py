@@ -3,11 +3,10 @@
 from types import TracebackType
 from typing import Any, Self
 
-import cv2
-
 from infra import storage
 from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.spans import Span
+from workflows.shared.pictures import png
 
 
 class Pictures:
@@ -33,7 +32,4 @@ class Pictures:
             folder = f"track_{part.track:03d}"
             self.of_tracks[part.track] = {"pictures": folder}
             for index, face in enumerate(part.restored, part.first):
-                done, content = cv2.imencode(".png", face[..., ::-1])
-                assert done
-                name = self.place.uri(f"{folder}/{index:06d}.png")
-                storage.write_bytes(name, content.tobytes())
+                storage.write_bytes(self.place.uri(f"{folder}/{index:06d}.png"), png(face))

@@ -12,6 +12,7 @@ from PIL import Image
 from datasets.video_writer import VideoFile
 from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.spans import Span, TrackPart
+from workflows.shared.pictures import bare_pixels
 
 CRF = 14
 Draw = Callable[[TrackPart], NDArray[np.uint8]]  # a part to its N frames H×W×3
@@ -54,7 +55,7 @@ class TrackVideos:
 
     def _begin(self, part: TrackPart) -> None:
         name = f"track_{part.track:03d}{self.ending}.mp4"
-        notes = self.place.notes(f"{self.what}, track {part.track}", part)
+        notes = self.place.notes(self.what, part)
         file = VideoFile(self.place.uri(name), self.place.film.rate, CRF, metadata=notes)
         stack = ExitStack()
         self._open[part.track] = stack.enter_context(file), stack
@@ -76,10 +77,9 @@ def side_by_side(place: Place) -> TrackVideos:
 def panes(part: TrackPart) -> NDArray[np.uint8]:
     """N×h×h×3 and N×S×S×3 → N×S×3S×3: nearest neighbour, bicubic as `Bicubic` has it, restored."""
     size = part.restored.shape[1]
-    scale = size // part.low.shape[1]
-    nearest = part.low.repeat(scale, 1).repeat(scale, 2)
+    nearest = [bare_pixels(low, size) for low in part.low]
     bicubic = [
         np.asarray(Image.fromarray(low).resize((size, size), Image.Resampling.BICUBIC))
         for low in part.low
     ]
-    return np.concatenate([nearest, np.stack(bicubic), part.restored], 2)
+    return np.concatenate([np.stack(nearest), np.stack(bicubic), part.restored], 2)
