@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
@@ -54,7 +55,11 @@ class Footage:
     `faces` holds the boxes N×4 (x, y, width, height) of each frame where the source tells them.
 
     Of what has a container, `stream` is the index there and `offsets` [s] lead from its own times
-    to `times`, one for each run of its clock; else None and empty. `colours` are the pictures'."""
+    to `times`, one for each run of its clock; else None and empty. `colours` are the pictures'.
+    `expected` is about how many frames there are, 0 where nothing tells.
+
+    What runs within `with footage.pause():` does not count as time that the footage takes, such as
+    a wait for whoever is not ready for more of it."""
 
     name: str
     rate: Fraction
@@ -69,6 +74,8 @@ class Footage:
     stream: int | None = None
     offsets: list[float] = field(default_factory=list)
     colours: Colours = BT709
+    expected: int = 0
+    pause: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def time(self, index: int) -> float:
         """When the frame `index`, which has been given, is shown [s since the first]."""
@@ -100,6 +107,15 @@ class Bounds:
                 f"{self.limits.max_seconds:.0f} s; cut it or raise max_seconds",
                 "plays for too long",
             )
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Stops the clock while the block runs."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.deadline += time.monotonic() - began
 
     def check_time(self) -> None:
         """Ends a source that takes too long to go through."""

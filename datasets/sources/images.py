@@ -66,6 +66,7 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
     yield Footage(
         source.name, rate, width, height, lambda: giving_back(frames()),
         dict.fromkeys(missing_before(names), MISSING), faces=faces,
+        expected=len(paths), pause=bounds.pause,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from datasets.sources.films.decoding import IMAGE_RATE, Film
+from datasets.sources.films.truncation import least_seconds
 from datasets.sources.films.picture import Pictures, progressive
 from datasets.sources.films.webp import open_webp
 from datasets.sources.footage import TOO_LARGE, Bounds, DecodeError, Footage, Frame
@@ -151,6 +152,8 @@ def _open_video(source: Source, limits: Limits, exact: bool) -> Iterator[Footage
             source.name, film.rate, width, height, lambda: frames, film.breaks, film.times,
             counts=film.counts, pixel_aspect=show.pixel_aspect, stream=stream.index,
             offsets=film.offsets, colours=show.colours,
+            expected=stream.frames or round(least_seconds(container, stream) * film.rate),
+            pause=bounds.pause,
         )  # fmt: skip
 
 
