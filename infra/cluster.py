@@ -18,9 +18,7 @@ from infra.provenance import ROOT
 from infra.text import one_line, without_credentials
 
 
-def connect(
-    address: str | None = None, cpus: int | None = None, dashboard: bool = True
-) -> None:
+def connect(address: str | None = None, cpus: int | None = None, dashboard: bool = True) -> None:
     """Start, with or without its dashboard, or join Ray once; further calls change nothing.
 
     A job submitted with `ray job submit` already carries its working directory and environment;
@@ -88,9 +86,7 @@ def _start(cpus: int | None, dashboard: bool) -> None:
         say("cluster", "Ray's dashboard did not start; going on without it")
 
 
-def _init(
-    address: str, cpus: int | None, variables: dict[str, str], dashboard: bool | None
-) -> str:
+def _init(address: str, cpus: int | None, variables: dict[str, str], dashboard: bool | None) -> str:
     """Returns the address of the dashboard, "" where there is none."""
     import ray
 

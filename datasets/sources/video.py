@@ -17,8 +17,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from datasets.sources.films.decoding import IMAGE_RATE, Film
-from datasets.sources.films.truncation import least_seconds
 from datasets.sources.films.picture import Pictures, progressive
+from datasets.sources.films.truncation import least_seconds
 from datasets.sources.films.webp import open_webp
 from datasets.sources.footage import TOO_LARGE, Bounds, DecodeError, Footage, Frame
 from datasets.sources.images import open_images, short

@@ -8,6 +8,7 @@ from typing import Any
 from infra import storage
 from infra.errors import FacestackError, SettingsError
 from infra.settings import of_run
+from infra.settings.data import ClipSettings, PreprocessSettings
 from infra.text import one_line
 
 WEIGHTS, ENDING = "weights.safetensors", ".safetensors"
@@ -61,14 +62,15 @@ def settings_of(weights: str, variant: str | None) -> dict[str, Any]:
     return found
 
 
-def seen(clip: dict[str, Any], preprocess: dict[str, Any]) -> dict[str, str]:
-    """What the header of weights has of the settings that a network was trained with."""
-    given = {"clip": clip, "preprocess": preprocess}
+def seen(clip: ClipSettings, preprocess: PreprocessSettings) -> dict[str, str]:
+    """What the header of weights has of the settings that a network was trained with: `seen`, as
+    JSON."""
     kept = {
-        section: {name: given[section][name] for name in names if name in given[section]}
-        for section, names in OF_A_RUN.items()
+        section: options.model_dump(include=set(OF_A_RUN[section]) - {"detector"})
+        for section, options in (("clip", clip), ("preprocess", preprocess))
     }
-    del kept["preprocess"]["detector"]  # a file of somebody's
+    if preprocess.faces != "detect":  # nothing is said of a detector's boxes
+        del kept["preprocess"]["context"]
     return {"seen": json.dumps(kept, sort_keys=True)}
 
 

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from infra.extraction import Damage, Detection, Faces
 from infra.settings.data import Operational, Positive, PreprocessSettings, Section
 
-
 Kind = Literal["faces", "png", "side_by_side", "film", "frames", "gallery"]
 
 

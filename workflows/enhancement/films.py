@@ -64,9 +64,7 @@ class Found:
     stale: list[str] = field(default_factory=list)
 
 
-def found_among(
-    files: list[str], folder: str, of_stage: str, left: list[Source]
-) -> Found:
+def found_among(files: list[str], folder: str, of_stage: str, left: list[Source]) -> Found:
     """Tell the `files` below the stage's folder apart: of the films that are `left` all are stale
     but the spans that are kept of what they are now; of all others those are that spans are."""
     result = Found()

@@ -1,4 +1,4 @@
-"""Finds the faces of a film that a network was made for, as small as it wants them, span by span."""
+"""Finds the faces of a film that a network was made for, as small as it wants them, in spans."""
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence

@@ -22,7 +22,7 @@ from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.pieces import Piece, row_of, step
 from workflows.enhancement.receipts import RECEIPT, Receipt, safe_name
-from workflows.enhancement.spans import Film, Span, Verdict
+from workflows.enhancement.spans import Film, Span
 from workflows.shared.ray_rows import Row
 from workflows.shared.source_rows import why
 from workflows.shared.source_survey import fingerprint

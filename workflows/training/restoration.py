@@ -8,6 +8,7 @@ from infra import storage
 from infra.errors import SettingsError
 from infra.nodes.preflight import Needs
 from infra.runs import Run, Stage
+from infra.settings import of_weights
 from infra.settings.optimiser import OptimiserSettings
 from infra.settings.settings import Settings
 from infra.settings.training import TrainSettings
@@ -226,7 +227,7 @@ def _build(
     )
     return Trainee(
         objective=_objective(network, judge, perceptual, settings.train, settings.clip.blur_sigma),
-        metadata=network.description(),
+        metadata=network.description() | of_weights.seen(settings.clip, settings.preprocess),
         evaluate=partial(validation.score, network),
         panels=validation.panels(network),
         notes=notes,
