@@ -62,6 +62,13 @@ def complete_receipts(folder: str) -> list[Receipt]:
     return [from_json(found) for found in read_outcomes(folder)]
 
 
+def remove_results(folder: str) -> None:
+    """Remove what was written of a film into its folder, in which that of others may lie."""
+    for uri in storage.files(folder):
+        if OURS.fullmatch(uri.removeprefix(folder).strip("/").partition("/")[0]):
+            storage.remove(uri)
+
+
 def write_tables(stage: Stage, receipts: list[Receipt], allowed: float) -> None:
     """Write the tables of tracks, films and errors, and count what is in them; more errors than
     `allowed` are exit status 1."""

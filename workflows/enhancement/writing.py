@@ -21,7 +21,7 @@ from workflows.enhancement.models import Model
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.pieces import Piece, row_of, step
-from workflows.enhancement.receipts import RECEIPT, Receipt, safe_name
+from workflows.enhancement.receipts import RECEIPT, Receipt, remove_results, safe_name
 from workflows.enhancement.spans import Film, Span
 from workflows.shared.ray_rows import Row
 from workflows.shared.source_rows import why
@@ -90,6 +90,7 @@ class Writer:
                     of_film, tracks = self._written(film, spans)
             except Exception as error:  # whatever one film does to us, the others go on
                 reason, kind = why(source, error)
+                remove_results(self._folder(source))
         took = {"read": verdict.seconds} | piece.seconds
         took["write"] = took.get("write", 0.0) + time.monotonic() - begun
         told = row_of_film(

@@ -1,8 +1,11 @@
 """The low frames that the stage enhance restores are those that the network was trained on."""
 
+import math
 from collections import Counter
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,10 @@ from datasets.tracking.detectors import Detector
 from infra.settings.settings import Settings
 from tests.datasets.clips.test_cutting import source
 from tests.support.media import Frame, bright_detector, square_frame, write_images
+from tests.support.spans import tracks_of
 from workflows.enhancement import locate
-from workflows.enhancement.locate import Track
+from workflows.enhancement.locate import Wanted
+from workflows.enhancement.spans import Span, TrackPart
 from workflows.preprocessing import parts
 
 
@@ -32,20 +37,25 @@ def settings(**options: object) -> Settings:
     return chosen
 
 
-def low_tracks(
+def spans(
     chosen: Settings,
     frames: list[Frame],
     inputs: tuple[int, ...] = (16,),
     degraded: bool = True,
     rejected: Counter[str] | None = None,
-) -> dict[int, Track]:
+    reach: int = 2,
+) -> list[Span]:
     height, width = frames[0].shape[:2]
     footage = Footage("v", Fraction(25), width, height, lambda: iter(frames))
     clip = chosen.clip
-    return locate.low_tracks(
-        footage, clip.geometry(), chosen.preprocess.detection(), clip.how_degraded(), inputs,
-        degraded, Counter() if rejected is None else rejected,
-    )  # fmt: skip
+    wanted = Wanted(
+        clip.geometry(), chosen.preprocess.detection(), clip.how_degraded(), inputs, reach, degraded
+    )
+    return list(locate.spans_of(footage, wanted, Counter() if rejected is None else rejected))
+
+
+def low_tracks(*arguments: Any) -> dict[int, TrackPart]:
+    return tracks_of(spans(*arguments))
 
 
 def growing() -> list[Frame]:
@@ -69,7 +79,7 @@ def test_shards_and_enhance_have_the_same_low_frames(
     for clip in clips:
         track = found[clip.track]
         begin = clip.frame - 12 - track.first
-        np.testing.assert_array_equal(clip.low, np.stack(track.low[begin : begin + 25]))
+        np.testing.assert_array_equal(clip.low, track.low[begin : begin + 25])
 
 
 def test_a_native_face_is_the_block_of_source_pixels_itself() -> None:
@@ -79,7 +89,7 @@ def test_a_native_face_is_the_block_of_source_pixels_itself() -> None:
     for frame in frames:  # texture that resampling would change
         frame[..., 1:] = chance.integers(0, 256, (72, 96, 2))
     (track,) = low_tracks(settings(), frames).values()
-    assert track.native and track.sides == [16] * 30
+    assert track.native and track.crops[:, 2].tolist() == [16] * 30
     for i, low in enumerate(track.low):
         blocks = [
             frames[i][28 : 28 + 16, left : left + 16] for left in range(16 + i // 3, 21 + i // 3)
@@ -104,7 +114,7 @@ def test_larger_faces_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(locate, "face_detector", lambda *_: Detector(two_squares))
     rejected: Counter[str] = Counter()
     (track,) = low_tracks(settings(), two_sizes(), (16,), False, rejected).values()
-    assert (track.native, len(track.low), track.low_size) == (True, 40, 16)
+    assert (track.native, track.low.shape) == (True, (40, 16, 16, 3))
     assert rejected == {"face over 21 px": 1}
 
 
@@ -115,8 +125,7 @@ def test_each_face_goes_to_the_network_whose_input_is_as_large(
     monkeypatch.setattr(locate, "face_detector", lambda *_: Detector(two_squares))
     rejected: Counter[str] = Counter()
     tracks = low_tracks(settings(), two_sizes(), (64, 16, 32), False, rejected)
-    assert [track.low_size for track in tracks.values()] == [16, 64]
-    assert [track.low[0].shape for track in tracks.values()] == [(16, 16, 3), (64, 64, 3)]
+    assert [track.low.shape for track in tracks.values()] == [(40, 16, 16, 3), (40, 64, 64, 3)]
     assert all(track.native for track in tracks.values()) and not rejected
 
 
@@ -124,4 +133,48 @@ def test_a_film_is_not_shaken_to_be_restored() -> None:
     still, shaken = (
         low_tracks(settings(grid="face", shake=s), growing())[0].low for s in (0.0, 0.5)
     )
-    np.testing.assert_array_equal(np.stack(still), np.stack(shaken))
+    np.testing.assert_array_equal(still, shaken)
+
+
+@pytest.mark.parametrize(("faces", "reach"), [(1, 0), (1, 3), (7, 2), (25, 12), (40, 1)])
+def test_a_film_in_spans_is_the_film(
+    faces: int, reach: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever spans end, the tracks are the same; a part has beside it what a window needs."""
+    (alone,) = spans(settings(), growing(), reach=reach)
+    whole = tracks_of([alone])
+    monkeypatch.setattr(locate, "SPAN", faces)
+    found = spans(settings(), growing(), reach=reach)
+    assert len(found) == math.ceil(90 / faces)
+    assert [span.number for span in found] == list(range(len(found)))
+    ends = [0, *np.cumsum([span.frames for span in found]).tolist()]
+    assert [span.first for span in found] == ends[:-1] and ends[-1] == alone.frames == 90
+    for number, track in tracks_of(found).items():
+        for field in fields(track):
+            np.testing.assert_array_equal(
+                getattr(track, field.name), getattr(whole[number], field.name), field.name
+            )
+    for span in found:
+        for part in span.parts:
+            assert span.first <= part.first and len(part.low) <= span.frames
+            track, begin = whole[part.track], part.first - whole[part.track].first
+            end = begin + len(part.low)
+            assert (part.begins, part.ends) == (begin == 0, end == len(track.low))
+            before, after = track.low[max(begin - reach, 0) : begin], track.low[end : end + reach]
+            np.testing.assert_array_equal(part.before, before)
+            np.testing.assert_array_equal(part.after, after)
+
+
+def test_a_film_without_a_face_is_one_span() -> None:
+    (span,) = spans(settings(), [np.full((72, 96, 3), 60, np.uint8)] * 7)
+    assert (span.number, span.first, span.frames, span.parts) == (0, 0, 7, [])
+
+
+def test_what_is_told_of_a_face_is_told_of_its_own_frame() -> None:
+    """The square that is found lies in the square that is cut, at any time."""
+    (track,) = low_tracks(settings(grid="face"), growing()).values()
+    for i, (crop, face) in enumerate(zip(track.crops, track.faces, strict=True)):
+        assert abs(face[0] - (30 + i / 3)) < 2 and abs(face[2] - (32 + i // 3)) < 2
+        assert (crop[:2] < face[:2]).all() and crop[2] == pytest.approx(1.3 * face[2])
+    np.testing.assert_allclose(track.times, np.arange(90) / 25)
+    assert np.isnan(track.scores).all() and (track.sharpness > 0).all()
