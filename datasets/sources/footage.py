@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -39,7 +40,10 @@ class Footage:
     that are missing before it. `times` are those at which frames are shown, in seconds since the
     first; empty where frame i is shown at i / `rate`. `counts` says how many frames needed a
     treatment. The three are filled on the way: before a frame comes, what is said of it is there.
-    `faces` holds the boxes N×4 (x, y, width, height) of each frame where the source tells them."""
+    `faces` holds the boxes N×4 (x, y, width, height) of each frame where the source tells them.
+
+    What runs within `with footage.pause():` does not count as time that the footage takes, such as
+    a wait for whoever is not ready for more of it."""
 
     name: str
     rate: Fraction
@@ -51,6 +55,7 @@ class Footage:
     faces: tuple[Boxes, ...] | None = None
     counts: Counter[str] = field(default_factory=Counter)
     pixel_aspect: float = 1.0
+    pause: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def time(self, index: int) -> float:
         """When the frame `index`, which has been given, is shown [s since the first]."""
@@ -82,6 +87,15 @@ class Bounds:
                 f"{self.limits.max_seconds:.0f} s; cut it or raise max_seconds",
                 "plays for too long",
             )
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Stops the clock while the block runs."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.deadline += time.monotonic() - began
 
     def check_time(self) -> None:
         """Ends a source that takes too long to go through."""

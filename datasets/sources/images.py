@@ -65,7 +65,7 @@ def open_images(source: Source, limits: Limits, rate: Fraction) -> Iterator[Foot
     height, width = first.shape[:2]
     yield Footage(
         source.name, rate, width, height, lambda: giving_back(frames()),
-        dict.fromkeys(missing_before(names), MISSING), faces=faces,
+        dict.fromkeys(missing_before(names), MISSING), faces=faces, pause=bounds.pause,
     )  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def _open_video(source: Source, limits: Limits) -> Iterator[Footage]:
         frames = giving_back(chain([first], pictures))
         yield Footage(
             source.name, film.rate, width, height, lambda: frames, film.breaks, film.times,
-            counts=film.counts, pixel_aspect=show.pixel_aspect,
+            counts=film.counts, pixel_aspect=show.pixel_aspect, pause=bounds.pause,
         )  # fmt: skip
 
 

@@ -74,7 +74,10 @@ def open_webp(file: IO[bytes], bounds: Bounds) -> Footage:
     if first is None:
         raise DecodeError.at(bounds.name, "no frame could be decoded")
     given = giving_back(chain([first], pictures))
-    return Footage(bounds.name, rate, *image.size, lambda: given, breaks, times, counts=counts)
+    return Footage(
+        bounds.name, rate, *image.size, lambda: given, breaks, times,
+        counts=counts, pause=bounds.pause,
+    )  # fmt: skip
 
 
 def chunks_of(data: bytes) -> Chunks:
