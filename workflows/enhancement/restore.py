@@ -19,7 +19,7 @@ from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from datasets.video_writer import are_regular, write_video
 from infra import outages, process, storage
-from infra.attempts import SUFFIX, attempt, stop_clock
+from infra.attempts import SUFFIX, FileCounter, attempt, stop_clock
 from infra.extraction import Detection
 from infra.runs import Run
 from infra.settings.settings import Settings
@@ -110,7 +110,7 @@ class Enhancer:
         # A film that is slow but not stuck ends itself within half of it, and says so.
         seconds = 2 * self.settings.preprocess.time_limit
         try:
-            with outages.reporting(), attempt(record + SUFFIX, seconds):
+            with outages.reporting(), attempt(FileCounter(record + SUFFIX), seconds):
                 tracks = self._restore(source, rejected, treated)
             if not tracks:
                 reason, kind = _why_none(source, rejected)

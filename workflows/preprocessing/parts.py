@@ -11,7 +11,7 @@ from datasets.clips.windows import Account
 from datasets.shards.files import write_clips
 from datasets.sources.layouts import Source
 from infra import outages, process, storage
-from infra.attempts import ATTEMPTS, SUFFIX, attempt
+from infra.attempts import ATTEMPTS, SUFFIX, FileCounter, attempt
 from infra.extraction import Cutting, Degradation, Detection, Geometry, Limits
 from infra.settings.settings import Settings
 from infra.text import digest
@@ -67,10 +67,11 @@ def make_part(how: Extraction, folder: str, of_stage: str, row: Row) -> Row:
 
         def guard(number: int) -> AbstractContextManager[None]:
             own = f"{outcomes_uri}.{number}{SUFFIX}"
-            return attempt(own, seconds) if guarded else nullcontext()
+            return attempt(FileCounter(own), seconds) if guarded else nullcontext()
 
+        counter = FileCounter(record)
         try:
-            with outages.reporting(), attempt(record, None if guarded else seconds, most):
+            with outages.reporting(), attempt(counter, None if guarded else seconds, most):
                 clips = _clips(how, sources, accounts, guard)
                 write_clips(storage.join(folder, part), clips, packed=True)
         except Exception as error:  # whatever one input does to us, the others go on
