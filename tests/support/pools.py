@@ -2,6 +2,8 @@
 
 import ctypes
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,9 @@ from datasets.clips.windows import Account
 from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
+from infra.attempts import AttemptsError, attempt
 from infra.extraction import Detection, Limits
+from infra.nodes.counts import JobCounts
 from infra.settings.settings import Settings
 from workflows.enhancement import restore
 from workflows.enhancement.receipts import Restored
@@ -58,6 +62,20 @@ class Enhancer:
             met = str(meet(self.folder, source.name))
             outcome = json.dumps(asdict(Restored(source.name, "", [], {}, {}, "", met)))
             yield pa.Table.from_pylist([{"outcome": outcome}])
+
+
+def die_if_told(counts: JobCounts, folder: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Notes the process that is at work on it, and kills this where the name says so."""
+    name = row["name"]
+    try:
+        with attempt(counts.of(name)):
+            with (Path(folder) / name).open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            if name == "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+    except AttemptsError as error:
+        return {"name": name, "reason": str(error)}
+    return {"name": name, "reason": ""}
 
 
 class Hanging(restore.Enhancer):

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from datasets.clips.windows import Account
 from datasets.sources import footage
@@ -225,3 +226,32 @@ def test_work_that_takes_too_long_is_ended(
     with pytest.raises(DecodeError, match=r"took longer than 0\.3 s; .* raise time_limit"):
         list(clips)
     assert 0 < account.frames < 60
+
+
+@pytest.mark.parametrize("kind", ["video", "webp", "images"])
+def test_the_time_in_which_nobody_wants_a_frame_does_not_count(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that only the one moves who takes the frames: an hour away between any two, then
+    at work for longer than is allowed."""
+    frames = moving_square(60, step=1)  # WebP makes one of frames that are alike
+    path = tmp_path / {"video": "v.mp4", "webp": "v.webp", "images": "v"}[kind]
+    if kind == "video":
+        write_video(path, frames)
+    elif kind == "webp":
+        first, *others = map(Image.fromarray, frames)
+        first.save(path, save_all=True, append_images=others, duration=40)
+    else:
+        write_images(path, [f"{i:02d}.png" for i in range(60)], frames)
+    now = [0.0]
+    monkeypatch.setattr(footage, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with open_source(source(path), Limits(time_limit=10)) as opened:
+        shown = opened.frames()
+        for _ in range(40):  # a film's first 26 packets are read at once
+            next(shown)
+            with opened.pause():
+                now[0] += 3600
+            now[0] += 0.24
+        now[0] += 1
+        with pytest.raises(DecodeError, match="took longer than 10 s"):
+            list(shown)

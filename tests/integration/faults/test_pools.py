@@ -2,10 +2,13 @@
 replaced, and in the end the work given up."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import ray
 import torch
 from ray.cluster_utils import Cluster
 
@@ -13,11 +16,13 @@ from datasets.drawn.dataset import write_person
 from datasets.sources.layouts import Source
 from infra import cluster
 from infra.extraction import Detection
+from infra.nodes.counts import JobCounts
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
 from model.network import build
 from model.weights import save_weights
 from tests.support import pools
+from tests.support.waiting import PATIENCE, until
 from workflows.enhancement import graph
 from workflows.preprocessing import stage as preprocessing
 from workflows.shared import ray_rows
@@ -105,3 +110,44 @@ def test_enhance_gives_up_a_film_at_which_the_decoder_never_returns(
     assert [len(outcomes[name].tracks) for name in ("a.mp4", "hangs.mp4", "z.mp4")] == [1, 0, 1]
     assert "its process died 3 times" in outcomes["hangs.mp4"].reason
     assert "more than 6 s" in outcomes["hangs.mp4"].reason
+
+
+def test_work_that_kills_its_process_is_given_up_by_the_counts_of_its_job(
+    local_ray: None, tmp_path: Path
+) -> None:
+    """After three deaths, each of another process; what ended is counted no more."""
+    counts, names = JobCounts(), ["a", "dies", "z"]
+    task = partial(pools.die_if_told, counts, str(tmp_path))
+    rows = ray_rows.each([{"name": name} for name in names], task, None)
+    reasons = {row["name"]: row["reason"] for row in rows}
+    assert "its process died 3 times" in reasons.pop("dies")
+    assert reasons == {"a": "", "z": ""}
+    tried = {name: (tmp_path / name).read_text().split() for name in names}
+    assert {name: len(set(processes)) for name, processes in tried.items()} == {
+        "a": 1, "dies": 3, "z": 1
+    }  # fmt: skip
+    assert [counts.of(name).begin() for name in names] == [0, 0, 0]
+    assert [counts.of(name).begin() for name in names] == [1, 1, 1]
+
+
+def test_the_counts_stay_with_the_driver_take_no_cpu_and_end_with_the_job(
+    head_alone: Cluster,
+) -> None:
+    """The driver's node has no CPU, another has. Where the actor's process dies it counts anew."""
+    head_alone.add_node(num_cpus=2)
+    counts = JobCounts()
+    assert [counts.of("a").begin() for _ in range(3)] == [0, 1, 2]
+    actor = counts._actor._actor_id.hex()
+    assert _told_of(actor)["Address"]["NodeID"] == ray.get_runtime_context().get_node_id()
+    process = psutil.Process(_told_of(actor)["Pid"])
+    process.kill()
+    process.wait(PATIENCE)
+    assert counts.of("a").begin() == 0
+    cluster.disconnect()
+    cluster.connect(head_alone.address)
+    until(lambda: _told_of(actor)["State"] == "DEAD", "the end of the actor")
+
+
+def _told_of(actor: str) -> dict[str, Any]:
+    """What the cluster knows of an actor; its own client of this needs the dashboard."""
+    return dict(ray._private.state.actors(actor))
