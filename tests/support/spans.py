@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from datasets.sources.layouts import Source
 from infra.attempts import Counter
-from workflows.enhancement.models import Model
-from workflows.enhancement.spans import Film, Span, TrackPart
+from workflows.enhancement.spans import Film, Model, Span, TrackPart
 
 MODEL = Model("weights.safetensors", 64 * "a", "f1", 4, 8, 0)  # 8 → 32 pixels
 

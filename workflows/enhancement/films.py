@@ -9,8 +9,8 @@ from infra import storage
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.text import as_utf8
-from workflows.enhancement import store
 from workflows.enhancement.receipts import OURS, Receipt, safe_name
+from workflows.enhancement.steps import store
 from workflows.shared.source_survey import Reading, again, compare, drawn, find, fingerprint
 
 

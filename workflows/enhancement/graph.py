@@ -13,12 +13,12 @@ import ray
 import ray.data
 
 from datasets.sources.layouts import Source
-from workflows.enhancement.pieces import Piece, piece_of, row_of
-from workflows.enhancement.reading import Reader
 from workflows.enhancement.receipts import Receipt, from_json
-from workflows.enhancement.restore import Restorer
 from workflows.enhancement.spans import Verdict
-from workflows.enhancement.writing import Writer, joined
+from workflows.enhancement.steps.pieces import Piece, piece_of, row_of
+from workflows.enhancement.steps.reading import Reader
+from workflows.enhancement.steps.restore import Restorer
+from workflows.enhancement.steps.writing import Writer, joined
 from workflows.shared.ray_rows import dataset, rows, sound
 from workflows.shared.source_rows import item
 

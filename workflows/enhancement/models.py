@@ -2,7 +2,6 @@
 that are larger than its input."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 from infra import storage
 from infra.errors import RunError, SettingsError
@@ -12,21 +11,9 @@ from infra.settings.settings import Settings
 from infra.text import one_line, sha256_of
 from model.network import Network
 from model.streaming import reach
+from workflows.enhancement.spans import Model
 from workflows.shared.artifacts import WEIGHTS
 from workflows.shared.networks import load_frozen
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network: the URI and SHA-256 of its weights, what their header says, the side of its input
-    [px] and how many frames its window reaches to a side."""
-
-    uri: str
-    sha256: str
-    variant: str
-    scale: int
-    low_size: int
-    reach: int
 
 
 def own_weights(settings: Settings, run: Run) -> str:

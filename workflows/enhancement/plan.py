@@ -3,8 +3,8 @@
 from collections import Counter
 
 from infra.settings.results import EnhanceSettings
-from workflows.enhancement.models import Model
 from workflows.enhancement.receipts import Receipt
+from workflows.enhancement.spans import Model
 
 STEPS = {"read": "frames", "restore": "faces", "write": "faces"}  # and what each takes
 # What a core reads of frames with one face in them, one of a recent GPU restores 50 to 300 times

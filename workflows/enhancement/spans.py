@@ -76,6 +76,19 @@ class Film:
     pixel_aspect: float
 
 
+@dataclass(frozen=True)
+class Model:
+    """A network: the URI and SHA-256 of its weights, what their header says, the side of its input
+    [px] and how many frames its window reaches to a side."""
+
+    uri: str
+    sha256: str
+    variant: str
+    scale: int
+    low_size: int
+    reach: int
+
+
 @dataclass
 class Verdict:
     """What the reading of a whole film came to: how many `spans`, `frames` and `tracks` it has, how

@@ -15,19 +15,19 @@ from infra.settings.settings import Settings
 from model.variants import parse_variant
 from workflows.enhancement import films, models
 from workflows.enhancement.graph import Pool, restored
-from workflows.enhancement.locate import Wanted
-from workflows.enhancement.models import Model
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.plan import layout, speed
 from workflows.enhancement.progress import Progress
-from workflows.enhancement.reading import Reader
 from workflows.enhancement.receipts import (
     Receipt,
     complete_receipts,
     receipts_among,
     write_tables,
 )
-from workflows.enhancement.writing import Writer
+from workflows.enhancement.spans import Model
+from workflows.enhancement.steps.locate import Wanted
+from workflows.enhancement.steps.reading import Reader
+from workflows.enhancement.steps.writing import Writer
 from workflows.shared.face_models import chosen
 from workflows.shared.face_models.finding import Choice
 from workflows.shared.source_survey import Reading, find

@@ -2,14 +2,12 @@
 made of it."""
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra import storage
-from workflows.enhancement.outputs.output import Place
+from workflows.enhancement.outputs.output import Output, Place
 from workflows.enhancement.spans import Span, TrackPart
 from workflows.shared.pictures import Picture, bare_pixels, jpeg
 
@@ -28,7 +26,7 @@ class _Best:
     picture: Picture | bytes
 
 
-class BestFrames:
+class BestFrames(Output):
     """Writes `track_000.jpg` (000: the track) of each track of a film.
 
     A picture is S×2S: left the input, its pixels as squares, right the restored face. Of frames
@@ -36,13 +34,8 @@ class BestFrames:
     """
 
     def __init__(self, place: Place) -> None:
-        self.place = place
-        self.of_film: dict[str, Any] = {}
-        self.of_tracks: dict[int, dict[str, Any]] = {}
+        super().__init__(place)
         self._best: dict[int, _Best] = {}
-
-    def __enter__(self) -> Self:
-        return self
 
     def add(self, span: Span) -> None:
         """Compare the frames of a span with the best so far. Pictures are made when a track ends,
@@ -60,14 +53,7 @@ class BestFrames:
             picture = side_by_side(part.low[index], part.restored[index])
             self._best[part.track] = _Best(float(values[index]), part.first + index, picture)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            return
+    def finish(self) -> None:
         for track, best in sorted(self._best.items()):
             name = f"track_{track:03d}.jpg"
             storage.write_bytes(self.place.uri(name), _as_jpeg(best.picture))

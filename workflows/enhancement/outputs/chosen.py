@@ -36,7 +36,4 @@ class Chosen:
         return [TrackRows(place), *(makers[kind](place) for kind in self.kinds)]
 
     def _film(self, place: Place) -> FilmOutput:
-        made_by = {f"faces of {side} px": place.made_by(side) for side in place.models}
-        return FilmOutput(
-            place.folder, place.film, self.limits, made_by, self.film_scale, self.mark
-        )
+        return FilmOutput(place, self.limits, self.film_scale, self.mark)

@@ -1,15 +1,11 @@
 """The output `frames`: a table of every face and frame, by which anybody can paste for himself."""
 
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra import storage
-from workflows.enhancement.outputs.output import Place
+from workflows.enhancement.outputs.output import Output
 from workflows.enhancement.spans import Span, TrackPart
 
 NAME = "frames.parquet"
@@ -33,29 +29,15 @@ SCHEMA = pa.schema(
 )
 
 
-class FramesTable:
+class FramesTable(Output):
     """`frames.parquet` of a film, a row group a span, rows in order of span and track."""
 
-    def __init__(self, place: Place) -> None:
-        self.uri = place.uri(NAME)
-        self.of_film: dict[str, Any] = {"frames_table": NAME}
-        self.of_tracks: dict[int, dict[str, Any]] = {}
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            path = stack.enter_context(storage.whole(self.uri))
-            with storage.writing(self.uri):
-                self._writer = stack.enter_context(pq.ParquetWriter(str(path), SCHEMA))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def begin(self) -> None:
+        self.uri = self.place.uri(NAME)
+        path = self.stack.enter_context(storage.whole(self.uri))
+        with storage.writing(self.uri):
+            self._writer = self.stack.enter_context(pq.ParquetWriter(str(path), SCHEMA))
+        self.of_film = {"frames_table": NAME}
 
     def add(self, span: Span) -> None:
         if span.parts:

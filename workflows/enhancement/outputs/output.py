@@ -1,40 +1,15 @@
 """What the kinds of outputs have in common."""
 
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from infra import storage
-from workflows.enhancement.models import Model
-from workflows.enhancement.spans import Film, Span, TrackPart
+from workflows.enhancement.spans import Film, Model, Span, TrackPart
 
 INVENTED = "Restored face: the estimate of a network from a few small frames, not a recording."
-
-
-class Output(Protocol):
-    """One kind of output of one film, as a context manager around all its spans.
-
-    `add` takes the spans in order, every one. What is written appears, whole, when the block ends,
-    or when a track does; of what is not whole nothing appears.
-    """
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-    def add(self, span: Span) -> None: ...
-    @property
-    def of_film(self) -> dict[str, Any]:
-        """What the manifest tells of the film, when the block has ended."""
-        ...
-
-    @property
-    def of_tracks(self) -> dict[int, dict[str, Any]]:
-        """What the manifest tells of each track, by its number, when the block has ended."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,3 +34,46 @@ class Place:
         """Metadata of the file of a track: its title, and that it is restored, and by what."""
         title = f"{self.film.source.name}: {what}, track {part.track}"
         return {"title": title, "comment": f"{INVENTED} {self.made_by(part.low.shape[1])}"}
+
+
+class Output(ABC):
+    """One kind of output of one film, as a context manager around all its spans.
+
+    `add` takes the spans in order, every one. What is written appears, whole, when the block ends,
+    or when a track does; of what is not whole nothing appears. What is open until the end is on the
+    `stack`. Then `of_film` and, by the number of a track, `of_tracks` are what the manifest tells.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.stack = ExitStack()
+        self.of_film: dict[str, Any] = {}
+        self.of_tracks: dict[int, dict[str, Any]] = {}
+
+    def __enter__(self) -> Self:
+        with self.stack:
+            self.begin()
+            self.stack = self.stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.stack.__exit__(kind, error, trace)
+            return
+        with self.stack:
+            self.finish()
+
+    def begin(self) -> None:
+        """Open what is open for the whole film."""
+
+    @abstractmethod
+    def add(self, span: Span) -> None:
+        """Take the next span."""
+
+    def finish(self) -> None:
+        """Write what is known when all spans are there."""

@@ -1,13 +1,12 @@
 """The rows of a film's tracks in the manifest, gathered span by span."""
 
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from datasets.video_writer import are_regular
-from workflows.enhancement.outputs.output import Place
+from workflows.enhancement.outputs.output import Output, Place
 from workflows.enhancement.spans import Span, TrackPart
 
 Figures = dict[str, list[float]]
@@ -35,30 +34,19 @@ class _Track:
         return float(np.median(known)) if known else None
 
 
-class TrackRows:
+class TrackRows(Output):
     """The rows, `of_tracks`; no file is written."""
 
     def __init__(self, place: Place) -> None:
-        self.place = place
-        self.of_film: dict[str, Any] = {}
-        self.of_tracks: dict[int, dict[str, Any]] = {}
+        super().__init__(place)
         self._tracks: dict[int, _Track] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.of_tracks = {n: self._row(track) for n, track in sorted(self._tracks.items())}
 
     def add(self, span: Span) -> None:
         for part in span.parts:
             self._tracks.setdefault(part.track, _Track(part)).add(part)
+
+    def finish(self) -> None:
+        self.of_tracks = {n: self._row(track) for n, track in sorted(self._tracks.items())}
 
     def _row(self, track: _Track) -> dict[str, Any]:
         film, part, times = self.place.film, track.part, track.figures["times"]

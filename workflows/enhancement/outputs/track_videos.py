@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.video_writer import VideoFile
-from workflows.enhancement.outputs.output import Place
+from workflows.enhancement.outputs.output import Output, Place
 from workflows.enhancement.spans import Span, TrackPart
 from workflows.shared.pictures import bare_pixels
 
@@ -19,7 +18,7 @@ CRF = 14
 Draw = Callable[[TrackPart], NDArray[np.uint8]]  # a part to its N frames H×W×3
 
 
-class TrackVideos:
+class TrackVideos(Output):
     """An mp4 of each track of a film, `track_NNN<ending>.mp4`, whose frames `draw` makes."""
 
     def __init__(self, place: Place, column: str, ending: str, what: str, draw: Draw) -> None:
@@ -27,10 +26,7 @@ class TrackVideos:
         self.ending, self.what = ending, what
         self.of_film: dict[str, Any] = {}
         self.of_tracks: dict[int, dict[str, Any]] = {}
-        self._open: dict[int, tuple[VideoFile, ExitStack]] = {}
-
-    def __enter__(self) -> Self:
-        return self
+        self._open: dict[int, tuple[VideoFile, ExitStack]] = {}  # of tracks that go on
 
     def add(self, span: Span) -> None:
         for part in span.parts:
@@ -43,22 +39,12 @@ class TrackVideos:
                 del self._open[part.track]
                 stack.close()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        rest = ExitStack()
-        for _, stack in self._open.values():
-            rest.push(stack)
-        rest.__exit__(kind, error, trace)
-
     def _begin(self, part: TrackPart) -> None:
         name = f"track_{part.track:03d}{self.ending}.mp4"
         notes = self.place.notes(self.what, part)
         file = VideoFile(self.place.uri(name), self.place.film.rate, CRF, metadata=notes)
         stack = ExitStack()
+        self.stack.push(stack)  # where its track does not come to its end
         self._open[part.track] = stack.enter_context(file), stack
         self.of_tracks[part.track] = {self.column: name}
 

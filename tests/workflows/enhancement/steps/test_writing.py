@@ -18,10 +18,10 @@ from tests.support.films import read
 from tests.support.spans import MODEL, Uncounted, a_film, a_part, tracks_of
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.track_videos import panes
-from workflows.enhancement.pieces import Piece, piece_of, row_of
 from workflows.enhancement.receipts import Receipt, from_json
 from workflows.enhancement.spans import Film, Span, Verdict
-from workflows.enhancement.writing import Writer, joined
+from workflows.enhancement.steps.pieces import Piece, piece_of, row_of
+from workflows.enhancement.steps.writing import Writer, joined
 from workflows.shared.restoring import bicubic
 
 KINDS = ("faces", "side_by_side", "frames", "gallery", "png")

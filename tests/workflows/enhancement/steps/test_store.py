@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.spans import a_part
-from workflows.enhancement import store
 from workflows.enhancement.spans import Span
+from workflows.enhancement.steps import store
 
 
 def test_a_kept_span_is_read_as_it_was(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from infra.attempts import attempt, off_the_clock
 from infra.extraction import Limits
 from infra.nodes.counts import JobCounts
 from infra.text import commonest, tallied
-from workflows.enhancement.locate import TOO_LARGE, Wanted, spans_of
-from workflows.enhancement.pieces import Piece, row_of
 from workflows.enhancement.progress import Progress
 from workflows.enhancement.spans import Film, Span, Verdict
+from workflows.enhancement.steps.locate import TOO_LARGE, Wanted, spans_of
+from workflows.enhancement.steps.pieces import Piece, row_of
 from workflows.shared.ray_rows import Row, many_until_fault
 from workflows.shared.source_rows import sources_of, why
 

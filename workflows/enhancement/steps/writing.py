@@ -15,14 +15,13 @@ from infra import outages, process, storage
 from infra.attempts import attempt
 from infra.nodes.counts import JobCounts
 from infra.text import as_utf8, one_line
-from workflows.enhancement import store
 from workflows.enhancement.manifest import FILES, row_of_film
-from workflows.enhancement.models import Model
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.output import Place
-from workflows.enhancement.pieces import Piece, row_of, step
 from workflows.enhancement.receipts import RECEIPT, Receipt, remove_results, safe_name
-from workflows.enhancement.spans import Film, Span
+from workflows.enhancement.spans import Film, Model, Span
+from workflows.enhancement.steps import store
+from workflows.enhancement.steps.pieces import Piece, row_of, step
 from workflows.shared.ray_rows import Row
 from workflows.shared.source_rows import why
 from workflows.shared.source_survey import fingerprint

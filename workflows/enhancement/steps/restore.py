@@ -17,10 +17,9 @@ from model.metrics import consistency
 from model.network import Network
 from model.pixels import to_pixels
 from model.streaming import Part, restore_parts
-from workflows.enhancement.models import Model
-from workflows.enhancement.pieces import Piece, row_of, step
 from workflows.enhancement.progress import Progress
-from workflows.enhancement.spans import Span, TrackPart
+from workflows.enhancement.spans import Model, Span, TrackPart
+from workflows.enhancement.steps.pieces import Piece, row_of, step
 from workflows.shared.networks import load_frozen
 from workflows.shared.ray_rows import Row
 from workflows.shared.restoring import to_bytes

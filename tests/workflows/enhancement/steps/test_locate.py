@@ -17,9 +17,9 @@ from infra.settings.settings import Settings
 from tests.datasets.clips.test_cutting import source
 from tests.support.media import Frame, bright_detector, square_frame, write_images
 from tests.support.spans import tracks_of
-from workflows.enhancement import locate
-from workflows.enhancement.locate import Wanted
 from workflows.enhancement.spans import Span, TrackPart
+from workflows.enhancement.steps import locate
+from workflows.enhancement.steps.locate import Wanted
 from workflows.preprocessing import parts
 
 
