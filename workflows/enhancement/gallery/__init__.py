@@ -1,0 +1,1 @@
+"""The page that shows all tracks of a restored collection."""
