@@ -44,7 +44,7 @@ function showCards() {
   const whole = number => number.toLocaleString("en");
   const counted = (number, what) => `${whole(number)} ${what}${number === 1 ? "" : "s"}`;
   at("count").textContent = !all ? "This collection has no restored track."
-    : !chosen.length ? `None of ${counted(all, "track")} is so.`
+    : !chosen.length ? `None of ${counted(all, "track")} matches.`
     : `${whole(first + 1)}–${whole(first + shown.length)} of ${counted(chosen.length, "track")} in ${counted(films, "film")}`
       + (chosen.length < all ? ` (of ${whole(all)} in ${whole(gallery.films)})` : "");
   at("pages").hidden = pages === 1;
@@ -92,16 +92,22 @@ function showFolders() {
   at("folders").hidden = !folder && !gallery.below(gallery.tracks, "").length;
   at("path").replaceChildren(folderButton("all", ""), ...parts.flatMap((name, place) =>
     [" / ", folderButton(name, parts.slice(0, place + 1).join("/") + "/")]));
-  const items = found.slice(0, page.folders).map(([name, count]) => {
-    const item = document.createElement("li"), number = document.createElement("span");
-    number.textContent = count.toLocaleString("en");
-    item.append(folderButton(name.slice(0, -1) || "/", folder + name), number);
+  const line = (...parts) => {
+    const item = document.createElement("li");
+    item.append(...parts);
     return item;
+  };
+  const items = found.slice(0, page.folders).map(([name, count]) => {
+    const number = document.createElement("span");
+    number.textContent = count.toLocaleString("en");
+    return line(folderButton(name.slice(0, -1) || "/", folder + name), number);
   });
   if (found.length > page.folders) {
-    const more = folderButton(`${(found.length - page.folders).toLocaleString("en")} more`, folder);
+    const more = document.createElement("button");
+    more.type = "button";
+    more.textContent = `${(found.length - page.folders).toLocaleString("en")} more`;
     more.addEventListener("click", () => { page.folders += 10 * FOLDERS; showFolders(); });
-    items.push(more);
+    items.push(line(more));
   }
   at("below").replaceChildren(...items);
 }

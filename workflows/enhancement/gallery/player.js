@@ -29,7 +29,7 @@ player.show = track => {
 player.load = track => {
   video.hidden = !track.plays;
   still.hidden = Boolean(track.plays) || !track.picture;
-  at("problem").textContent = track.plays ? "" : "Of this track no film was written.";
+  at("problem").textContent = track.plays ? "" : "No film of this track was written.";
   if (!track.plays) {
     player.stop();
     still.src = track.picture;
@@ -77,14 +77,12 @@ at("after").addEventListener("click", () => player.step(1));
 at("close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("close", () => page.change({ play: "" }));
 dialog.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
-// Before the video's own controls, which would seek.
 dialog.addEventListener("keydown", event => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
-  event.preventDefault();
-  event.stopPropagation();
+  event.preventDefault(); // or the video seeks
   player.step(by);
-}, true);
+});
 video.addEventListener("error", () => {
   if (video.hasAttribute("src")) at("problem").textContent = "The film of this track is missing, or cannot be played here.";
 });

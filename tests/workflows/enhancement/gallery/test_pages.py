@@ -104,8 +104,8 @@ def test_chunks_are_written_and_an_older_gallery_is_removed(
     storage.write_bytes(storage.join(folder, "gallery/v.mp4/track_000.mp4"), b"of a film")
     write_gallery(folder, [track()], {"made of": "<b>&</b>"})
     assert set(storage.sizes(storage.join(folder, "gallery"))) == {
-        "v.mp4/track_000.mp4", "index.html", "gallery.css", "tracks.js", "data_000.js", "address.js",
-                     "cards.js", "player.js",
+        "v.mp4/track_000.mp4", "index.html", "gallery.css", "data_000.js",
+        "tracks.js", "address.js", "cards.js", "player.js",
     }  # fmt: skip
     page = storage.read_bytes(storage.join(folder, "gallery/index.html")).decode()
     assert "<dd>&lt;b&gt;&amp;&lt;/b&gt;</dd>" in page
