@@ -1,11 +1,9 @@
 """Writes frames as an H.264 mp4 file."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -18,44 +16,30 @@ REGULAR = 0.001  # seconds that a container's clock may be off
 
 
 class VideoFile:
-    """An H.264 mp4 of H×W×3 uint8 RGB frames of one even size, local or in object storage, as a
-    context manager: it appears when the block ends, whole; with an error, or no frame, not at all.
-
-    `rate` is in frames/s. `crf` is x264's constant rate factor, lower is better; `preset` trades
-    size for speed. `metadata` are texts such as `title` and `comment`. FaultError is raised where a
-    disk refuses.
-    """
+    """The frames of an H.264 mp4 that is open; made by `video_file`."""
 
     def __init__(
         self,
-        uri: str | Path,
+        uri: str,
+        container: av.container.OutputContainer,
         rate: Fraction,
         crf: int,
-        preset: str = "medium",
-        metadata: Mapping[str, str] | None = None,
+        preset: str,
     ) -> None:
-        self.uri, self.rate, self.count = str(uri), rate, 0
-        # One thread: the file then does not depend on the machine's cores. Without the macroblock
-        # tree, whose streams of small frames differ from run to run.
-        self._options = {"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"}
-        self._metadata = dict(metadata or {})
+        self.uri, self.rate, self.count = uri, rate, 0
         self._tick = Fraction(1, rate.numerator * -(-CLOCK // rate.numerator))
         self._first = 0.0
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            path = stack.enter_context(storage.whole(self.uri))
-            self._container = stack.enter_context(opened(self.uri, path))
-            self._stack = stack.pop_all()
-        self._container.metadata.update(self._metadata)
-        self._stream = self._container.add_stream("libx264", rate=self.rate, options=self._options)
+        # One thread: the file then does not depend on the machine's cores. Without the macroblock
+        # tree, whose streams of small frames differ from run to run.
+        options = {"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"}
+        self._container = container
+        self._stream = container.add_stream("libx264", rate=rate, options=options)
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = self._tick
-        return self
 
     def add(self, picture: NDArray[np.uint8], time: float | None = None) -> None:
-        """Add a frame that is shown at `time` [s], counted from that of the first; None: when the
-        rate says. Raises ValueError for an odd side."""
+        """Add a frame H×W×3 uint8 RGB, all of one even size, that is shown at `time` [s], counted
+        from that of the first; None: when the rate says. Raises ValueError for an odd side."""
         if self.count == 0:
             self._stream.height, self._stream.width = picture.shape[:2]
             if self._stream.height % 2 or self._stream.width % 2:
@@ -72,22 +56,35 @@ class VideoFile:
             self._container.mux(self._stream.encode(frame))
         self.count += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            try:
-                if self.count == 0:
-                    raise ValueError(f"{self.uri}: no frame to write")
-                with storage.writing(self.uri):
-                    self._container.mux(self._stream.encode(None))
-            except Exception as failed:
-                self._stack.__exit__(type(failed), failed, failed.__traceback__)
-                raise
-        self._stack.__exit__(kind, error, trace)
+    def end(self) -> None:
+        """Write what the encoder still holds; raises ValueError without a frame."""
+        if self.count == 0:
+            raise ValueError(f"{self.uri}: no frame to write")
+        with storage.writing(self.uri):
+            self._container.mux(self._stream.encode(None))
+
+
+@contextmanager
+def video_file(
+    uri: str | Path,
+    rate: Fraction,
+    crf: int,
+    preset: str = "medium",
+    metadata: Mapping[str, str] | None = None,
+) -> Iterator[VideoFile]:
+    """An H.264 mp4, local or in object storage, to add frames to: it appears when the block ends,
+    whole; with an error, or no frame, not at all.
+
+    `rate` is in frames/s. `crf` is x264's constant rate factor, lower is better; `preset` trades
+    size for speed. `metadata` are texts such as `title` and `comment`. FaultError is raised where a
+    disk refuses.
+    """
+    uri = str(uri)
+    with storage.whole(uri) as path, opened(uri, path) as container:
+        container.metadata.update(metadata or {})
+        file = VideoFile(uri, container, rate, crf, preset)
+        yield file
+        file.end()
 
 
 def write_video(
@@ -97,11 +94,11 @@ def write_video(
     crf: int,
     preset: str = "medium",
 ) -> int:
-    """Encodes `frames` as they come into a `VideoFile`; returns their number.
+    """Encodes `frames` as they come into a `video_file`; returns their number.
 
     Raises ValueError without a frame or for an odd size, and what `frames` raises as it is.
     """
-    with VideoFile(uri, rate, crf, preset) as file:
+    with video_file(uri, rate, crf, preset) as file:
         for picture in frames:
             file.add(picture)
     return file.count

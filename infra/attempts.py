@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from infra import storage
 from infra.errors import InputError
@@ -22,6 +22,15 @@ _seconds: float | None = None  # of the clock of this process, where it has one
 
 class AttemptsError(InputError):
     """Work has killed its process, or had it killed, too often."""
+
+    @classmethod
+    def after(cls, made: int, seconds: float | None) -> Self:
+        """The error after so many attempts, each of which was allowed `seconds`."""
+        return cls(
+            f"its process died {made} times: a crash of the decoder, too little memory"
+            + (f", or work of more than {seconds:g} s" if seconds else ""),
+            "its process died",
+        )
 
 
 class Counter(Protocol):
@@ -64,11 +73,7 @@ def attempt(counter: Counter, seconds: float | None = None, most: int = ATTEMPTS
     made = counter.begin()
     if made >= most:
         counter.end()
-        raise AttemptsError(
-            f"its process died {made} times: a crash of the decoder, too little memory"
-            + (f", or work of more than {seconds:g} s" if seconds else ""),
-            "its process died",
-        )
+        raise AttemptsError.after(made, seconds)
     if seconds:
         _start_clock(seconds)
     try:

@@ -3,10 +3,10 @@
 What died with an earlier driver was not to blame, so that the numbers need not outlive the job.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-
-from infra.attempts import Counter
 
 
 class JobCounts:
@@ -24,13 +24,15 @@ class JobCounts:
         actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Counts)
         self._actor = actor.options(scheduling_strategy=here).remote()
 
-    def of(self, key: str) -> Counter:
+    def of(self, key: str) -> "JobCounter":
         """The counter of the work that `key` names."""
-        return _JobCounter(self._actor, key)
+        return JobCounter(self._actor, key)
 
 
 @dataclass(frozen=True)
-class _JobCounter:
+class JobCounter:
+    """Counts the attempts at one piece of work, as `attempts.Counter` says."""
+
     actor: Any
     key: str
 
@@ -44,6 +46,15 @@ class _JobCounter:
 
         ray.get(self.actor.end.remote(self.key))
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A death in this block, which waits for others, counts for nothing."""
+        import ray
+
+        ray.get(self.actor.undo.remote(self.key))
+        yield
+        ray.get(self.actor.begin.remote(self.key))
+
 
 class _Counts:
     """The actor."""
@@ -55,6 +66,9 @@ class _Counts:
         made = self.made.get(key, 0)
         self.made[key] = made + 1
         return made
+
+    def undo(self, key: str) -> None:
+        self.made[key] = self.made.get(key, 1) - 1
 
     def end(self, key: str) -> None:
         self.made.pop(key, None)

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from datasets.video_writer import VideoFile, are_regular, write_video
+from datasets.video_writer import are_regular, video_file, write_video
 from tests.support.films import numbered, numbers, read
 
 
@@ -16,7 +16,7 @@ def test_a_film_keeps_the_time_of_each_frame(tmp_path: Path) -> None:
     times = [100 + i / 30 for i in range(30)] + [float(100 + i) for i in range(1, 11)]
     assert not are_regular(times, Fraction(30)) and are_regular(times[:30], Fraction(30))
     path = tmp_path / "v.mp4"
-    with VideoFile(path, Fraction(30), 10, metadata={"comment": "a film"}) as file:
+    with video_file(path, Fraction(30), 10, metadata={"comment": "a film"}) as file:
         for frame, time in zip(numbered(40), times, strict=True):
             file.add(frame, time)
     assert file.count == 40
@@ -30,7 +30,7 @@ def test_a_film_keeps_the_time_of_each_frame(tmp_path: Path) -> None:
 def test_times_that_a_container_has_rounded_are_those_of_the_rate(tmp_path: Path) -> None:
     """The duration, too, is that of so many frames."""
     rate = Fraction(24000, 1001)
-    with VideoFile(tmp_path / "v.mp4", rate, 10) as file:
+    with video_file(tmp_path / "v.mp4", rate, 10) as file:
         for i, frame in enumerate(numbered(40)):
             file.add(frame, 7 + round(1000 * i / rate) / 1000)
     with av.open(str(tmp_path / "v.mp4")) as film:
@@ -43,10 +43,10 @@ def test_times_that_a_container_has_rounded_are_those_of_the_rate(tmp_path: Path
 
 def test_a_film_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     (frame,) = numbered(1)
-    with pytest.raises(KeyError), VideoFile(tmp_path / "v.mp4", Fraction(25), 10) as file:
+    with pytest.raises(KeyError), video_file(tmp_path / "v.mp4", Fraction(25), 10) as file:
         file.add(frame)
         raise KeyError("its faces")
-    with pytest.raises(ValueError, match="no frame"), VideoFile(tmp_path / "v", Fraction(25), 10):
+    with pytest.raises(ValueError, match="no frame"), video_file(tmp_path / "v", Fraction(25), 10):
         pass
     assert not list(tmp_path.iterdir())
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.sources.layouts import Source
-from infra.attempts import Counter
 from workflows.enhancement.spans import Film, Model, Span, TrackPart
 
 MODEL = Model("weights.safetensors", 64 * "a", "f1", 4, 8, 0)  # 8 → 32 pixels
@@ -58,7 +57,7 @@ def _joined(parts: list[TrackPart]) -> TrackPart:
 class Uncounted:
     """Takes the place of `JobCounts` where no worker dies."""
 
-    def of(self, key: str) -> Counter:
+    def of(self, key: str) -> "_NoCounter":
         """A counter that does not count."""
         return _NoCounter()
 

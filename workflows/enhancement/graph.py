@@ -67,30 +67,37 @@ def restored(
             )
             .map_batches(writer, num_cpus=WRITE, **BLOCKS)
         )
-        yield from _receipts(written, done, writer)
+        yield from _receipts(written, sources, done, writer)
 
 
 def _receipts(
-    written: ray.data.Dataset, done: dict[str, list[int]], writer: Writer
+    written: ray.data.Dataset, sources: list[Source], done: dict[str, list[int]], writer: Writer
 ) -> Iterator[Receipt]:
-    """Those that come, and those of films whose spans are all kept by now."""
+    """Those that come, those of films whose spans are all kept by now, and those of films whose
+    reading has died behind its first span again and again: what it then says Ray drops, since it
+    stands where a span stood."""
     films: dict[str, _Kept] = {}
+    missing = {source.name: source for source in sources}
     join = ray.remote(num_cpus=WRITE, max_retries=-1)(joined)
     joins: list[Any] = []
     for row in rows(written):
+        name = row["source"]
         if row.get("receipt"):
+            del missing[name]
             yield from_json(json.loads(row["receipt"]))
         else:
             piece = piece_of(row)
-            name = piece.source.name
             kept = films.setdefault(name, _Kept(piece.source, set(done.get(name, []))))
             if (whole := kept.take(piece, row["number"])) is not None:
+                del missing[name]
                 joins.append(join.remote(writer, row_of(whole)))
         ended, joins = ray.wait(joins, num_returns=len(joins), timeout=0) if joins else ([], [])
         yield from map(_joined, ended)
     while joins:
         ended, joins = ray.wait(joins)
         yield from map(_joined, ended)
+    for source in missing.values():
+        yield from_json(json.loads(writer.given_up(source)["receipt"]))
     for kept in films.values():  # of those that could not be read to their end, too
         writer.forget(kept.source)
 

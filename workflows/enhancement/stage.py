@@ -14,6 +14,8 @@ from infra.settings.of_run import DRAWN
 from infra.settings.settings import Settings
 from model.variants import parse_variant
 from workflows.enhancement import films, models
+from workflows.enhancement.gallery.pages import write_gallery
+from workflows.enhancement.gallery.rows import about, shown
 from workflows.enhancement.graph import Pool, restored
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.plan import layout, speed
@@ -73,6 +75,9 @@ def enhance(settings: Settings, run: Run) -> None:
                 settings, run, _Work(stage, of_stage, networks, model, reading, found.spans)
             )
         receipts.sort(key=lambda receipt: receipt.name)
+        if "gallery" in options.outputs:
+            below = stage.uri.removeprefix(run.uri).strip("/")
+            write_gallery(stage.uri, shown(receipts, below), about(root, networks))
         write_tables(stage, receipts, settings.preprocess.max_error_share * reading.sources)
 
 

@@ -68,12 +68,12 @@ class Output(ABC):
         with self.stack:
             self.finish()
 
-    def begin(self) -> None:
-        """Open what is open for the whole film."""
+    def begin(self) -> None:  # noqa: B027
+        """Open what is open for the whole film, if anything."""
 
     @abstractmethod
     def add(self, span: Span) -> None:
         """Take the next span."""
 
-    def finish(self) -> None:
-        """Write what is known when all spans are there."""
+    def finish(self) -> None:  # noqa: B027
+        """Write what is known when all spans are there, if anything."""

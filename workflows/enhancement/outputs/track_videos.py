@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.video_writer import VideoFile
+from datasets.video_writer import VideoFile, video_file
 from workflows.enhancement.outputs.output import Output, Place
 from workflows.enhancement.spans import Span, TrackPart
 from workflows.shared.pictures import bare_pixels
@@ -22,10 +21,8 @@ class TrackVideos(Output):
     """An mp4 of each track of a film, `track_NNN<ending>.mp4`, whose frames `draw` makes."""
 
     def __init__(self, place: Place, column: str, ending: str, what: str, draw: Draw) -> None:
-        self.place, self.column, self.draw = place, column, draw
-        self.ending, self.what = ending, what
-        self.of_film: dict[str, Any] = {}
-        self.of_tracks: dict[int, dict[str, Any]] = {}
+        super().__init__(place)
+        self.column, self.ending, self.what, self.draw = column, ending, what, draw
         self._open: dict[int, tuple[VideoFile, ExitStack]] = {}  # of tracks that go on
 
     def add(self, span: Span) -> None:
@@ -42,7 +39,7 @@ class TrackVideos(Output):
     def _begin(self, part: TrackPart) -> None:
         name = f"track_{part.track:03d}{self.ending}.mp4"
         notes = self.place.notes(self.what, part)
-        file = VideoFile(self.place.uri(name), self.place.film.rate, CRF, metadata=notes)
+        file = video_file(self.place.uri(name), self.place.film.rate, CRF, metadata=notes)
         stack = ExitStack()
         self.stack.push(stack)  # where its track does not come to its end
         self._open[part.track] = stack.enter_context(file), stack

@@ -47,11 +47,11 @@ class Reader:
         (source,), done = sources_of(row), frozenset(row["done"])
         film: Film | None = None
         last: Span | None = None
-        verdict, clock = Verdict(), _Clock()
+        verdict, counter, clock = Verdict(), self.counts.of(source.name), _Clock()
         try:
             # A film that is slow but not stuck ends itself within half of it, and says so.
             with (
-                attempt(self.counts.of(source.name), 2 * self.limits.time_limit),
+                attempt(counter, 2 * self.limits.time_limit),
                 open_source(source, self.limits) as footage,
             ):
                 film = Film(
@@ -60,7 +60,7 @@ class Reader:
                 self.progress.expect(source.name, footage.expected)
                 for span in spans_of(footage, self.wanted, verdict.rejected):
                     if last is not None and last.number not in done:
-                        with clock.stopped(footage):
+                        with counter.waiting(), clock.stopped(footage):
                             yield row_of(Piece(source, film, last))
                     last = span
                     verdict.spans, verdict.frames = span.number + 1, span.first + span.frames

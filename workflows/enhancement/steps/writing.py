@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from datasets.sources.layouts import Source
 from infra import outages, process, storage
-from infra.attempts import attempt
+from infra.attempts import ATTEMPTS, AttemptsError, attempt
 from infra.nodes.counts import JobCounts
 from infra.text import as_utf8, one_line
 from workflows.enhancement.manifest import FILES, row_of_film
@@ -65,7 +65,14 @@ class Writer:
             store.keep(self._spans(piece.source), span)
         took = piece.seconds | {"write": time.monotonic() - begun}
         number = None if span is None else span.number
-        return [row_of(replace(piece, span=None, seconds=took)) | {"number": number}]
+        row = row_of(replace(piece, span=None, seconds=took))
+        return [row | {"number": number, "source": piece.source.name}]
+
+    def given_up(self, source: Source) -> Row:
+        """Write the receipt of a film whose reading has killed its process too often."""
+        verdict = Verdict()
+        verdict.reason, verdict.kind = why(source, AttemptsError.after(ATTEMPTS, None))
+        return self._receipt(Piece(source, None, None, verdict), [])
 
     def forget(self, source: Source) -> None:
         """Remove what is kept of a film."""
@@ -111,7 +118,7 @@ class Writer:
         )
         content = asdict(receipt)
         storage.write_json(storage.join(self._folder(source), RECEIPT), content)
-        return {"receipt": json.dumps(content)}
+        return {"receipt": json.dumps(content), "source": source.name}
 
     def _written(self, film: Film, spans: Iterable[Span]) -> tuple[dict[str, Any], list[Row]]:
         """Write the outputs; what the manifest tells of the film, and the rows of its tracks."""

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from infra import storage
+from tests.support.spans import a_film
 from workflows.enhancement.outputs.best_frame import BestFrames, goodness, side_by_side
+from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.spans import Span, TrackPart
 from workflows.shared.pictures import read_picture
 
@@ -58,7 +60,7 @@ def test_the_larger_the_sharper_and_the_surer_face_is_better(
 @pytest.mark.parametrize("where", ["disk", "memory"])
 def test_the_best_of_all_spans_is_written(where: str, tmp_path: Path) -> None:
     folder = str(tmp_path / "film") if where == "disk" else "memory://best/film"
-    with BestFrames(folder) as output:
+    with BestFrames(Place(a_film(), folder, {})) as output:
         output.add(Span(0, 0, 2, [part([10, 11], [50, 50], [0.9, 0.9], ends=False)]))
         output.add(
             Span(1, 2, 3, [
@@ -68,11 +70,9 @@ def test_the_best_of_all_spans_is_written(where: str, tmp_path: Path) -> None:
         )  # fmt: skip
         output.add(Span(2, 5, 1, [part([12], [50], [0.9], first=5)]))
         assert storage.files(folder) == []
-    assert output.written == {
-        "best_frames": [
-            {"track": 0, "picture": "track_000.jpg", "frame": 3},
-            {"track": 7, "picture": "track_007.jpg", "frame": 4},
-        ]
+    assert output.of_tracks == {
+        0: {"picture": "track_000.jpg", "best_frame": 3},
+        7: {"picture": "track_007.jpg", "best_frame": 4},
     }
     for name, level in (("track_000.jpg", 30), ("track_007.jpg", 40)):
         picture = read_picture(storage.read_bytes(storage.join(folder, name)))
@@ -82,7 +82,7 @@ def test_the_best_of_all_spans_is_written(where: str, tmp_path: Path) -> None:
 
 
 def test_after_an_error_nothing_is_there(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), BestFrames(str(tmp_path)) as output:
+    with pytest.raises(RuntimeError), BestFrames(Place(a_film(), str(tmp_path), {})) as output:
         output.add(Span(0, 0, 1, [part([10], [50], [0.9])]))
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
