@@ -19,7 +19,7 @@ from workflows.enhancement.manifest import FILES, row_of_film
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.receipts import RECEIPT, Receipt, remove_results, safe_name
-from workflows.enhancement.spans import Film, Model, Span
+from workflows.enhancement.spans import Film, Model, Span, Verdict
 from workflows.enhancement.steps import store
 from workflows.enhancement.steps.pieces import Piece, row_of, step
 from workflows.shared.ray_rows import Row
