@@ -156,6 +156,8 @@ class Companions:
 
 def _takes(muxer: str, stream: Stream) -> bool:
     """Whether a container takes a stream; its muxer alone knows."""
+    if muxer == "matroska" and stream.disposition & Disposition.attached_pic:
+        return True  # as a file
     output = av.open(io.BytesIO(), "w", format=muxer)
     try:
         _add(output, stream)

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from datasets.film_copy import MUXERS, Companions
+from datasets.sources.films.filters import filtering
 from datasets.sources.films.picture import EXACT, HD
 from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
@@ -43,37 +44,47 @@ class FilmWriter:
         self.output, self.footage, self.companions = output, footage, companions
         self.size, self.options, self.uri = size, options, uri
         self.to_yuv, self.count, self.last = VideoReformatter(), 0, -1
+        self.place: av.filter.Graph | None = None
         large = size[0] >= HD[0] or size[1] >= HD[1]
-        self.matrix = Colorspace.ITU709 if large else Colorspace.SMPTE170M
+        self.matrix = Colorspace.ITU709 if large else Colorspace.ITU601
         self.start, self.clock = Fraction(0), 1 / footage.rate
         if companions is None:
             self._add_pictures()
         else:
             self.start = Fraction(-footage.offsets[0]) - companions.zero
             companions.add_to(output, self._add_pictures)
-        with storage.writing(uri):
+        with _encoding(uri):
             output.start_encoding()
 
     def add(self, picture: NDArray[np.uint8]) -> None:
         """Encodes the next picture."""
-        frame = self.to_yuv.reformat(
-            av.VideoFrame.from_ndarray(picture, format="rgb24"), format="yuv420p", threads=1,
-            dst_colorspace=self.matrix, dst_color_range=ColorRange.MPEG, interpolation=EXACT,
-        )  # fmt: skip
         time = self.footage.time(self.count)
         # Two may be nearer to each other than the clock can tell.
         self.last = max(round((Fraction(time) + self.start) / self.clock), self.last + 1)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts, frame.time_base = self.last, self.clock
-        with storage.writing(self.uri):
+        frame = self.to_yuv.reformat(
+            self._placed(frame), format="yuv420p", threads=1, dst_colorspace=self.matrix,
+            dst_color_range=ColorRange.MPEG, interpolation=EXACT,
+        )  # fmt: skip
+        with _encoding(self.uri):
             self.output.mux(self.stream.encode(frame))
         self.count += 1
         self._copy(time - BEHIND)
 
     def finish(self) -> None:
         """Encodes what waits, and copies all that is left."""
-        with storage.writing(self.uri):
+        with _encoding(self.uri):
             self.output.mux(self.stream.encode(None))
         self._copy(float("inf"))
+
+    def _placed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame, told that its colours are to be sampled where H.264 has them, at the left of
+        two pixels; else they would be shifted by half a pixel."""
+        if self.place is None:
+            self.place = filtering(frame, "setparams", chroma_location="left")
+        self.place.push(frame)
+        return self.place.vpull()
 
     def _copy(self, time: float) -> None:
         if self.companions is not None:
@@ -147,6 +158,16 @@ def film_writer(
         written["film"] = uri.rpartition("/")[2]
         written["left_out_streams"] = companions.left_out if companions else []
         written["left_out_tags"] = _lost(path, tags)
+
+
+@contextmanager
+def _encoding(uri: str) -> Iterator[None]:
+    """Around what x264 does: of what may go wrong there it is memory that it lacks."""
+    try:
+        with storage.writing(uri):
+            yield
+    except av.error.ExternalError as error:
+        raise MemoryError from error
 
 
 def _with_comment(tags: dict[str, str], comment: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from datasets.sources.films.hdr import Curve, Toned
 from datasets.sources.footage import BT709, Bounds, Colours, Frame
 
 UNTAGGED = 2  # the matrix of colours, where the film does not tell it
+OF_601 = 5, 6  # matrices of BT.601, of 625 and 525 lines; so are numbered their primaries, too
 UNTOLD = 0, 2  # of primaries and curves: reserved, unspecified
 # Without them FFmpeg cuts off where it should round, and repeats colours in place of interpolating.
 EXACT = (
@@ -122,9 +123,11 @@ def _colours(frame: av.VideoFrame) -> Colours:
     if _curve(frame) is not None:
         return BT709
     untold = BT709
-    matrix = _colour_matrix(frame) or frame.colorspace
-    if not frame.format.is_rgb and matrix in (Colorspace.ITU601, Colorspace.SMPTE170M):
-        untold = Colours(ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M)
+    if not frame.format.is_rgb:
+        if frame.colorspace in OF_601:
+            untold = Colours(frame.colorspace, ColorTrc.SMPTE170M)
+        elif _colour_matrix(frame) == Colorspace.ITU601:
+            untold = Colours(ColorPrimaries.SMPTE170M, ColorTrc.SMPTE170M)
     primaries, curve = int(frame.color_primaries), int(frame.color_trc)
     return Colours(
         untold.primaries if primaries in UNTOLD else primaries,

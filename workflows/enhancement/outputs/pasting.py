@@ -17,10 +17,10 @@ Factors = tuple[float, float]
 
 # The mask is round as |x|^4 + |y|^4 is, ends at so many times the face's box, and falls over this
 # share of its radius; within this share of the crop's side from the crop's own edge it falls, too.
-REACH, FEATHER, EDGE = 1.25, 0.4, 0.06
+REACH, FEATHER, EDGE = 1.2, 0.4, 0.03
 COARSE = 32  # samples a side of the crop at which colours are compared
 BLUR = 4.0  # of these samples, standard deviation: an eighth of the crop
-LINE = 540  # px of height for each px of a mark's line
+LINE = 400  # px of the picture's shorter side for each px of a mark's two lines
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -68,23 +68,22 @@ def paste(
 
 
 def mark(picture: Picture, factors: Factors, face: Square) -> None:
-    """Draws a thin white frame, edged with black, about a restored `face`, as far as its mask
-    reaches."""
-    height, width = picture.shape[:2]
+    """Draws a thin white frame, edged with black, about a restored `face`, where its mask ends; at
+    the picture's edge where that lies beyond."""
+    thick = max(1, round(min(picture.shape[:2]) / LINE))
     x, y, side = face
-    reach = REACH * side / 2
-    thick = max(1, round(height / LINE))
-    inside = 2 * thick  # or a face that reaches beyond the picture's edge would seem unmarked
-    left, right = (
-        int(np.clip(round((x + side / 2 + s * reach) * factors[0]), inside, width - 1 - inside))
-        for s in (-1, 1)
-    )
-    top, bottom = (
-        int(np.clip(round((y + side / 2 + s * reach) * factors[1]), inside, height - 1 - inside))
-        for s in (-1, 1)
-    )
-    for colour, line in ((BLACK, 3 * thick), (WHITE, thick)):
-        cv2.rectangle(picture, (left, top), (right, bottom), colour, line)
+    corners = []
+    for begin, factor, length in zip((x, y), factors, picture.shape[1::-1], strict=True):
+        centre, reach = begin + side / 2, REACH * side / 2
+        ends = round((centre - reach) * factor), round((centre + reach) * factor)
+        corners.append([min(max(end, 2 * thick), length - 2 * thick) for end in ends])
+    (left, right), (top, bottom) = corners
+    for colour, out in ((BLACK, 2 * thick), (WHITE, thick)):
+        rows, columns = (top - out, bottom + out), (left - out, right + out)
+        for row in (rows[0], rows[1] - thick):
+            picture[row : row + thick, slice(*columns)] = colour
+        for column in (columns[0], columns[1] - thick):
+            picture[slice(*rows), column : column + thick] = colour
 
 
 def _region(picture: Picture, factors: Factors, crop: Square) -> Region | None:
