@@ -150,5 +150,6 @@ def test_operational_fields_are_marked_where_they_are_declared() -> None:
             by_name.setdefault(name, set()).add(marked)
     # The worth of a training is judged by validations in recogniser and train, not in pretrain;
     # how many processes share a batch, or a trial has, is part of the record in words of its own.
+    # The weights that enhance is given count by their content, wherever they lie.
     alike = {name for name, marks in by_name.items() if len(marks) > 1}
-    assert alike == {"evaluate_every", "workers"}
+    assert alike == {"evaluate_every", "workers", "weights"}

@@ -15,8 +15,10 @@ def read(*arguments: str) -> Settings:
 
 
 def test_defaults_are_the_demo() -> None:
-    """`demo.yaml` says nothing that the defaults do not."""
+    """`demo.yaml` says nothing that the defaults do not, but that it restores a few films."""
     demo = read("--config", str(ROOT / "workflows/configs/demo.yaml"))
+    assert demo.enhance.limit == 4
+    demo.enhance.limit = None
     assert demo.model_dump(exclude={"config"}) == Settings().model_dump(exclude={"config"})
 
 

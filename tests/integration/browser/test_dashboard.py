@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.integration.browser.chromium import needed, new_page
 from tests.integration.conftest import Ended
-from tests.support.chromium import needed, new_page
 from tests.support.root import ROOT
 
 pytestmark = needed

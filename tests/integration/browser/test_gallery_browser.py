@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from datasets.video_writer import write_video
-from tests.support.chromium import needed, new_page
+from tests.integration.browser.chromium import needed, new_page
 from tests.support.waiting import until
 from workflows.enhancement.gallery.pages import write_gallery
 from workflows.shared.pictures import jpeg

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from tests.integration.browser.chromium import needed, new_page
 from tests.integration.conftest import Ended
-from tests.support.chromium import needed, new_page
 
 pytestmark = [pytest.mark.integration, needed]
 

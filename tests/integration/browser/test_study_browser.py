@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page
 from werkzeug.serving import make_server
 
-from tests.support.chromium import needed, new_page
+from tests.integration.browser.chromium import needed, new_page
 from tests.support.waiting import PATIENCE
 from workflows.user_study.answers import Answers, Question
 from workflows.user_study.server import HOST, create_app

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from datasets.shards.files import ShardError
@@ -9,7 +10,7 @@ from datasets.sources.footage import DecodeError
 from datasets.sources.layouts import Source
 from infra.attempts import AttemptsError
 from infra.errors import FacestackError, FaultError, InputError, RunError
-from workflows.shared.ray_rows import faults_as_rows, rows
+from workflows.shared.ray_rows import rows, until_fault
 from workflows.shared.source_rows import bundles, item, sources_of, why
 
 FILM = Source("file:///x/a/v.mp4", "a/v.mp4", "a", "video")
@@ -41,10 +42,11 @@ def test_what_is_wrong_with_the_run_is_no_reason(error: FacestackError) -> None:
     [(FaultError("disk: full"), 3), (ShardError("a: old"), 2), (RunError("a: forbidden"), 2)],
 )
 def test_an_error_of_a_task_ends_the_stage_in_one_line(error: FacestackError, status: int) -> None:
-    def task() -> dict[str, object]:
+    def task(_: dict[str, object]) -> dict[str, object]:
         raise error
 
-    found = SimpleNamespace(iter_rows=lambda: iter([{"rows": 1}, faults_as_rows(task)]))
+    (fault,) = until_fault(task, pa.Table.from_pylist([{"rows": 0}]))
+    found = SimpleNamespace(iter_rows=lambda: iter([{"rows": 1}, *fault.to_pylist()]))
     stream = rows(found)
     assert next(stream) == {"rows": 1}
     with pytest.raises((FaultError, InputError), match=str(error)) as raised:

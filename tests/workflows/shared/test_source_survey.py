@@ -82,7 +82,7 @@ def test_a_collection_is_listed_once_a_command(
     listings: list[str] = []
     listed = discovery._list_files
     monkeypatch.setattr(
-        discovery, "_list_files", lambda root: listings.append(root) or listed(root)
+        discovery, "_list_files", lambda root, alone: listings.append(root) or listed(root, alone)
     )
     (tmp_path / "a").mkdir()
     (tmp_path / "a/1.mp4").write_bytes(b"1")

@@ -14,13 +14,15 @@ from infra.errors import InputError
 from infra.extraction import Limits
 from tests.support.films import numbered
 from tests.support.media import Frame, write_images
+from tests.support.spans import MODEL
 from tests.support.whole_films import packets, pictures, source_of, whole_film
+from workflows.enhancement.outputs import film as film_output
 from workflows.enhancement.outputs.film import FilmOutput
+from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.outputs.pasting import enlarge
 from workflows.enhancement.spans import Film, Span, TrackPart
 
 SIDE, COUNT, AT = 32.0, 12, 4  # of the crop; frames of the film; the first with the face
-MADE_BY = {"variant": "f5warp", "weights": "0123abcd"}
 
 
 def drifting(count: int = COUNT) -> list[Frame]:
@@ -66,10 +68,14 @@ def of(source: Source) -> Film:
         return Film(source, footage.rate, footage.width, footage.height, footage.pixel_aspect)
 
 
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(film_output, "CRF", 8)
+    monkeypatch.setattr(film_output, "PRESET", "veryfast")
+
+
 def output(film: Film, folder: Path, scale: float = 2.0, mark: bool = False) -> FilmOutput:
-    return FilmOutput(
-        str(folder), film, Limits(), MADE_BY, scale=scale, mark=mark, crf=8, preset="veryfast"
-    )
+    return FilmOutput(Place(film, str(folder), {8: MODEL}), Limits(), scale, mark)
 
 
 def checks(index: int) -> Frame:
@@ -85,9 +91,7 @@ def test_faces_are_pasted_where_and_when_they_were_cut_and_all_else_stays(tmp_pa
     with output(film, tmp_path / "out") as written:
         for span in spans(restored):
             written.add(span)
-    assert written.written == {
-        "film": "film.mp4", "left_out_streams": [], "left_out_tags": [], "film_size": [192, 144],
-    }  # fmt: skip
+    assert written.of_film == {"film": "film.mp4", "left_out_streams": [], "left_out_tags": []}
     copy = tmp_path / "out" / "film.mp4"
     assert packets(copy, "audio") == packets(path, "audio")
     (old_times, old), (times, frames) = pictures(path), pictures(copy)
@@ -101,7 +105,7 @@ def test_faces_are_pasted_where_and_when_they_were_cut_and_all_else_stays(tmp_pa
         assert apart.mean() < 1.5 and apart.max() < 14
     with av.open(str(copy)) as container:
         assert "restored" in container.metadata["comment"]
-        assert "(variant: f5warp; weights: 0123abcd)" in container.metadata["comment"]
+        assert "(faces of 8 px: f1 ×4, weights SHA-256 aaaa" in container.metadata["comment"]
 
 
 def test_what_the_film_shows_already_leaves_it_as_it_was(tmp_path: Path) -> None:
@@ -180,7 +184,7 @@ def test_an_error_leaves_no_file(tmp_path: Path) -> None:
     ):
         written.add(spans({})[0])
         raise KeyError("elsewhere")
-    assert list((tmp_path / "out").iterdir()) == [] and "film" not in written.written
+    assert list((tmp_path / "out").iterdir()) == [] and "film" not in written.of_film
 
 
 def test_a_film_that_was_replaced_is_told(tmp_path: Path) -> None:
@@ -199,6 +203,6 @@ def test_memory_is_bounded_by_the_limit(tmp_path: Path) -> None:
     """Frames too large for the memory that is allowed end the film in words."""
     path = whole_film(tmp_path / "v.mp4", drifting())
     film = of(source_of(path))
-    large = FilmOutput(str(tmp_path), film, Limits(max_memory=64), MADE_BY, scale=100.0)
+    large = FilmOutput(Place(film, str(tmp_path), {}), Limits(max_memory=64), 100.0, False)
     with pytest.raises(InputError, match="takes more than 64 MB of memory"), large:
         large.add(spans({})[0])

@@ -13,7 +13,7 @@ from model.network import build
 from model.weights import save_weights
 from tests.support.media import moving_square, write_images
 from workflows.enhancement import stage
-from workflows.enhancement.larger_models import check_models, digests
+from workflows.enhancement.models import check_larger, digests, loaded
 
 Models = dict[int, Path]
 
@@ -39,13 +39,13 @@ def using(tmp_path: Path, *models: Path) -> Settings:
 
 def refused(tmp_path: Path, *models: Path) -> str:
     with pytest.raises(SettingsError, match=f"^enhance.models {models[-1]}: ") as error:
-        check_models(using(tmp_path, *models))
+        check_larger(using(tmp_path, *models))
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def test_each_input_has_one_network(tmp_path: Path, models: Models) -> None:
-    check_models(using(tmp_path, *models.values()))
+    check_larger(using(tmp_path, *models.values()))
     twice = weights(tmp_path / "twice.safetensors", 32)
     assert f"32 pixels wide, as that of {models[32]}" in refused(tmp_path, models[32], twice)
     own = weights(tmp_path / "own.safetensors", 16)
@@ -87,6 +87,18 @@ def test_models_and_nearest_model_go_together(arguments: tuple[str, str]) -> Non
         load([*arguments, *more], "enhance.py", "")
 
 
+def test_weights_of_another_size_than_the_runs_clips_are_refused(tmp_path: Path) -> None:
+    """They are told by their header where nothing is said; here the run has settings of its own."""
+    path = weights(tmp_path / "w.safetensors", 24)
+    chosen = Settings.model_validate({"enhance": {"weights": str(path), "variant": "f1"}})
+    with pytest.raises(SettingsError, match=r"restores 24 pixels ×2, and the run's clips have 16"):
+        loaded(chosen, Run(str(tmp_path / "run")))
+    chosen.clip.size, chosen.clip.scale = 48, 2
+    (model,) = loaded(chosen, Run(str(tmp_path / "run")))
+    assert (model.variant, model.scale, model.low_size, model.reach) == ("f1", 2, 24, 0)
+    assert (model.uri, len(model.sha256)) == (str(path), 64)
+
+
 @pytest.fixture
 def restored(tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run that has restored films with both models; restoring itself is left out."""
@@ -94,7 +106,7 @@ def restored(tmp_path: Path, models: Models, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(stage, "_restored", lambda *_: [])
     run = Run(str(tmp_path / "run"))
     with run.stage("train", "train/f1", {}, []):
-        pass
+        save_weights(build("f1", 4, 64, 0.125), run.path("train/f1/weights.safetensors"))
     stage.enhance(using(tmp_path, *models.values()), run)
     return run
 
@@ -130,7 +142,7 @@ def test_films_are_not_compared_where_they_could_not_be_restored(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(stage, "complete_outcomes", lambda _: [object()])
+    monkeypatch.setattr(stage, "complete_receipts", lambda _: [object()])
     models[32].unlink()
     assert stage.changes(using(tmp_path, *models.values()), restored, "") == ""
     assert f"films are not compared: enhance.models {models[32]}" in capsys.readouterr().out
