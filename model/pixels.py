@@ -5,6 +5,7 @@ Suffixes: B batch, T frames, h w low pixels, S high pixels.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import torch
@@ -21,8 +22,11 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def exact(device: torch.device) -> torch.autocast:
-    """No autocast, which is for the network: what is learnt from stays float32."""
+def exact(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast, which is for the network: what is learnt from, and where it places pixels, stays
+    float32. In an exported program there is none, and the block would not survive being stored."""
+    if torch.compiler.is_exporting():
+        return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 

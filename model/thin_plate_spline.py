@@ -26,6 +26,7 @@ from torch import Tensor
 
 from infra import conventions
 from infra.conventions import CONTROL_POINTS, GRID
+from model.pixels import exact
 
 CPU = torch.device("cpu")
 ITERATIONS = 6  # of the inverse: an error shrinks each time by the steepness of the spline
@@ -104,7 +105,7 @@ def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
             f"got {tuple(shifts.shape)}"
         )
     dtype = torch.float64 if shifts.dtype == torch.float64 else torch.float32
-    with torch.autocast(shifts.device.type, enabled=False):
+    with exact(shifts.device):
         matrix, identity = _constants(height, width, dtype, shifts.device)
         # One product for the whole batch: 64 rows by 2·B columns, not B thin ones.
         columns = shifts.to(dtype).transpose(0, 1).flatten(1)

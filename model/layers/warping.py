@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.pixels import exact
+
 
 def warp(features: Tensor, field: Tensor) -> Tensor:
     """Read B×C×H×W `features` at B×h×w×2 normalised places (x, y); returns B×C×h×w.
@@ -15,7 +17,7 @@ def warp(features: Tensor, field: Tensor) -> Tensor:
     precision would place pixels 0.1 apart at best); float64 features stay float64.
     """
     dtype = torch.float64 if features.dtype == torch.float64 else torch.float32
-    with torch.autocast(features.device.type, enabled=False):
+    with exact(features.device):
         return functional.grid_sample(
             features.to(dtype),
             field.to(dtype),

@@ -24,6 +24,7 @@ from tests.support.root import ROOT
 from tests.support.waiting import PATIENCE
 from workflows.bare_gpu import driver
 from workflows.benchmarks import command as benchmark
+from workflows.exporting import command as export
 from workflows.preprocessing import inspect_run
 from workflows.user_study.answers import Answers, Question, order
 
@@ -135,6 +136,8 @@ def accepted(words: list[str]) -> None:
         driver._read(rest, "")
     elif name == "benchmark.py":
         benchmark._read(rest)
+    elif name == "export.py":
+        export._parser().parse_args(rest)
     elif rest[:1] == ["inspect"]:
         inspect_run._parser().parse_args(rest[1:])
     elif rest != ["--list"]:

@@ -1,0 +1,1 @@
+"""A trained network for other programs: its weights, a PyTorch program, ONNX, and what to know."""
