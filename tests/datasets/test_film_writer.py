@@ -1,5 +1,6 @@
 """A film that is written again keeps all but its pictures, at its times."""
 
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -134,6 +135,28 @@ def test_sound_stays_in_step_where_a_broadcast_begins_anew(tmp_path: Path) -> No
     for part, begin, packet in ((first, 0, 0), (second, 25, len(packets(first, "audio")))):
         apart = pictures(part)[0][0] - packets(part, "audio")[0][0]
         assert float(shown[begin] - sound[packet][0]) == pytest.approx(float(apart), abs=0.002)
+
+
+def test_what_an_edit_hides_stays_hidden(tmp_path: Path) -> None:
+    """A film cut without loss: of both streams only what is 0.8 s behind their beginning is
+    shown, and heard."""
+    path = whole_film(tmp_path / "v.mp4", shaken(50))
+    data, place = bytearray(path.read_bytes()), 0
+    for ticks in (12800, 48000):
+        place = data.index(b"elst", place) + 12
+        (begin,) = struct.unpack(">i", data[place + 4 : place + 8])
+        data[place : place + 8] = struct.pack(">Ii", 1000, begin + round(0.8 * ticks))
+    path.write_bytes(data)
+    copy, _ = written_again(source_of(path), tmp_path / "out")
+    assert numbers(pictures(copy)[1]) == list(range(20, 45))
+    assert packets(copy, "audio") == packets(path, "audio")
+    assert heard(copy) == heard(path) and heard(copy)[0] == 0
+
+
+def heard(path: Path) -> list[int | None]:
+    """When each piece of sound is heard, in samples."""
+    with av.open(str(path)) as container:
+        return [frame.pts for frame in container.decode(audio=0)]
 
 
 def test_frames_of_differing_length_keep_their_times(tmp_path: Path) -> None:
