@@ -101,6 +101,15 @@ class Companions:
                 yield self._moved(packet, shift)
             self.waiting = next(self.packets, None)
 
+    def refused(self, packet: "av.Packet[Stream]", error: av.FFmpegError) -> None:
+        """Leaves out the rest of a stream of which the muxer took no more than what was before
+        `packet`."""
+        index = next(i for i, copy in self.copies.items() if copy.index == packet.stream_index)
+        del self.copies[index]
+        begin = float((packet.pts or 0) * packet.time_base)
+        told = _told(self.container.streams[index])
+        self.left_out.append(f"{told} from {begin:.1f} s on: refused ({short(error)})")
+
     def _timed(
         self, packets: "Iterator[av.Packet[Stream]]"
     ) -> "Iterator[tuple[float, av.Packet[Stream], Fraction]]":

@@ -43,7 +43,7 @@ class FilmWriter:
     ) -> None:
         self.output, self.footage, self.companions = output, footage, companions
         self.size, self.options, self.uri = size, options, uri
-        self.to_yuv, self.count, self.last = VideoReformatter(), 0, -1
+        self.to_yuv, self.count, self.last = VideoReformatter(), 0, float("-inf")
         self.place: av.filter.Graph | None = None
         large = size[0] >= HD[0] or size[1] >= HD[1]
         self.matrix = Colorspace.ITU709 if large else Colorspace.ITU601
@@ -59,10 +59,11 @@ class FilmWriter:
     def add(self, picture: NDArray[np.uint8]) -> None:
         """Encodes the next picture."""
         time = self.footage.time(self.count)
-        # Two may be nearer to each other than the clock can tell.
-        self.last = max(round((Fraction(time) + self.start) / self.clock), self.last + 1)
+        ticks = round((Fraction(time) + self.start) / self.clock)
+        if ticks <= self.last:  # two may be nearer to each other than the clock can tell
+            ticks = int(self.last) + 1
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame.pts, frame.time_base = self.last, self.clock
+        frame.pts, frame.time_base, self.last = ticks, self.clock, ticks
         frame = self.to_yuv.reformat(
             self._placed(frame), format="yuv420p", threads=1, dst_colorspace=self.matrix,
             dst_color_range=ColorRange.MPEG, interpolation=EXACT,
@@ -89,8 +90,11 @@ class FilmWriter:
     def _copy(self, time: float) -> None:
         if self.companions is not None:
             for packet in self.companions.up_to(time):
-                with storage.writing(self.uri):
-                    self.output.mux(packet)
+                try:
+                    with storage.writing(self.uri):
+                        self.output.mux(packet)
+                except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+                    self.companions.refused(packet, error)
 
     def _add_pictures(self) -> None:
         stream: VideoStream = self.output.add_stream(
@@ -104,8 +108,9 @@ class FilmWriter:
         if self.companions is not None:
             old = self.companions.pictures
             stream.disposition = old.disposition
-            for tag in old.metadata.keys() & {"language", "title"}:
-                stream.metadata[tag] = old.metadata[tag]
+            for tag in ("language", "title"):
+                if tag in old.metadata:
+                    stream.metadata[tag] = old.metadata[tag]
             # The times of the film are whole ticks of its own clock.
             self.clock = max(old.time_base or Fraction(0), Fraction(1, CLOCK))
         context.time_base = self.clock

@@ -1,9 +1,8 @@
-"""A film that is written again keeps all but its pictures, at its times."""
+"""A film is written again of other pictures: their times, colours, bytes."""
 
 import subprocess
 import sys
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -18,122 +17,15 @@ from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from infra.errors import InputError
 from infra.extraction import Limits
-from tests.support.films import add_stream, film, numbered, numbers, picture
-from tests.support.media import Frame, write_images
+from tests.support.films import film, numbered, numbers
+from tests.support.media import write_images
 from tests.support.whole_films import (
-    TEXTS,
-    covers,
-    packets,
     pictures,
+    shaken,
     source_of,
     whole_film,
+    written_again,
 )
-
-
-def written_again(
-    source: Source, folder: Path, scale: int = 1, damage: str = "refuse"
-) -> tuple[Path, dict[str, object]]:
-    """The film of the same pictures, `scale` times as large."""
-    limits, told = Limits(damage=damage), dict[str, object]()  # type: ignore[arg-type]
-    with open_source(source, limits, exact=True) as footage:
-        size = footage.width * scale, footage.height * scale
-        options = size, 8, "veryfast", "Restored.", told
-        with film_writer(str(folder / "film"), source, footage, limits, *options) as writer:
-            for frame in footage.frames():
-                writer.add(cv2.resize(frame, size, interpolation=cv2.INTER_NEAREST))
-    return folder / str(told["film"]), told
-
-
-def bare(data: bytes) -> bytes:
-    """A packet of sound without the header that broadcasts have before each of AAC."""
-    return data[7:] if data.startswith(b"\xff\xf1") else data
-
-
-def shaken(count: int) -> list[Frame]:
-    """Numbered frames that are worth B-frames."""
-    grain = np.random.default_rng(0).integers(-6, 7, (64, 64 + 2 * count, 1))
-    return [
-        (frame + grain[:, 2 * i : 2 * i + 64]).astype(np.uint8)
-        for i, frame in enumerate(numbered(count, width=64, height=64))
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "subtitles", "cover"),
-    [
-        ("v.mp4", "mov_text", False),
-        ("v.mp4", "mov_text", True),
-        ("v.mov", "mov_text", False),
-        ("v.mkv", "subrip", False),
-    ],
-)
-@pytest.mark.parametrize("start", [0.0, 0.4])
-def test_all_but_the_pictures_is_copied(
-    tmp_path: Path, name: str, subtitles: str, cover: bool, start: float
-) -> None:
-    """Sound and subtitles byte for byte and at their times, whether sound begins with the picture
-    or before it; the pictures at theirs."""
-    path = whole_film(tmp_path / name, shaken(25), "aac", subtitles, cover, start)
-    copy, told = written_again(source_of(path), tmp_path / "out", 2)
-    assert copy.suffix == (".mkv" if name == "v.mkv" else ".mp4")
-    assert told["left_out_streams"] == []
-    sound = packets(path, "audio")
-    assert packets(copy, "audio") == sound and len(sound) > 20
-    assert packets(copy, "subtitle") == packets(path, "subtitle")
-    assert [text[2].decode(errors="ignore")[-4:] for text in packets(copy, "subtitle")] == [
-        text[-4:] for _, _, text in TEXTS
-    ]
-    times, frames = pictures(copy)
-    assert times == pictures(path)[0] and numbers(frames) == list(range(25))
-    assert covers(copy) == covers(path) and len(covers(copy)) == cover
-    with av.open(str(path)) as old, av.open(str(copy)) as new:
-        assert new.chapters() == old.chapters() and len(new.chapters()) == 2
-        assert (new.start_time, new.duration) == (old.start_time, old.duration)
-        (old_text,), (new_text,) = old.streams.subtitles, new.streams.subtitles
-        assert new_text.language == (old_text.language or "und")
-        tags = {tag.casefold(): value for tag, value in new.metadata.items()}
-        assert tags["title"] == "A title" and tags["comment"] == "A comment | Restored."
-        # mp4 has no room for a tag of one's own, and did not have it in the first place
-        assert ("own" in tags) == (name == "v.mkv") and told["left_out_tags"] == []
-
-
-@pytest.mark.parametrize(
-    ("name", "sound"),
-    [("v.ts", "aac"), ("v.ts", "ac3"), ("v.mpg", "mp2"), ("v.avi", "libmp3lame"), ("v.flv", "aac")],
-)
-def test_sound_stays_in_step_in_another_container(tmp_path: Path, name: str, sound: str) -> None:
-    """Broadcasts begin at any time: the copy at 0. All else keeps its times, to a millisecond, as
-    Matroska tells them."""
-    path = whole_film(tmp_path / name, shaken(25), sound)
-    copy, told = written_again(source_of(path), tmp_path / "out")
-    assert copy.suffix == ".mkv" and told["left_out_streams"] == []
-    old, new = packets(path, "audio"), packets(copy, "audio")
-    assert [data for _, _, data in new] == [bare(data) for _, _, data in old]
-    (first, *_), shown = pictures(path)[0], pictures(copy)[0]
-    apart = [
-        float((at - shown[0]) - (was - first)) for (at, *_), (was, *_) in zip(new, old, strict=True)
-    ]
-    np.testing.assert_allclose(apart, 0, atol=0.0015)
-    assert [float(b - a) for a, b in pairwise(shown)] == pytest.approx([0.04] * 24, abs=0.0015)
-    begin = min(new[0][0], shown[0])
-    assert begin == 0 if name in ("v.ts", "v.mpg") else begin == min(old[0][0], first)
-
-
-def test_sound_stays_in_step_where_a_broadcast_begins_anew(tmp_path: Path) -> None:
-    """Two joined by their bytes, of which the first has less sound than picture: at their join the
-    sound must wait."""
-    first = whole_film(tmp_path / "1.ts", shaken(25), start=1.0)
-    second = whole_film(tmp_path / "2.ts", shaken(50), start=0.2)
-    path = tmp_path / "v.ts"
-    path.write_bytes(first.read_bytes() + second.read_bytes())
-    copy, _ = written_again(source_of(path), tmp_path / "out")
-    shown, frames = pictures(copy)
-    assert numbers(frames) == [*range(25), *range(50)]
-    sound, old = packets(copy, "audio"), packets(path, "audio")
-    assert [data for _, _, data in sound] == [bare(data) for _, _, data in old]
-    for part, begin, packet in ((first, 0, 0), (second, 25, len(packets(first, "audio")))):
-        apart = pictures(part)[0][0] - packets(part, "audio")[0][0]
-        assert float(shown[begin] - sound[packet][0]) == pytest.approx(float(apart), abs=0.002)
 
 
 def test_frames_of_differing_length_keep_their_times(tmp_path: Path) -> None:
@@ -212,49 +104,11 @@ def test_an_animation_becomes_an_mp4(tmp_path: Path) -> None:
     assert copy.suffix == ".mp4" and pictures(copy)[0] == [Fraction(i, 10) for i in range(5)]
 
 
-def test_a_stream_that_no_container_takes_is_told(tmp_path: Path) -> None:
-    """What was measured beside the picture, as the cameras of aeroplanes have it."""
-    path = tmp_path / "v.ts"
-    with av.open(str(path), "w") as output:
-        stream = add_stream(output, shaken(1)[0], "libx264", "yuv420p", {})
-        data = output.add_data_stream("klv")
-        data.time_base = Fraction(1, 1000)
-        for number, frame in enumerate(shaken(5)):
-            output.mux(stream.encode(picture(frame, "yuv420p")))
-            packet = av.Packet(b"measured")
-            packet.stream, packet.time_base = data, Fraction(1, 1000)
-            packet.pts = packet.dts = 40 * number
-            output.mux(packet)
-        output.mux(stream.encode())
-    copy, told = written_again(source_of(path), tmp_path / "out")
-    assert told["left_out_streams"] == ["stream 1: data (unknown)"]
-    assert numbers(pictures(copy)[1]) == list(range(5))
-
-
-def test_files_within_a_film_are_copied(tmp_path: Path) -> None:
-    """Matroska's: a cover, which is shown as a picture, and the letters of its subtitles."""
-    path, files = tmp_path / "v.mkv", [("cover.png", "image/png"), ("letters.ttf", "font/ttf")]
-    png = cv2.imencode(".png", numbered(1)[0])[1].tobytes()
-    with av.open(str(path), "w") as output:
-        stream = add_stream(output, shaken(1)[0], "libx264", "yuv420p", {})
-        for (name, kind), content in zip(files, (png, b"letters"), strict=True):
-            output.add_attachment(name, kind, content)
-        for frame in shaken(5):
-            output.mux(stream.encode(picture(frame, "yuv420p")))
-        output.mux(stream.encode())
-    copy, told = written_again(source_of(path), tmp_path / "out")
-    assert told["left_out_streams"] == [] and covers(copy) == [png] == covers(path)
-    with av.open(str(copy)) as container:
-        tags = [s.metadata for s in container.streams if "filename" in s.metadata]
-        assert [(tag["filename"], tag["mimetype"]) for tag in tags] == files
-        assert bytes(container.streams.attachments[0].data) == b"letters"
-
-
 def test_the_same_pictures_give_the_same_bytes(tmp_path: Path) -> None:
     """In another process, too; Matroska would draw names for a film and its streams."""
     path = whole_film(tmp_path / "v.mkv", shaken(12), subtitles="subrip")
     code = (
-        "import sys; from pathlib import Path; from tests.datasets.test_film_writer import *;"
+        "import sys; from pathlib import Path; from tests.support.whole_films import *;"
         "written_again(source_of(Path(sys.argv[1])), Path(sys.argv[2]))"
     )
     subprocess.run([sys.executable, "-c", code, path, tmp_path / "other"], check=True)
@@ -287,13 +141,3 @@ def test_a_size_that_no_film_has_is_refused(tmp_path: Path, size: tuple[int, int
         film_writer(str(tmp_path / "film"), source, footage, Limits(), size, 20, "fast", "", {}),
     ):
         pass
-
-
-def test_a_film_without_an_end_keeps_the_sound_that_it_has(tmp_path: Path) -> None:
-    path = whole_film(tmp_path / "v.mkv", shaken(50))
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 3])
-    copy, _ = written_again(source_of(path), tmp_path / "out", damage="split")
-    old, new = packets(path, "audio"), packets(copy, "audio")
-    assert new == old and len(new) > 10
-    assert pictures(copy)[0] == pictures(path)[0]

@@ -10,8 +10,11 @@ import numpy as np
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from datasets.film_writer import film_writer
 from datasets.sources.layouts import Source
-from tests.support.films import add_stream, picture
+from datasets.sources.video import open_source
+from infra.extraction import Limits
+from tests.support.films import add_stream, numbered, picture
 from tests.support.media import Frame
 
 CHAPTERS = [
@@ -138,3 +141,26 @@ def covers(path: Path) -> list[bytes]:
             for packet in container.demux()
             if packet.size and packet.stream.disposition & Disposition.attached_pic
         ]
+
+
+def written_again(
+    source: Source, folder: Path, scale: int = 1, damage: str = "refuse"
+) -> tuple[Path, dict[str, object]]:
+    """The film of the same pictures, `scale` times as large."""
+    limits, told = Limits(damage=damage), dict[str, object]()  # type: ignore[arg-type]
+    with open_source(source, limits, exact=True) as footage:
+        size = footage.width * scale, footage.height * scale
+        options = size, 8, "veryfast", "Restored.", told
+        with film_writer(str(folder / "film"), source, footage, limits, *options) as writer:
+            for frame in footage.frames():
+                writer.add(cv2.resize(frame, size, interpolation=cv2.INTER_NEAREST))
+    return folder / str(told["film"]), told
+
+
+def shaken(count: int) -> list[Frame]:
+    """Numbered frames that are worth B-frames."""
+    grain = np.random.default_rng(0).integers(-6, 7, (64, 64 + 2 * count, 1))
+    return [
+        (frame + grain[:, 2 * i : 2 * i + 64]).astype(np.uint8)
+        for i, frame in enumerate(numbered(count, width=64, height=64))
+    ]

@@ -24,8 +24,8 @@ def shades(x: NDArray[np.float64], y: NDArray[np.float64], fine: float) -> Frame
     """A picture of waves of 25 film pixels, and of others of 3 that only a restored face has."""
     broad = np.sin(0.25 * x + 0.1)[None, :] + np.cos(0.22 * y)[:, None]
     narrow = np.sin(2 * np.pi / 3 * x)[None, :] + np.cos(2 * np.pi / 3 * y)[:, None]
-    grey = 120 + 15 * broad + fine * narrow
-    return np.rint(np.stack([grey, grey - 20, 230 - grey], -1)).astype(np.uint8)
+    grey, finer = 120 + 15 * broad, fine * narrow[..., None]
+    return np.rint(np.stack([grey, grey - 20, 230 - grey], -1) + finer).astype(np.uint8)
 
 
 def centres(begin: float, step: float, count: int) -> NDArray[np.float64]:
@@ -103,6 +103,20 @@ def test_what_the_film_shows_already_changes_nothing(
     before, after, _ = pasted(place, face, 2.0, pixels, brighter=12)
     assert np.abs(after.astype(int) - before).max() <= 4
     assert np.abs(after.astype(float) - before).mean() < 0.2
+
+
+def test_colours_are_those_of_the_film_though_the_restored_face_has_others() -> None:
+    """A face with a red cheek, a quarter of the crop wide: its brightness is taken, its red is
+    not."""
+    before, _, factors = pasted(PLACES[0], FACES[0], 4.0)
+    picture = restored(PLACES[0], 128, 0.0).astype(int)
+    picture[48:80, 48:80, 0] += 40
+    after = before.copy()
+    paste(
+        after, factors, np.array([*PLACES[0], SIDE]), np.array(FACES[0]), picture.astype(np.uint8)
+    )
+    change = (after.astype(float) - before)[within(FACES[0], factors, 0.25)].mean((0, 1))
+    assert abs(change[0] - change[1]) < 8 and 3 < change[1] < 12
 
 
 def test_beyond_the_face_the_film_is_untouched() -> None:

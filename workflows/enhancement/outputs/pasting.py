@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from infra.conventions import LUMA
+
 Picture = NDArray[np.uint8]  # H×W×3 RGB
 Square = NDArray[np.float64]  # x, y, side in pixels of the film
 Factors = tuple[float, float]
@@ -19,7 +21,9 @@ Factors = tuple[float, float]
 # share of its radius; within this share of the crop's side from the crop's own edge it falls, too.
 REACH, FEATHER, EDGE = 1.2, 0.4, 0.03
 COARSE = 32  # samples a side of the crop at which colours are compared
-BLUR = 4.0  # of these samples, standard deviation: an eighth of the crop
+# Standard deviations, of these samples, of the blur behind which brightness and colour are the
+# film's own: an eighth and a 24th of the crop, since networks err in colours.
+GREY, COLOUR = 4.0, 1.33
 LINE = 400  # px of the picture's shorter side for each px of a mark's two lines
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -62,7 +66,9 @@ def paste(
     place = picture[region.top : region.bottom, region.left : region.right]
     film = place.astype(np.float32)
     difference = _resampled(restored, region, factors, crop).astype(np.float32) - film
-    difference -= _coarse(difference, factors, crop)
+    grey = np.repeat((difference @ np.array(LUMA, np.float32))[..., None], 3, 2)
+    colour = difference - grey
+    difference -= _coarse(grey, factors, crop, GREY) + _coarse(colour, factors, crop, COLOUR)
     film += _mask(region, factors, crop, face)[..., None] * difference
     place[:] = np.rint(film).clip(0, 255)
 
@@ -108,8 +114,10 @@ def _resampled(restored: Picture, region: Region, factors: Factors, crop: Square
     return np.asarray(Image.fromarray(restored).resize(shape, Image.Resampling.LANCZOS, box))
 
 
-def _coarse(difference: NDArray[np.float32], factors: Factors, crop: Square) -> NDArray[np.float32]:
-    """A difference h×w×3 of pictures without its finer structure."""
+def _coarse(
+    difference: NDArray[np.float32], factors: Factors, crop: Square, blur: float
+) -> NDArray[np.float32]:
+    """A difference h×w×3 of pictures without its structure that is finer than `blur`."""
     height, width = difference.shape[:2]
     samples = [
         max(1, min(length, round(length / (crop[2] * factor) * COARSE)))
@@ -117,7 +125,7 @@ def _coarse(difference: NDArray[np.float32], factors: Factors, crop: Square) -> 
     ]
     small = cv2.resize(difference, samples, interpolation=cv2.INTER_AREA)
     sigmas = [
-        BLUR * n / COARSE * crop[2] * factor / length
+        blur * n / COARSE * crop[2] * factor / length
         for n, length, factor in zip(samples, (width, height), factors, strict=True)
     ]
     small = cv2.GaussianBlur(small, (0, 0), sigmas[0], sigmaY=sigmas[1])

@@ -49,6 +49,14 @@ def test_a_step_back_is_always_the_clock_s() -> None:
     assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
 
 
+def test_offsets_lead_from_each_run_of_the_clock_to_the_times() -> None:
+    offsets: list[float] = []
+    clock = Clock(Fraction(25), False, [], {}, offsets)
+    for own in (5.0, 5.04, 1.0, 1.04):
+        clock.show(own)
+    assert offsets == pytest.approx([-5, 0.08 - 1])
+
+
 @pytest.mark.parametrize("pauses", [1, 2, 5])
 def test_a_pause_among_the_first_frames_hides_none_behind_it(pauses: int) -> None:
     own: list[float | None] = [0.0]
