@@ -40,7 +40,7 @@ def test_the_face_of_a_film(
     restored, frames = read(out)[0], read(path)[0]
     assert [picture.shape for picture in restored] == 12 * [(64, 64, 3)]
     # Where the detector sees the face in a frame of the film, by itself.
-    x, y, side = map(round, widen(separate(haar_detector()(frames[5]))[0], 1.3))
+    x, y, side = map(round, widen(separate(haar_detector()(frames[5]))[0].box, 1.3))
     framed = np.pad(frames[5], ((50, 50), (50, 50), (0, 0)), "edge")
     face = cv2.resize(framed[y + 50 : y + 50 + side, x + 50 : x + 50 + side], (64, 64))
     face = cv2.blur(face, (5, 5)).astype(float)
