@@ -25,7 +25,7 @@ from workflows.shared.result_files import (
 RECEIPT = "receipt.json"  # of each film, in the folder of its results; written last
 # What lies in such a folder, and in those below it.
 OURS = re.compile(
-    r"track_\d+([._].*)?|film\.\w+|frames\.parquet|receipt\.json.*|\.spans-.*|gallery"
+    r"track_\d+([._].*)?|restored\.\w+|frames\.parquet|receipt\.json.*|\.spans-.*|gallery"
 )
 
 

@@ -11,7 +11,7 @@ from workflows.enhancement.outputs.output import Output, Place
 from workflows.enhancement.outputs.pasting import Picture, enlarge, enlarged_size, mark, paste
 from workflows.enhancement.spans import Span
 
-NAME, CRF, PRESET = "film", 16, "medium"
+NAME, CRF, PRESET = "restored", 16, "medium"
 NOTICE = (
     "Faces in this film are restored by a neural network and are no recording: what they show may "
     "be invented"
@@ -19,7 +19,7 @@ NOTICE = (
 
 
 class FilmOutput(Output):
-    """Writes `film.mp4` or `film.mkv`: the film, decoded again within `limits`, `scale` ≥ 1 times
+    """Writes `restored.mp4` or `restored.mkv`: the film, decoded again within `limits`, `scale` ≥ 1 times
     as large, its restored faces pasted back and all else of it kept.
 
     With `marked` a thin frame is drawn about every face that is restored. Memory does not grow with

@@ -91,8 +91,8 @@ def test_faces_are_pasted_where_and_when_they_were_cut_and_all_else_stays(tmp_pa
     with output(film, tmp_path / "out") as written:
         for span in spans(restored):
             written.add(span)
-    assert written.of_film == {"film": "film.mp4", "left_out_streams": [], "left_out_tags": []}
-    copy = tmp_path / "out" / "film.mp4"
+    assert written.of_film == {"film": "restored.mp4", "left_out_streams": [], "left_out_tags": []}
+    copy = tmp_path / "out" / "restored.mp4"
     assert packets(copy, "audio") == packets(path, "audio")
     (old_times, old), (times, frames) = pictures(path), pictures(copy)
     assert times == old_times and len(frames) == COUNT
@@ -122,7 +122,7 @@ def test_what_the_film_shows_already_leaves_it_as_it_was(tmp_path: Path) -> None
     with output(of(source_of(path)), tmp_path / "out") as written:
         for span in spans(own):
             written.add(span)
-    for before, after in zip(shown, pictures(tmp_path / "out/film.mp4")[1], strict=True):
+    for before, after in zip(shown, pictures(tmp_path / "out/restored.mp4")[1], strict=True):
         apart = enlarge(before, (192, 144)).astype(float) - after
         assert np.abs(apart).max() < 10 and np.abs(apart.mean((0, 1))).max() < 0.5
 
@@ -132,7 +132,7 @@ def test_marks_are_drawn_about_restored_faces_alone(tmp_path: Path) -> None:
     with output(of(source_of(path)), tmp_path / "out", mark=True) as written:
         for span in spans({i: checks(i) for i in range(AT, COUNT)}):
             written.add(span)
-    whitest = [frame.min(-1).max() for frame in pictures(tmp_path / "out/film.mp4")[1]]
+    whitest = [frame.min(-1).max() for frame in pictures(tmp_path / "out/restored.mp4")[1]]
     assert max(whitest[:AT]) < 225 < min(whitest[AT:])
 
 
@@ -144,7 +144,7 @@ def test_the_same_spans_give_the_same_bytes(tmp_path: Path) -> None:
         with output(film, tmp_path / name) as written:
             for span in spans(restored, length=length):
                 written.add(span)
-    one, other = (tmp_path / name / "film.mkv" for name in ("one", "other"))
+    one, other = (tmp_path / name / "restored.mkv" for name in ("one", "other"))
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -154,7 +154,7 @@ def test_images_become_a_film(tmp_path: Path) -> None:
     with output(of(source), tmp_path / "out", scale=1.5) as written:
         for span in spans({AT: checks(AT)}):
             written.add(span)
-    times, frames = pictures(tmp_path / "out/film.mp4")
+    times, frames = pictures(tmp_path / "out/restored.mp4")
     assert times == [Fraction(i, 25) for i in range(COUNT)]
     assert frames[0].shape == (108, 144, 3)
 
