@@ -27,11 +27,11 @@ class Count:
         self.drawn = -math.inf
 
     def done(self, number: int, short: str = "", line: str | None = None) -> None:
-        """So many are done by now; `short` goes beside the bar, and `line`, where it is given, into
-        a log in any case."""
+        """So many are done by now; `short` goes beside the bar, or into the line of a log, and
+        `line`, where it is given, into a log in any case."""
         now = time.monotonic()
         if line is None and now - self.spoken > SPOKEN:
-            line = f"{number} of {self.total} {self.things}"
+            line = f"{number} of {self.total} {self.things}" + f", {short}" * bool(short)
         if line is None and number < self.total and now - self.drawn < REDRAWN:
             return
         seconds = now - self.started

@@ -65,9 +65,9 @@ def test_a_log_has_lines(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "\r" not in said
     assert said.splitlines() == [
-        "[preprocess] 1 of 3 sources  left 00:00",
-        "[preprocess] 2 of 3 sources  left 00:00",
-        "[preprocess] 3 of 3 sources",
+        "[preprocess] 1 of 3 sources, loss 1  left 00:00",
+        "[preprocess] 2 of 3 sources, loss 2  left 00:00",
+        "[preprocess] 3 of 3 sources, loss 3",
     ]
 
 

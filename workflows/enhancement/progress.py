@@ -83,4 +83,4 @@ class Progress:
             # Films that no worker has opened are taken to be as long as the others.
             count.total = max(round(expected / opened * films), round(done) + 1)
             rate = done / (time.monotonic() - begun)
-            count.done(round(done), short=f", {rate:.1f} frames/s")
+            count.done(round(done), short=f"{rate:.1f} frames/s")
