@@ -1,6 +1,7 @@
 """Spans of films that were located, or restored, without a film."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -31,7 +32,8 @@ def a_part(frames: int, track: int = 0, first: int = 0, seed: int = 0, **fields:
         chance.uniform(20, 40, frames).astype(np.float32),
         chance.uniform(1, 200, frames).astype(np.float32),
     )  # fmt: skip
-    return replace(part, **fields)
+    part = replace(part, **fields)
+    return replace(part, before=part.low[:0], after=part.low[:0])
 
 
 def tracks_of(spans: Iterable[Span]) -> dict[int, TrackPart]:
@@ -69,3 +71,23 @@ class _NoCounter:
 
     def end(self) -> None:
         """Nothing is kept."""
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """No death is told from another."""
+        yield
+
+
+class Untold:
+    """Takes the place of `Progress`: keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def expect(self, *told: Any) -> None:
+        """What a reader tells."""
+        self.told.append(("expect", *told))
+
+    def add(self, *told: Any) -> None:
+        """What a restorer tells."""
+        self.told.append(("add", *told))

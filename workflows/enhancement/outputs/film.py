@@ -19,8 +19,8 @@ NOTICE = (
 
 
 class FilmOutput(Output):
-    """Writes `restored.mp4` or `restored.mkv`: the film, decoded again within `limits`, `scale` ≥ 1 times
-    as large, its restored faces pasted back and all else of it kept.
+    """Writes `restored.mp4` or `restored.mkv`: the film, decoded again within `limits`, `scale` ≥ 1
+    times as large, its restored faces pasted back and all else of it kept.
 
     With `marked` a thin frame is drawn about every face that is restored. Memory does not grow with
     the film. Raises `DecodeError` and `InputError`, which tell as well of a film that gives another
