@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from infra import process, storage
@@ -24,7 +25,7 @@ from workflows.shared.networks import load_frozen
 from workflows.shared.ray_rows import Row
 from workflows.shared.restoring import to_bytes
 
-STRETCH = 128  # faces from one word of progress to the next
+STRETCH = 64  # faces at once: as images they take 0.2 MB each, and more to compare them
 
 
 class Restorer:
@@ -78,23 +79,22 @@ class Restorer:
             stretches = (stretch for part in fitting for stretch in _stretches(part))
             images = restore_parts(network, stretches, self.batch_size)
             for part in fitting:
-                pieces = []
-                for _ in range(0, len(part.low), STRETCH):
-                    pieces.append(next(images))
-                    self.progress.add(film, share * len(pieces[-1]))
-                made[part.track] = self._made(part, torch.cat(pieces))
+                restored, agreeing = [], []
+                for start in range(0, len(part.low), STRETCH):
+                    near = next(images)
+                    restored.append(to_bytes(near.cpu()))
+                    agreeing.append(self._consistency(near, part.low[start : start + STRETCH]))
+                    self.progress.add(film, share * len(near))
+                made[part.track] = replace(
+                    part, restored=np.concatenate(restored), consistency=np.concatenate(agreeing),
+                    before=part.before[:0], after=part.after[:0],
+                )  # fmt: skip
         return replace(span, parts=[made[part.track] for part in span.parts])
 
-    def _made(self, part: TrackPart, images: Tensor) -> TrackPart:
-        """The part with its restored images N×3×S×S."""
-        low = to_pixels(torch.from_numpy(part.low), images.device)
-        return replace(
-            part,
-            restored=to_bytes(images.cpu()),
-            consistency=consistency(images, low, self.blur_sigma).float().cpu().numpy(),
-            before=part.before[:0],
-            after=part.after[:0],
-        )
+    def _consistency(self, images: Tensor, low: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """That of restored images n×3×S×S with what they were made from, n×h×h×3."""
+        pixels = to_pixels(torch.from_numpy(low), images.device)
+        return consistency(images, pixels, self.blur_sigma).float().cpu().numpy()
 
 
 def _stretches(part: TrackPart) -> Iterator[Part]:

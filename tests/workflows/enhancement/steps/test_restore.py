@@ -114,8 +114,8 @@ def test_a_face_is_consistent_with_what_it_was_made_from(restorer: Restorer) -> 
     images = (
         torch.full((3, 3, 32, 32), 100 / 255) + torch.tensor([0, 0.1, 0.2])[:, None, None, None]
     )
-    made = restorer._made(a_part(3, low=low), images)
-    np.testing.assert_allclose(made.consistency, [100, 20, 20 - 20 * np.log10(2)], atol=1e-3)
+    found = restorer._consistency(images, low)
+    np.testing.assert_allclose(found, [100, 20, 20 - 20 * np.log10(2)], atol=1e-3)
 
 
 def test_weights_that_were_replaced_meanwhile_are_not_used(restorer: Restorer) -> None:
