@@ -13,6 +13,7 @@ import ray
 import ray.data
 
 from datasets.sources.layouts import Source
+from infra.text import as_utf8
 from workflows.enhancement.receipts import Receipt, from_json
 from workflows.enhancement.spans import Verdict
 from workflows.enhancement.steps.pieces import Piece, piece_of, row_of
@@ -77,7 +78,7 @@ def _receipts(
     reading has died behind its first span again and again: what it then says Ray drops, since it
     stands where a span stood."""
     films: dict[str, _Kept] = {}
-    missing = {source.name: source for source in sources}
+    missing = {as_utf8(source.name): source for source in sources}  # as rows can have it
     join = ray.remote(num_cpus=WRITE, max_retries=-1)(joined)
     joins: list[Any] = []
     for row in rows(written):
@@ -87,7 +88,8 @@ def _receipts(
             yield from_json(json.loads(row["receipt"]))
         else:
             piece = piece_of(row)
-            kept = films.setdefault(name, _Kept(piece.source, set(done.get(name, []))))
+            numbers = done.get(piece.source.name, [])
+            kept = films.setdefault(name, _Kept(piece.source, set(numbers)))
             if (whole := kept.take(piece, row["number"])) is not None:
                 del missing[name]
                 joins.append(join.remote(writer, row_of(whole)))

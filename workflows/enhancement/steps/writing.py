@@ -66,7 +66,7 @@ class Writer:
         took = piece.seconds | {"write": time.monotonic() - begun}
         number = None if span is None else span.number
         row = row_of(replace(piece, span=None, seconds=took))
-        return [row | {"number": number, "source": piece.source.name}]
+        return [row | {"number": number, "source": as_utf8(piece.source.name)}]
 
     def given_up(self, source: Source) -> Row:
         """Write the receipt of a film whose reading has killed its process too often."""
@@ -118,7 +118,7 @@ class Writer:
         )
         content = asdict(receipt)
         storage.write_json(storage.join(self._folder(source), RECEIPT), content)
-        return {"receipt": json.dumps(content), "source": source.name}
+        return {"receipt": json.dumps(content), "source": receipt.name}
 
     def _written(self, film: Film, spans: Iterable[Span]) -> tuple[dict[str, Any], list[Row]]:
         """Write the outputs; what the manifest tells of the film, and the rows of its tracks."""
