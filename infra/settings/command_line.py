@@ -57,12 +57,19 @@ def _base(run: str) -> dict[str, Any]:
     return found
 
 
-def _of_weights(*layers: dict[str, Any]) -> dict[str, Any]:
-    """What weights say that are given to enhance alone; {} where none are."""
-    options = of_run.merged(*layers).get("enhance", {})
-    asked = of_run.merged(*layers[1:]).get("enhance", {})
-    weights = options.get("weights")
-    return {} if weights is None else of_weights.settings_of(weights, asked.get("variant"))
+def _of_weights(base: dict[str, Any], *given: dict[str, Any]) -> dict[str, Any]:
+    """What weights say that enhance is given, or that the run remembers; {} where there are none.
+
+    Beside weights that it remembers stands what else enhance was given, which they do not undo.
+    """
+    options = of_run.merged(base, *given).get("enhance", {})
+    asked = of_run.merged(*given).get("enhance", {})
+    if (weights := options.get("weights")) is None:
+        return {}
+    if "weights" in asked:
+        return of_weights.settings_of(weights, asked.get("variant"))
+    found = of_weights.settings_of(weights, options.get("variant"))
+    return {section: fields for section, fields in found.items() if section != "enhance"}
 
 
 def _read(file: str) -> dict[str, Any]:
