@@ -10,6 +10,7 @@ from datasets.video_writer import are_regular
 from workflows.enhancement.outputs.output import Output, Place
 from workflows.enhancement.spans import Span, TrackPart
 
+
 @dataclass
 class _Track:
     """What is told of a track: by its first `part`, without pixels, and figures of all frames."""

@@ -167,9 +167,7 @@ def test_a_film_that_was_refused_has_a_receipt(writer: Writer, tmp_path: Path) -
     assert json.loads((tmp_path / "enhanced/a/v.mp4/receipt.json").read_text())["kind"] == "damaged"
 
 
-def test_a_name_that_is_not_utf8_goes_to_the_driver_as_text(
-    writer: Writer, tmp_path: Path
-) -> None:
+def test_a_name_that_is_not_utf8_goes_to_the_driver_as_text(writer: Writer, tmp_path: Path) -> None:
     """As Linux allows; Arrow has no such text. Whether it is read at all, others decide."""
     film = a_film("a/\udc80.mp4")
     refused = written(writer, Piece(film.source, None, None, Verdict(reason="no", kind="no")))
