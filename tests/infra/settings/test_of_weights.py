@@ -66,7 +66,8 @@ def test_other_weights_bring_their_own_settings(tmp_path: Path) -> None:
     [
         [], {}, {"__metadata__": None}, {"__metadata__": {"variant": "f1"}},
         {"__metadata__": HEADER | {"scale": "x"}}, {"__metadata__": HEADER | {"seen": "{"}},
-        {"__metadata__": HEADER | {"seen": "[]"}}, {"__metadata__": HEADER | {"seen": '{"clip":1}'}},
+        {"__metadata__": HEADER | {"seen": "[]"}},
+        {"__metadata__": HEADER | {"seen": '{"clip": 1}'}},
     ],
 )  # fmt: skip
 def test_a_header_that_is_none_of_ours_is_refused_in_a_line(
