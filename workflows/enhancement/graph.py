@@ -77,7 +77,10 @@ def _receipts(
     """Those that come, those of films whose spans are all kept by now, and those of films whose
     reading has died behind its first span again and again: what it then says Ray drops, since it
     stands where a span stood."""
-    films: dict[str, _Kept] = {}
+    films = {
+        as_utf8(source.name): _Kept(source, set(done[source.name]))
+        for source in sources if source.name in done
+    }  # fmt: skip
     missing = {as_utf8(source.name): source for source in sources}  # as rows can have it
     join = ray.remote(num_cpus=WRITE, max_retries=-1)(joined)
     joins: list[Any] = []
@@ -88,10 +91,9 @@ def _receipts(
             yield from_json(json.loads(row["receipt"]))
         else:
             piece = piece_of(row)
-            numbers = done.get(piece.source.name, [])
-            kept = films.setdefault(name, _Kept(piece.source, set(numbers)))
+            kept = films.setdefault(name, _Kept(piece.source, set()))
             if (whole := kept.take(piece, row["number"])) is not None:
-                del missing[name]
+                del missing[name], films[name]
                 joins.append(join.remote(writer, row_of(whole)))
         ended, joins = ray.wait(joins, num_returns=len(joins), timeout=0) if joins else ([], [])
         yield from map(_joined, ended)
@@ -100,7 +102,7 @@ def _receipts(
         yield from map(_joined, ended)
     for source in missing.values():
         yield from_json(json.loads(writer.given_up(source)["receipt"]))
-    for kept in films.values():  # of those that could not be read to their end, too
+    for kept in films.values():  # of those that could not be read to their end
         writer.forget(kept.source)
 
 
