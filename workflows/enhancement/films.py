@@ -63,7 +63,16 @@ def _films(settings: Settings, run: Run) -> list[Source]:
     if at == run.path("source"):
         return drawn(run).sources
     own = settings.enhance.source is None
-    return find(at, settings.preprocess.layout if own else "auto", alone=True).sources
+    found = find(at, settings.preprocess.layout if own else "auto", alone=True).sources
+    if not run.uri.startswith(f"{at}/"):
+        return found
+    # The run lies among the films: what it holds was made of them.
+    return [film for film in found if not _local(film.uri).startswith(f"{run.uri}/")]
+
+
+def _local(uri: str) -> str:
+    """A URI as `storage.absolute` has it."""
+    return uri.removeprefix("file://")
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What is there of films already, and what of it is no longer true."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,22 @@ def test_what_a_command_that_was_cut_off_has_removed_is_tried_again_with_the_err
     assert there == receipt("1")
     assert gone.name == "3" and gone.tracks == [] and "give the command again" in gone.reason
     assert gone.film["error"] == gone.reason
+
+
+def test_what_a_run_among_its_films_holds_is_none_of_them(tmp_path: Path) -> None:
+    names = ["a/1.mp4", "b/2.mp4", "out/enhanced/a/1.mp4/track_000.mp4", "output/3.mp4"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"no film")
+
+    def found(source: Path) -> list[str]:
+        settings = Settings()
+        settings.enhance.source = str(source)
+        left = films.reading(settings, Run(str(tmp_path / "out")), "s", [], []).left
+        return sorted(film.name for film in left)
+
+    assert found(tmp_path) == ["a/1.mp4", "b/2.mp4", "output/3.mp4"]
+    assert found(tmp_path / "out/enhanced") == ["a/1.mp4/track_000.mp4"]  # as asked for
 
 
 @pytest.mark.parametrize(
