@@ -34,7 +34,7 @@ def load(arguments: list[str], program: str, about: str) -> Settings:
         run = str(given.get("run") or chosen.get("run") or of_run.DEFAULTS.run)
         base = _base(run)
         if program in SHORT:
-            base = of_run.merged(base, _of_weights(base, chosen, given))
+            base = of_run.merged(base, _of_weights(chosen, given))
         return Settings(**of_run.merged(base, chosen, given))
     except CommandLineError as error:
         raise SettingsError(one_line(error) + " (see --help)") from error
@@ -57,19 +57,12 @@ def _base(run: str) -> dict[str, Any]:
     return found
 
 
-def _of_weights(base: dict[str, Any], *given: dict[str, Any]) -> dict[str, Any]:
-    """What weights say that enhance is given, or that the run remembers; {} where there are none.
-
-    Beside weights that it remembers stands what else enhance was given, which they do not undo.
-    """
-    options = of_run.merged(base, *given).get("enhance", {})
+def _of_weights(*given: dict[str, Any]) -> dict[str, Any]:
+    """What weights say that enhance is given; {} where none are. Of weights that the run remembers
+    it remembers that as well, and what else was given beside them, which they do not undo."""
     asked = of_run.merged(*given).get("enhance", {})
-    if (weights := options.get("weights")) is None:
-        return {}
-    if "weights" in asked:
-        return of_weights.settings_of(weights, asked.get("variant"))
-    found = of_weights.settings_of(weights, options.get("variant"))
-    return {section: fields for section, fields in found.items() if section != "enhance"}
+    weights = asked.get("weights")
+    return {} if weights is None else of_weights.settings_of(weights, asked.get("variant"))
 
 
 def _read(file: str) -> dict[str, Any]:

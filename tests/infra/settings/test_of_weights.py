@@ -43,8 +43,13 @@ def test_weights_lie_above_the_defaults_and_below_the_command(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "more", [(), ("--enhance.variant", "f1"), ("--enhance.faces", "aligned")], ids=str
-)
+    "more",
+    [
+        (), ("--enhance.variant", "f1"), ("--enhance.faces", "aligned"),
+        ("--clip.blur-sigma", "1"), ("--preprocess.context", "1.2"),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_the_next_command_on_a_run_is_as_the_first(more: tuple[str, ...], tmp_path: Path) -> None:
     """Given in full at first, and by its run alone then."""
     for variant in ("f1", "f5warp"):
