@@ -28,7 +28,7 @@ class VideoFile:
     ) -> None:
         self.uri, self.rate, self.count = uri, rate, 0
         self._tick = Fraction(1, rate.numerator * -(-CLOCK // rate.numerator))
-        self._first = 0.0
+        self._first, self._last = 0.0, -1
         # One thread: the file then does not depend on the machine's cores. Without the macroblock
         # tree, whose streams of small frames differ from run to run.
         options = {"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"}
@@ -51,7 +51,9 @@ class VideoFile:
             due = Fraction(time - self._first)
         with storage.writing(self.uri):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = round(due / self._tick), self._tick
+            # Two may be nearer to each other than REGULAR; mp4 takes none that stands still.
+            self._last = max(round(due / self._tick), self._last + 1)
+            frame.pts, frame.time_base = self._last, self._tick
             frame.duration = round(step / self._tick)
             self._container.mux(self._stream.encode(frame))
         self.count += 1

@@ -34,7 +34,7 @@ def load(arguments: list[str], program: str, about: str) -> Settings:
         run = str(given.get("run") or chosen.get("run") or of_run.DEFAULTS.run)
         base = _base(run)
         if program in SHORT:
-            base = of_run.merged(base, _of_weights(base, chosen, given))
+            base = of_run.merged(base, _of_weights(chosen, given))
         return Settings(**of_run.merged(base, chosen, given))
     except CommandLineError as error:
         raise SettingsError(one_line(error) + " (see --help)") from error
@@ -57,11 +57,11 @@ def _base(run: str) -> dict[str, Any]:
     return found
 
 
-def _of_weights(*layers: dict[str, Any]) -> dict[str, Any]:
-    """What weights say that are given to enhance alone; {} where none are."""
-    options = of_run.merged(*layers).get("enhance", {})
-    asked = of_run.merged(*layers[1:]).get("enhance", {})
-    weights = options.get("weights")
+def _of_weights(*given: dict[str, Any]) -> dict[str, Any]:
+    """What weights say that enhance is given; {} where none are. Of weights that the run remembers
+    it remembers that as well, and what else was given beside them, which they do not undo."""
+    asked = of_run.merged(*given).get("enhance", {})
+    weights = asked.get("weights")
     return {} if weights is None else of_weights.settings_of(weights, asked.get("variant"))
 
 

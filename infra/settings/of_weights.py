@@ -39,9 +39,10 @@ def settings_of(weights: str, variant: str | None) -> dict[str, Any]:
     variant = variant or base.get("enhance", {}).get("variant") or of_run.DEFAULTS.enhance.variant
     try:
         header = header_of(uri_of(weights, variant))
+        told = _told(header)
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, OSError, FacestackError) as error:
+    except (ValueError, OSError, FacestackError) as error:
         raise SettingsError(
             f"enhance.weights {weights}: expected the weights.safetensors of a trained variant, or "
             f"a run that has trained {variant} ({one_line(error, 120)})"
@@ -50,16 +51,29 @@ def settings_of(weights: str, variant: str | None) -> dict[str, Any]:
         section: {name: base[section][name] for name in names if name in base.get(section, {})}
         for section, names in OF_A_RUN.items()
     }
-    scale = int(header["scale"])
-    found["clip"] = {"blur_sigma": round(SIGMA * scale, 6)} | found["clip"] | {
-        "size": int(header["size"]), "scale": scale,
-        "frame_step": int(header.get("frame_step", "1")),
-    }  # fmt: skip
-    for section, text in json.loads(header.get("seen", "{}")).items():
-        found[section] |= text
+    default = {"blur_sigma": round(SIGMA * told["clip"]["scale"], 6)}
+    found["clip"] = default | found["clip"] | told["clip"]
+    found["preprocess"] |= told["preprocess"]
     # Films, and no crops, whatever it was trained on.
     found["enhance"] = {"variant": header["variant"], "faces": "detect"}
     return found
+
+
+def _told(header: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """What a header says of the settings of OF_A_RUN; raises ValueError where it is not as `seen`
+    and `save_weights` write it."""
+    kept = json.loads(header.get("seen", "{}"))
+    if not isinstance(kept, dict) or not all(
+        isinstance(kept.get(section, {}), dict) for section in OF_A_RUN
+    ):
+        raise ValueError("its header tells no settings where it should")
+    geometry = {
+        "size": int(header["size"]), "scale": int(header["scale"]),
+        "frame_step": int(header.get("frame_step", "1")),
+    }  # fmt: skip
+    return {
+        "clip": geometry | kept.get("clip", {}), "preprocess": kept.get("preprocess", {}),
+    }  # fmt: skip
 
 
 def seen(clip: ClipSettings, preprocess: PreprocessSettings) -> dict[str, str]:
@@ -84,7 +98,10 @@ def header_of(uri: str) -> dict[str, str]:
     length = int.from_bytes(read(0, 8), "little")
     if not 0 < length <= LONGEST:
         raise ValueError("not a safetensors file")
-    texts = json.loads(read(8, 8 + length)).get("__metadata__", {})
+    content = json.loads(read(8, 8 + length))
+    texts = content.get("__metadata__") if isinstance(content, dict) else None
+    if not isinstance(texts, dict):
+        raise ValueError("no texts in its header")
     if missing := {"variant", "scale", "size"} - texts.keys():
         raise ValueError(f"no {', '.join(sorted(missing))} in its header")
     return dict(texts)

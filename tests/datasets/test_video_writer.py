@@ -41,6 +41,17 @@ def test_times_that_a_container_has_rounded_are_those_of_the_rate(tmp_path: Path
     assert shown == [i / rate for i in range(40)]
 
 
+def test_frames_that_are_nearer_than_a_clock_can_tell_stay_in_order(tmp_path: Path) -> None:
+    """The second is taken for one of the rate, the third comes before that."""
+    times = [0, 0.0393, 0.0399, 0.0399, 0.08]
+    with video_file(tmp_path / "v.mp4", Fraction(25), 10) as file:
+        for frame, time in zip(numbered(5), times, strict=True):
+            file.add(frame, time)
+    frames, footage = read(tmp_path / "v.mp4")
+    assert numbers(frames) == list(range(5))
+    np.testing.assert_allclose(footage.times, times, atol=0.001)
+
+
 def test_a_film_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     (frame,) = numbered(1)
     with pytest.raises(KeyError), video_file(tmp_path / "v.mp4", Fraction(25), 10) as file:

@@ -1,6 +1,6 @@
 """Which films the stage enhance restores, and what of them is restored already."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -9,9 +9,11 @@ from infra import storage
 from infra.runs import Run
 from infra.settings.settings import Settings
 from infra.text import as_utf8
-from workflows.enhancement.receipts import OURS, Receipt, safe_name
+from workflows.enhancement.receipts import OURS, RECEIPT, Receipt, safe_name
 from workflows.enhancement.steps import store
 from workflows.shared.source_survey import Reading, again, compare, drawn, find, fingerprint
+
+GONE = "its results were removed"  # a kind of error
 
 
 def root(settings: Settings, run: Run) -> str:
@@ -35,7 +37,8 @@ def reading(
     """
     films = _films(settings, run)
     if settings.retry_errors and before:
-        return again(films, [*known, *before])
+        there = {receipt.name for receipt in known}
+        return again(films, [*known, *(_gone(each) for each in before if each.name not in there)])
     names = frozenset(as_utf8(film.name) for film in films)
     limit = settings.enhance.limit
     if limit is not None and limit < len(films):
@@ -47,18 +50,36 @@ def reading(
     return compare(films, known, of_stage, settings.retry_errors, names)
 
 
+def _gone(receipt: Receipt) -> Receipt:
+    """That of a film whose results a command has removed which was cut off before it made others:
+    an error, to be tried again."""
+    reason = f"{receipt.name}: its results were removed, and not made anew; give the command again"
+    film = receipt.film | {"tracks": 0, "faces": 0, "kind": GONE, "error": reason}
+    return replace(receipt, tracks=[], film=film, kind=GONE, reason=reason)
+
+
 def _films(settings: Settings, run: Run) -> list[Source]:
     at = root(settings, run)
     if at == run.path("source"):
         return drawn(run).sources
     own = settings.enhance.source is None
-    return find(at, settings.preprocess.layout if own else "auto", alone=True).sources
+    found = find(at, settings.preprocess.layout if own else "auto", alone=True).sources
+    if not run.uri.startswith(f"{at}/"):
+        return found
+    # The run lies among the films: what it holds was made of them.
+    return [film for film in found if not _local(film.uri).startswith(f"{run.uri}/")]
+
+
+def _local(uri: str) -> str:
+    """A URI as `storage.absolute` has it."""
+    return uri.removeprefix("file://")
 
 
 @dataclass
 class Found:
     """What lies below the stage's folder: the numbers of the spans that are kept of films, by name,
-    and the files that are no longer true, or of no use."""
+    and the files that are no longer true, or of no use: receipts first, so that a command which is
+    killed among them leaves none that tells of files that are gone."""
 
     spans: dict[str, list[int]] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
@@ -82,4 +103,5 @@ def found_among(files: list[str], folder: str, of_stage: str, left: list[Source]
                 result.stale.append(uri)
         elif below.startswith(store.FOLDER):
             result.stale.append(uri)
+    result.stale.sort(key=lambda uri: not uri.endswith(f"/{RECEIPT}"))
     return result

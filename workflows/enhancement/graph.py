@@ -13,6 +13,7 @@ import ray
 import ray.data
 
 from datasets.sources.layouts import Source
+from infra.text import as_utf8
 from workflows.enhancement.receipts import Receipt, from_json
 from workflows.enhancement.spans import Verdict
 from workflows.enhancement.steps.pieces import Piece, piece_of, row_of
@@ -76,8 +77,11 @@ def _receipts(
     """Those that come, those of films whose spans are all kept by now, and those of films whose
     reading has died behind its first span again and again: what it then says Ray drops, since it
     stands where a span stood."""
-    films: dict[str, _Kept] = {}
-    missing = {source.name: source for source in sources}
+    films = {
+        as_utf8(source.name): _Kept(source, set(done[source.name]))
+        for source in sources if source.name in done
+    }  # fmt: skip
+    missing = {as_utf8(source.name): source for source in sources}  # as rows can have it
     join = ray.remote(num_cpus=WRITE, max_retries=-1)(joined)
     joins: list[Any] = []
     for row in rows(written):
@@ -87,9 +91,9 @@ def _receipts(
             yield from_json(json.loads(row["receipt"]))
         else:
             piece = piece_of(row)
-            kept = films.setdefault(name, _Kept(piece.source, set(done.get(name, []))))
+            kept = films.setdefault(name, _Kept(piece.source, set()))
             if (whole := kept.take(piece, row["number"])) is not None:
-                del missing[name]
+                del missing[name], films[name]
                 joins.append(join.remote(writer, row_of(whole)))
         ended, joins = ray.wait(joins, num_returns=len(joins), timeout=0) if joins else ([], [])
         yield from map(_joined, ended)
@@ -98,7 +102,7 @@ def _receipts(
         yield from map(_joined, ended)
     for source in missing.values():
         yield from_json(json.loads(writer.given_up(source)["receipt"]))
-    for kept in films.values():  # of those that could not be read to their end, too
+    for kept in films.values():  # of those that could not be read to their end
         writer.forget(kept.source)
 
 

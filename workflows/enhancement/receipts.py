@@ -101,10 +101,8 @@ def safe_name(source: Source) -> str:
     parts = (part for part in plain.split("/") if part not in ("", ".", ".."))
     # File systems take 255 bytes a part; what is added below and to files needs some of them.
     # A folder that is called as a file of another source's results has another name than it.
-    plain = "/".join(
-        "_" * bool(OURS.fullmatch(part)) + part.encode()[:200].decode(errors="ignore")
-        for part in parts
-    )
+    short = (part.encode()[:200].decode(errors="ignore") for part in parts)
+    plain = "/".join("_" * bool(OURS.fullmatch(part)) + part for part in short)
     if plain == source.name:
         return plain
     return f"{plain}-{digest(source.name).hex()[:8]}"

@@ -149,7 +149,9 @@ def _detector(settings: Settings, run: Run) -> Choice | None:
 def needs(settings: Settings, run: Run) -> Needs:
     """What the stage needs of Ray's nodes."""
     fields, gpus = "enhance.gpus_per_worker", settings.enhance.gpus_per_worker
-    return Needs("enhance", run.uri, gpus=gpus, fields=fields, reads=[films.root(settings, run)])
+    larger = [storage.absolute(uri) for uri in settings.enhance.models]
+    reads = [films.root(settings, run), models.own_weights(settings, run), *larger]
+    return Needs("enhance", run.uri, gpus=gpus, fields=fields, reads=reads)
 
 
 def changes(settings: Settings, run: Run, fingerprint: str) -> str:

@@ -42,7 +42,7 @@ def export(trained: Trained, out: str) -> None:
 
     out = storage.absolute(out)
     index = storage.join(out, card.CARD)
-    if storage.exists(storage.join(out, WEIGHTS)) and not storage.exists(index):
+    if _are_others(storage.join(out, WEIGHTS), index, trained):
         raise SettingsError(f"--out {out}: holds the weights of a training; give another folder")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -71,6 +71,16 @@ def make(network: Network, folder: Path) -> dict[str, float]:
         apart[name] = programs.compare(network, run(folder / name), name)
         say(STAGE, f"{name}: at most {apart[name]:.1e} from the network")
     return apart
+
+
+def _are_others(weights: str, index: str, trained: Trained) -> bool:
+    """Whether the file of weights, if it is there, is no export: that of a training, or others than
+    those `trained`, which an export may have written that was cut off before the `index`."""
+    if not storage.exists(weights):
+        return False
+    if storage.exists(storage.join(weights.rpartition("/")[0], "stage.json")):
+        return True
+    return not storage.exists(index) and storage.read_bytes(weights) != trained.content
 
 
 def _files(folder: Path) -> list[Path]:

@@ -176,6 +176,20 @@ def test_a_folder_of_a_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureF
     assert sorted(Path(folder).iterdir()) == before
 
 
+@pytest.mark.usefixtures("quick")
+def test_an_export_that_was_cut_off_is_made_by_the_same_command_again(tmp_path: Path) -> None:
+    """Behind the weights, before the card; weights that are others were not of it."""
+    run, out = run_with(tmp_path / "run", "f1"), tmp_path / "out"
+    export(find(run.uri), str(out))
+    (out / "model.json").unlink()
+    export(find(run.uri), str(out))
+    assert (out / "model.json").exists()
+    (out / "model.json").unlink()
+    (out / "weights.safetensors").write_bytes(b"of somebody")
+    with pytest.raises(SettingsError, match="holds the weights"):
+        export(find(run.uri), str(out))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

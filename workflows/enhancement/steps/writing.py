@@ -48,11 +48,27 @@ class Writer:
         yield from step(self._rows, block)
 
     def join(self, piece: Piece) -> list[Row]:
-        """Write a film all of whose spans are kept, of which `piece` has the verdict."""
+        """Write a film all of whose spans are kept, of which `piece` has the verdict.
+
+        Ray begins it again where its process dies, which may be when spans are removed already.
+        """
+        source = piece.source
         assert piece.verdict is not None
-        made = self._receipt(piece, store.read(self._spans(piece.source), piece.verdict.spans))
-        self.forget(piece.source)
+        made = self._made(source)
+        if made is None:
+            made = self._receipt(piece, store.read(self._spans(source), piece.verdict.spans))
+        self.forget(source)
         return [made]
+
+    def _made(self, source: Source) -> Row | None:
+        """The row of a film whose receipt is there: before this command it was none of it."""
+        try:
+            content = storage.read_json(storage.join(self._folder(source), RECEIPT))
+        except FileNotFoundError:
+            return None
+        if content["fingerprint"] != fingerprint(self.of_stage, source):
+            return None
+        return {"receipt": json.dumps(content), "source": as_utf8(source.name)}
 
     def _rows(self, piece: Piece) -> list[Row]:
         span, verdict = piece.span, piece.verdict
@@ -66,7 +82,7 @@ class Writer:
         took = piece.seconds | {"write": time.monotonic() - begun}
         number = None if span is None else span.number
         row = row_of(replace(piece, span=None, seconds=took))
-        return [row | {"number": number, "source": piece.source.name}]
+        return [row | {"number": number, "source": as_utf8(piece.source.name)}]
 
     def given_up(self, source: Source) -> Row:
         """Write the receipt of a film whose reading has killed its process too often."""
@@ -118,7 +134,7 @@ class Writer:
         )
         content = asdict(receipt)
         storage.write_json(storage.join(self._folder(source), RECEIPT), content)
-        return {"receipt": json.dumps(content), "source": source.name}
+        return {"receipt": json.dumps(content), "source": receipt.name}
 
     def _written(self, film: Film, spans: Iterable[Span]) -> tuple[dict[str, Any], list[Row]]:
         """Write the outputs; what the manifest tells of the film, and the rows of its tracks."""

@@ -93,6 +93,19 @@ def test_a_film_of_kept_spans_is_that_of_one_span(writer: Writer, tmp_path: Path
     assert sorted(rows[0], key=lambda row: row["track"]) == rows[1]
 
 
+def test_a_film_that_is_joined_twice_is_there_once(writer: Writer, tmp_path: Path) -> None:
+    """The process died when it removed the spans, of which some are left."""
+    film = a_film()
+    spans, verdict = in_spans(film)
+    last, first = (written(writer, Piece(film.source, film, span)) for span in reversed(spans))
+    whole = row_of(replace(piece_of(last), verdict=verdict))
+    receipt = receipt_of(joined(writer, whole))
+    parts = contents(tmp_path)
+    written(writer, Piece(film.source, film, spans[0]))
+    assert first["number"] == 0 and receipt_of(joined(writer, whole)) == receipt
+    assert contents(tmp_path) == parts and not receipt.reason
+
+
 @pytest.mark.parametrize(("late", "told"), [(0.0009, 0), (0.2, 9)])
 def test_times_that_the_rate_tells_are_not_told_again(
     late: float, told: int, writer: Writer, tmp_path: Path
@@ -165,3 +178,12 @@ def test_a_film_that_was_refused_has_a_receipt(writer: Writer, tmp_path: Path) -
     receipt = receipt_of(written(writer, Piece(source, None, None, verdict)))
     assert (receipt.kind, receipt.reason) == ("damaged", "a/v.mp4: damaged")
     assert json.loads((tmp_path / "enhanced/a/v.mp4/receipt.json").read_text())["kind"] == "damaged"
+
+
+def test_a_name_that_is_not_utf8_goes_to_the_driver_as_text(writer: Writer, tmp_path: Path) -> None:
+    """As Linux allows; Arrow has no such text. Whether it is read at all, others decide."""
+    film = a_film("a/\udc80.mp4")
+    refused = written(writer, Piece(film.source, None, None, Verdict(reason="no", kind="no")))
+    assert refused["source"] == receipt_of(refused).name == r"a/\udc80.mp4"
+    kept = written(writer, Piece(film.source, film, Span(0, 0, 5, [a_part(5)])))
+    assert kept["source"] == r"a/\udc80.mp4"
