@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from infra.errors import SettingsError
+from infra.settings import of_run
 from infra.settings.command_line import load
 from infra.settings.of_weights import header_of, seen, settings_of
 from infra.settings.settings import Settings
@@ -81,8 +82,7 @@ def test_the_command_line_stands_above_and_the_next_command_knows_the_weights(
     )  # fmt: skip
     assert (found.enhance.faces, found.preprocess.context) == ("aligned", 2)
     assert (found.enhance.source, found.source) == ("films", None)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/settings.yaml").write_text(yaml.safe_dump({"enhance": {"weights": str(path)}}))
+    of_run.remember(f"{tmp_path}/out", found, "enhance")
     again = chosen(tmp_path)
     assert (again.clip.scale, again.enhance.variant) == (4, "f3")
     path.unlink()  # what is complete needs none; else the stage says what is missing
