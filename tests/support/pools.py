@@ -7,23 +7,28 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from datasets.clips.windows import Account
-from datasets.sources.footage import Footage
+from datasets.sources.footage import Footage, Frame
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from infra.attempts import AttemptsError, attempt
-from infra.extraction import Detection, Limits
+from infra.extraction import Limits
 from infra.nodes.counts import JobCounts
-from infra.settings.settings import Settings
-from workflows.enhancement import restore
-from workflows.enhancement.receipts import Restored
+from workflows.enhancement.spans import Span, Verdict
+from workflows.enhancement.steps import locate, reading
+from workflows.enhancement.steps.pieces import Piece, row_of
+from workflows.enhancement.steps.reading import Reader
+from workflows.enhancement.steps.restore import Restorer
 from workflows.preprocessing.outcomes import outcome_of, to_json
+from workflows.shared.ray_rows import Row
 from workflows.shared.source_rows import sources_of
 
 PATIENCE = 90  # seconds until work that is alone gives up waiting for other work
@@ -50,18 +55,20 @@ def make_part(_: Any, folder: str, __: str, row: dict[str, Any]) -> dict[str, An
     return {"outcomes": json.dumps(to_json([outcome_of(source, "", account, "")]))}
 
 
-class Enhancer:
-    """In the place of the one of enhance: its outcomes say whether there was other work."""
+def found(block: pa.Table) -> Iterator[pa.Table]:
+    """In the place of enhance's reader: each source has one span."""
+    for row in block.to_pylist():
+        (source,) = sources_of(row)
+        yield pa.Table.from_pylist([row_of(Piece(source, None, Span(0, 0, 1)))])
 
-    def __init__(self, _: Settings, __: Any, ___: Detection, folder: str, ____: str) -> None:
-        self.folder = folder
 
-    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        for row in block.to_pylist():
-            (source,) = sources_of(row)
-            met = str(meet(self.folder, source.name))
-            outcome = json.dumps(asdict(Restored(source.name, "", [], {}, {}, "", met)))
-            yield pa.Table.from_pylist([{"outcome": outcome}])
+class Meeting(Restorer):
+    """In the place of the one of enhance, with a folder for its networks: the reason of each source
+    says whether there was other work."""
+
+    def _rows(self, piece: Piece) -> list[Row]:
+        met = str(meet(str(self.models), piece.source.name))
+        return [row_of(Piece(piece.source, None, None, Verdict(reason=met)))]
 
 
 def die_if_told(counts: JobCounts, folder: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -78,17 +85,21 @@ def die_if_told(counts: JobCounts, folder: str, row: dict[str, Any]) -> dict[str
     return {"name": name, "reason": ""}
 
 
-class Hanging(restore.Enhancer):
-    """Hangs in C, with the interpreter's lock, where it opens a film named so; and needs more than
-    the time limit to write the others."""
+class Hanging(Reader):
+    """Hangs in C, with the interpreter's lock, where it opens a film named so."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        restore.open_source = _open_or_hang
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "open_source", _open_or_hang)
+            yield from super().__call__(block)
 
-    def _write(self, *arguments: Any) -> dict[str, Any]:
-        time.sleep(2 * self.settings.preprocess.time_limit + 1)
-        return super()._write(*arguments)
+
+class Slow(Restorer):
+    """Needs seven seconds for each span."""
+
+    def _rows(self, piece: Piece) -> list[Row]:
+        time.sleep(7)
+        return super()._rows(piece)
 
 
 @contextmanager
@@ -97,3 +108,26 @@ def _open_or_hang(source: Source, limits: Limits) -> Iterator[Footage]:
         ctypes.PyDLL(None).sleep(60)
     with open_source(source, limits) as footage:
         yield footage
+
+
+class Dying(Reader):
+    """Its spans have forty faces, and it kills its process at frame 100 of a film named so."""
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "open_source", _open_and_die)
+            patch.setattr(locate, "SPAN", 40)
+            yield from super().__call__(block)
+
+
+@contextmanager
+def _open_and_die(source: Source, limits: Limits) -> Iterator[Footage]:
+    with open_source(source, limits) as footage:
+        yield replace(footage, frames=partial(_dying, footage, "dies" in source.name))
+
+
+def _dying(footage: Footage, dies: bool) -> Iterator[Frame]:
+    for number, frame in enumerate(footage.frames()):
+        if dies and number == 100:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield frame

@@ -1,21 +1,16 @@
-"""SIGKILL of evaluate and enhance, first of all processes, then of a worker of the rerun: it ends
-well, and with what a run gives that nothing disturbs."""
+"""SIGKILL of evaluate, first of all processes, then of a worker of the rerun: it ends well, and
+with what a run gives that nothing disturbs."""
 
-import json
 import shutil
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from tests.integration.conftest import (
     TINY,
     TINY_RUN,
-    VIDEOS,
     Ended,
     planted,
     run_and_kill,
     run_and_kill_worker,
-    stamps,
 )
 
 ACTOR = r"ray::MapWorker\(.*\)\.submit"  # at work
@@ -50,44 +45,5 @@ def test_evaluate_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
     assert (report / "index.html").read_text() == page
 
 
-def test_enhance_killed(tiny: tuple[Path, Ended], tmp_path: Path) -> None:
-    """What was restored before a kill is not restored again."""
-    folder = copied(tiny, tmp_path / "killed", without="enhanced")
-    enhanced, undisturbed = folder / "enhanced", tiny[0] / "enhanced"
-    arguments = ("enhance.py", "--config", TINY, "--run", folder)
-
-    def outcomes() -> list[Path]:
-        return list(enhanced.rglob("outcome.json"))
-
-    run_and_kill(lambda: len(outcomes()) >= 3, *arguments)
-    done = stamps([file for path in outcomes() for file in path.parent.iterdir()])
-    assert 3 <= len(outcomes()) < VIDEOS // 2, "killed too late to show anything"
-    assert not (enhanced / "stage.json").exists()
-    left = planted(enhanced)
-    before = len(outcomes())
-
-    ended = run_and_kill_worker(lambda: len(outcomes()) > before, ACTOR, *arguments)
-    assert ended.status == 0
-    assert "[enhance] was cut off, goes on" in ended.output
-    assert stamps(done) == done, "restored again"
-    assert not left.exists() and not list(enhanced.rglob(".*"))
-    assert files(enhanced) == files(undisturbed)
-    films = {file for file in files(undisturbed) if file.suffix == ".mp4"}
-    assert len(films) == VIDEOS
-    for film in films:
-        assert (enhanced / film).read_bytes() == (undisturbed / film).read_bytes(), film
-    assert rows(enhanced).replace(f"file://{folder}", "").replace(str(folder), "") == rows(
-        undisturbed
-    ).replace(TINY_RUN, "")
-
-
 def files(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-
-
-def rows(enhanced: Path) -> str:
-    """All rows of both tables."""
-    return "".join(
-        json.dumps(pq.read_table(enhanced / name).to_pylist())
-        for name in ("manifest.parquet", "errors.parquet")
-    )

@@ -9,21 +9,22 @@ from typing import Any
 import psutil
 import pytest
 import ray
-import torch
 from ray.cluster_utils import Cluster
 
-from datasets.drawn.dataset import write_person
 from datasets.sources.layouts import Source
 from infra import cluster
-from infra.extraction import Detection
+from infra.extraction import Detection, Limits
 from infra.nodes.counts import JobCounts
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
-from model.network import build
-from model.weights import save_weights
-from tests.support import pools
+from tests.support import enhancing, pools
 from tests.support.waiting import PATIENCE, until
-from workflows.enhancement import graph
+from workflows.enhancement import graph, models
+from workflows.enhancement.outputs.chosen import Chosen
+from workflows.enhancement.progress import Progress
+from workflows.enhancement.spans import Model
+from workflows.enhancement.steps.locate import Wanted
+from workflows.enhancement.steps.writing import Writer
 from workflows.preprocessing import stage as preprocessing
 from workflows.shared import ray_rows
 
@@ -64,21 +65,27 @@ def test_preprocess_takes_the_cpus_that_come_when_it_has_begun(
     assert said[0] == "6 sources, one a CPU at once"
 
 
+def writer_below(folder: Path, networks: list[Model], *kinds: str) -> Writer:
+    outputs = Chosen(kinds, 1.0, True, Limits())
+    models = {network.low_size: network for network in networks}
+    return Writer(str(folder), f"{folder}/enhanced", "", models, outputs, JobCounts())
+
+
 def test_enhance_takes_the_cpus_that_come_when_it_has_begun(
     head_alone: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A node comes when the sources are dealt out; each actor waits for another."""
-    monkeypatch.setattr(graph, "Enhancer", pools.Enhancer)
-    dataset = ray_rows.dataset
+    monkeypatch.setattr(graph, "Restorer", pools.Meeting)
 
     def dealt(items: list[dict[str, Any]]) -> Any:
         head_alone.add_node(num_cpus=3)
-        return dataset(items)
+        return ray_rows.dataset(items)
 
-    monkeypatch.setattr(ray_rows, "dataset", dealt)
-    run, stage = Run(str(tmp_path / "run")), Stage("enhance", str(tmp_path), "")
-    outcomes = list(graph.restored(Settings(), run, stage, FILMS, Detection()))
-    assert [outcome.reason for outcome in outcomes] == ["True"] * len(FILMS)
+    monkeypatch.setattr(graph, "dataset", dealt)
+    restorer = str(tmp_path), None, 1, "cpu", None
+    writer, pool = writer_below(tmp_path, []), graph.Pool(None, 0)
+    receipts = list(graph.restored(FILMS, {}, pools.found, restorer, writer, pool))
+    assert [receipt.reason for receipt in receipts] == ["True"] * len(FILMS)
 
 
 @pytest.fixture
@@ -91,25 +98,31 @@ def local_ray() -> Iterator[None]:
 def test_enhance_gives_up_a_film_at_which_the_decoder_never_returns(
     local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After three deaths of its actor; the others are restored, each for longer than the limit."""
+    """After three deaths of the process that reads it; the others are restored, each for longer
+    than the limit."""
     settings = Settings()
-    settings.clip.size = 32
-    settings.enhance.variant = "f1"
-    settings.enhance.workers = 1  # what hangs and what does not share an actor
-    settings.preprocess.time_limit = 3
-    run = Run(str(tmp_path / "run"))
-    torch.manual_seed(0)
-    weights = Path(run.path("train", "f1", "weights.safetensors"))
-    save_weights(build("f1", scale=4, size=32, width=0.1), weights)
-    (film,) = write_person(tmp_path, 0, 1, 5, size=32)
-    sources = [Source(str(film), name, "a", "video") for name in ("a.mp4", "hangs.mp4", "z.mp4")]
-    monkeypatch.setattr(graph, "Enhancer", pools.Hanging)
-    stage = Stage("enhance", f"{tmp_path}/enhanced", "")
-    found = graph.restored(settings, run, stage, sources, Detection())
-    outcomes = {outcome.name: outcome for outcome in found}
-    assert [len(outcomes[name].tracks) for name in ("a.mp4", "hangs.mp4", "z.mp4")] == [1, 0, 1]
-    assert "its process died 3 times" in outcomes["hangs.mp4"].reason
-    assert "more than 6 s" in outcomes["hangs.mp4"].reason
+    settings.clip.size, settings.clip.scale = 4 * enhancing.SIDE, 4
+    settings.enhance.weights = str(enhancing.weights(tmp_path / "weights.safetensors", "f1"))
+    networks = models.loaded(settings, Run(str(tmp_path)))
+    films = enhancing.collection(tmp_path / "films", {"film.mp4": 5})
+    sources = [
+        Source(str(films / "film.mp4"), name, "a", "video")
+        for name in ("a.mp4", "hangs.mp4", "z.mp4")
+    ]
+    wanted = Wanted(
+        settings.clip.geometry(), Detection("aligned"), settings.clip.how_degraded(),
+        (enhancing.SIDE,), 0, False,
+    )  # fmt: skip
+    progress, limits = Progress(), Limits(time_limit=3)
+    reader = pools.Hanging(wanted, limits, JobCounts(), progress)
+    monkeypatch.setattr(graph, "Restorer", pools.Slow)
+    writer = writer_below(tmp_path, networks, "faces")
+    restorer = networks, None, 16, "cpu", progress
+    found = graph.restored(sources, {}, reader, restorer, writer, graph.Pool(1, 0))
+    receipts = {receipt.name: receipt for receipt in found}
+    assert [len(receipts[source.name].tracks) for source in sources] == [1, 0, 1]
+    assert "its process died 3 times" in receipts["hangs.mp4"].reason
+    assert "more than 6 s" in receipts["hangs.mp4"].reason
 
 
 def test_work_that_kills_its_process_is_given_up_by_the_counts_of_its_job(

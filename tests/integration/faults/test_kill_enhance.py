@@ -1,0 +1,100 @@
+"""SIGKILL of the stage enhance, of all its processes and of one at a time: what was done stays, and
+the results are those of a run that nothing disturbs, byte for byte."""
+
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import (
+    killed_worker,
+    planted,
+    run,
+    run_and_kill,
+    run_and_signal,
+    stamps,
+)
+from tests.support.enhancing import arguments, collection, results, weights
+
+# The first is of three spans (locate.SPAN), the others of one.
+FILMS = {"long/film.mp4": 1100, "a/film.mp4": 150, "b/film.mp4": 150, "c/film.mp4": 150}
+# At work, as Ray titles them.
+WORKERS = {
+    "reader": r"ray::MapBatches\(Reader\)",
+    "restorer": r"ray::MapWorker\(MapBatches\(Restorer\)\)\.submit",
+    "writer": r"ray::MapBatches\(Writer\)",
+    "joiner": "ray::joined",
+}
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The films, and weights."""
+    folder = tmp_path_factory.mktemp("given")
+    return collection(folder / "films", FILMS), weights(folder / "weights.safetensors", "f1")
+
+
+def told(given: tuple[Path, Path], folder: Path) -> tuple[str, ...]:
+    kinds = '["faces", "frames", "png"]'
+    return ("enhance.py", *arguments(given[0], folder, given[1], "--enhance.outputs", kinds))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    given: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, object]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert run(*told(given, folder)).status == 0
+    return results(folder)
+
+
+def kept(folder: Path) -> list[Path]:
+    """The spans that are kept of films that are not whole."""
+    return list(folder.glob("enhanced/**/.spans-*/*.npz"))
+
+
+def losing(
+    kinds: set[str], chance: random.Random, then: Callable[["subprocess.Popen[str]"], object]
+) -> Callable[["subprocess.Popen[str]"], None]:
+    """Kills a worker of each kind, whichever is seen at work, some time after the one before, and
+    does what comes `then`; what was not seen when the driver ends stays in `kinds`."""
+
+    def end(process: "subprocess.Popen[str]") -> None:
+        while kinds and process.poll() is None:
+            time.sleep(chance.uniform(0, 0.5))
+            for kind in chance.sample(sorted(kinds), len(kinds)):
+                if killed_worker(process.pid, WORKERS[kind]):
+                    kinds.remove(kind)
+                    break
+        then(process)
+
+    return end
+
+
+def test_results_of_a_run_that_is_killed_again_and_again(
+    given: tuple[Path, Path], undisturbed: dict[str, object], tmp_path: Path
+) -> None:
+    """All is killed when the first span is kept. Then one of each kind of worker dies, and the
+    driver alone; in the end who joins the spans."""
+    command, chance = told(given, tmp_path), random.Random(0)
+    run_and_kill(lambda: kept(tmp_path), *command)
+    first = stamps(kept(tmp_path))
+    assert 1 <= len(first) < 3, "killed too late to show anything"
+    left = planted(tmp_path / "enhanced")
+
+    workers = {"reader", "restorer", "writer"}
+    ended = run_and_signal(
+        lambda: True, losing(workers, chance, lambda driver: driver.kill()), *command
+    )
+    assert (ended.status, workers) == (-9, set())
+    assert stamps(first) == first, "restored again"
+
+    workers = {"joiner"}
+    ended = run_and_signal(lambda: True, losing(workers, chance, lambda driver: None), *command)
+    assert (ended.status, workers) == (0, set())
+    assert "[enhance] was cut off, goes on" in ended.output
+    assert not left.exists() and not list(tmp_path.glob("enhanced/**/.*"))
+    assert results(tmp_path) == undisturbed
