@@ -1,4 +1,5 @@
-"""How often the work of a job was begun, in the memory of an actor: no request to storage for it.
+"""How often the work of a job was begun, and how it ended, in the memory of an actor: no request to
+storage for it.
 
 What died with an earlier driver was not to blame, so that the numbers need not outlive the job.
 """
@@ -55,12 +56,33 @@ class JobCounter:
         yield
         ray.get(self.actor.begin.remote(self.key))
 
+    def leave(self, word: dict[str, Any]) -> None:
+        """Say how the work has ended, for whoever misses it: of a task that is begun again Ray
+        drops what stands where the first attempt had given something."""
+        import ray
+
+        ray.get(self.actor.leave.remote(self.key, word))
+
+    def left(self) -> dict[str, Any] | None:
+        """What was said last; None for nothing."""
+        import ray
+
+        word: dict[str, Any] | None = ray.get(self.actor.left.remote(self.key))
+        return word
+
 
 class _Counts:
     """The actor."""
 
     def __init__(self) -> None:
         self.made: dict[str, int] = {}
+        self.words: dict[str, dict[str, Any]] = {}
+
+    def leave(self, key: str, word: dict[str, Any]) -> None:
+        self.words[key] = word
+
+    def left(self, key: str) -> dict[str, Any] | None:
+        return self.words.get(key)
 
     def begin(self, key: str) -> int:
         made = self.made.get(key, 0)

@@ -59,12 +59,26 @@ def _joined(parts: list[TrackPart]) -> TrackPart:
 class Uncounted:
     """Takes the place of `JobCounts` where no worker dies."""
 
+    def __init__(self) -> None:
+        self.counters: dict[str, _NoCounter] = {}
+
     def of(self, key: str) -> "_NoCounter":
         """A counter that does not count."""
-        return _NoCounter()
+        return self.counters.setdefault(key, _NoCounter())
 
 
 class _NoCounter:
+    def __init__(self) -> None:
+        self.word: dict[str, Any] | None = None
+
+    def leave(self, word: dict[str, Any]) -> None:
+        """Keeps it."""
+        self.word = word
+
+    def left(self) -> dict[str, Any] | None:
+        """What was said last."""
+        return self.word
+
     def begin(self) -> int:
         """The first attempt."""
         return 0

@@ -86,7 +86,9 @@ def _receipts(
     joins: list[Any] = []
     for row in rows(written):
         name = row["source"]
-        if row.get("receipt"):
+        if name not in missing:  # a span of a film that has failed
+            films.setdefault(name, _Kept(piece_of(row).source, set()))
+        elif row.get("receipt"):
             del missing[name]
             yield from_json(json.loads(row["receipt"]))
         else:

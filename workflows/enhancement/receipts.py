@@ -23,9 +23,9 @@ from workflows.shared.result_files import (
 )
 
 RECEIPT = "receipt.json"  # of each film, in the folder of its results; written last
-# What lies in such a folder, and in those below it.
+# What lies in such a folder and in the stage's own: no film's folder is called so.
 OURS = re.compile(
-    r"track_\d+([._].*)?|restored\.\w+|frames\.parquet|receipt\.json.*|\.spans-.*|gallery"
+    r"track_\d+([._].*)?|restored\.\w+|\w+\.parquet|(receipt|stage|started)\.json.*|\.spans-.*|gallery"
 )
 
 

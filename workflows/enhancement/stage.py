@@ -123,7 +123,7 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
     device = "cuda" if options.gpus_per_worker else "cpu"
     found = restored(
         reading.left, work.spans, Reader(wanted, limits, counts, progress),
-        (networks, blur, options.batch_size, device, progress), writer,
+        (networks, blur, options.batch_size, device, counts, progress), writer,
         Pool(options.workers, options.gpus_per_worker),
     )  # fmt: skip
     say(stage.name, layout(len(reading.left), networks, options, cluster.resources()))
@@ -163,7 +163,10 @@ def changes(settings: Settings, run: Run, fingerprint: str) -> str:
     try:
         own = models.loaded(settings, run)[0]  # without them nothing can be restored anew
         of_stage = _stands_on(fingerprint, own, settings)
-        return films.reading(settings, run, of_stage, known, known).changes
+        changed = films.reading(settings, run, of_stage, known, known).changes
+        used = {row["weights"] for receipt in known for row in receipt.tracks}
+        others = settings.enhance.weights is not None and used and own.sha256 not in used
+        return f"its weights are others; {changed}" if others and changed else changed
     except (InputError, SettingsError) as error:
         say("enhance", f"its films are not compared: {error}")
         return ""

@@ -83,7 +83,12 @@ def many_until_fault(task: Callable[[Row], Iterable[Row]], block: pa.Table) -> I
                 for made in task(row):
                     yield pa.Table.from_pylist([made])
     except FacestackError as error:
-        yield pa.Table.from_pylist([{"fault": str(error), "status": error.status}])
+        yield pa.Table.from_pylist([row_of_fault(error)])
+
+
+def row_of_fault(error: FacestackError) -> Row:
+    """The row that tells of a fault."""
+    return {"fault": str(error), "status": error.status}
 
 
 def rows(data: ray.data.Dataset) -> Iterator[Row]:

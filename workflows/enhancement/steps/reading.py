@@ -13,6 +13,7 @@ from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from infra import process
 from infra.attempts import attempt, off_the_clock
+from infra.errors import FacestackError
 from infra.extraction import Limits
 from infra.nodes.counts import JobCounts
 from infra.text import commonest, tallied
@@ -20,7 +21,7 @@ from workflows.enhancement.progress import Progress
 from workflows.enhancement.spans import Film, Span, Verdict
 from workflows.enhancement.steps.locate import TOO_LARGE, Wanted, spans_of
 from workflows.enhancement.steps.pieces import Piece, row_of
-from workflows.shared.ray_rows import Row, many_until_fault
+from workflows.shared.ray_rows import Row, many_until_fault, row_of_fault
 from workflows.shared.source_rows import sources_of, why
 
 LARGE_REMEDY = (
@@ -59,7 +60,9 @@ class Reader:
                 )
                 self.progress.expect(source.name, footage.expected)
                 for span in spans_of(footage, self.wanted, verdict.rejected):
-                    if last is not None and last.number not in done:
+                    if last is not None and last.number in done:
+                        self.progress.add(source.name, last.frames)
+                    elif last is not None:
                         with counter.waiting(), clock.stopped(footage):
                             yield row_of(Piece(source, film, last))
                     last = span
@@ -70,9 +73,17 @@ class Reader:
             if not verdict.tracks:
                 verdict.reason, verdict.kind = _why_none(source, verdict)
         except Exception as error:  # whatever one input does to us, the others go on
-            verdict.reason, verdict.kind = why(source, error)
+            try:
+                verdict.reason, verdict.kind = why(source, error)
+            except FacestackError as fault:
+                counter.leave(row_of_fault(fault))
+                raise
         verdict.seconds = clock.seconds()
-        if verdict.reason or (last is not None and last.number in done):
+        if verdict.reason:
+            last = None
+            counter.leave(row_of(Piece(source, film, None, verdict)))
+        elif last is not None and last.number in done:
+            self.progress.add(source.name, last.frames)
             last = None
         yield row_of(Piece(source, film, last, verdict))
 

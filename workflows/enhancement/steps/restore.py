@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infra import process, storage
+from infra.attempts import attempt
 from infra.errors import RunError
+from infra.nodes.counts import JobCounts
 from infra.text import sha256_of
 from model.metrics import consistency
 from model.network import Network
 from model.pixels import to_pixels
 from model.streaming import Part, restore_parts
 from workflows.enhancement.progress import Progress
-from workflows.enhancement.spans import Model, Span, TrackPart
+from workflows.enhancement.spans import Model, Span, TrackPart, Verdict
 from workflows.enhancement.steps.pieces import Piece, row_of, step
 from workflows.shared.networks import load_frozen
 from workflows.shared.ray_rows import Row
 from workflows.shared.restoring import to_bytes
+from workflows.shared.source_rows import why
 
 STRETCH = 64  # faces at once: as images they take 0.2 MB each, and more to compare them
 
@@ -37,11 +40,13 @@ class Restorer:
         blur_sigma: float | None,
         batch_size: int,
         device: str,
+        counts: JobCounts,
         progress: Progress,
     ) -> None:
         process.limit_threads(1)
         self.models, self.blur_sigma = models, blur_sigma
-        self.batch_size, self.device, self.progress = batch_size, device, progress
+        self.batch_size, self.device = batch_size, device
+        self.counts, self.progress = counts, progress
 
     @cached_property
     def networks(self) -> dict[int, Network]:
@@ -64,8 +69,13 @@ class Restorer:
     def _rows(self, piece: Piece) -> list[Row]:
         if piece.span is None:
             return [row_of(piece)]
-        begun = time.monotonic()
-        span = self._restored(piece.source.name, piece.span)
+        begun, name = time.monotonic(), piece.source.name
+        try:
+            with attempt(self.counts.of(f"{name} span {piece.span.number}")):
+                span = self._restored(name, piece.span)
+        except Exception as error:  # whatever one film does to us, the others go on
+            reason, kind = why(piece.source, error)
+            return [row_of(replace(piece, span=None, verdict=Verdict(reason=reason, kind=kind)))]
         return [row_of(replace(piece, span=span, seconds={"restore": time.monotonic() - begun}))]
 
     def _restored(self, film: str, span: Span) -> Span:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra import storage
+from infra.errors import InputError
 from workflows.enhancement.spans import Span, TrackPart
 
 FOLDER = ".spans"
@@ -44,12 +45,21 @@ def number(name: str) -> int:
 
 
 def read(folder: str, count: int) -> Iterator[Span]:
-    """The spans 0 to `count` - 1, one after another."""
+    """The spans 0 to `count` - 1, one after another. Raises InputError where one does not begin
+    where that before it ended: the film was cut otherwise when that was kept."""
+    end = 0
     for number in range(count):
         content = storage.read_bytes(storage.join(folder, f"{number:06d}.npz"))
         with np.load(io.BytesIO(content)) as arrays:
             own, first, frames, parts = arrays["span"].tolist()
             found = [_part(arrays, index) for index in range(parts)]
+        if (own, first) != (number, end):
+            raise InputError.at(
+                folder, "spans that do not fit together",
+                f": {number} begins at frame {first}, not {end}; give the same command again with "
+                "--retry-errors"
+            )  # fmt: skip
+        end += frames
         yield Span(own, first, frames, found)
 
 

@@ -21,8 +21,8 @@ from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.receipts import RECEIPT, Receipt, remove_results, safe_name
 from workflows.enhancement.spans import Film, Model, Span, Verdict
 from workflows.enhancement.steps import store
-from workflows.enhancement.steps.pieces import Piece, row_of, step
-from workflows.shared.ray_rows import Row
+from workflows.enhancement.steps.pieces import Piece, piece_of, row_of, step
+from workflows.shared.ray_rows import Row, sound
 from workflows.shared.source_rows import why
 from workflows.shared.source_survey import fingerprint
 
@@ -85,7 +85,11 @@ class Writer:
         return [row | {"number": number, "source": as_utf8(piece.source.name)}]
 
     def given_up(self, source: Source) -> Row:
-        """Write the receipt of a film whose reading has killed its process too often."""
+        """The row of a film of whose reading no end has come: with what it had to say, or the
+        reason that its process has died. Raises as `ray_rows.sound` does."""
+        left = self.counts.of(source.name).left()
+        if left is not None:
+            return self._receipt(piece_of(sound(left)), [])
         verdict = Verdict()
         verdict.reason, verdict.kind = why(source, AttemptsError.after(ATTEMPTS, None))
         return self._receipt(Piece(source, None, None, verdict), [])

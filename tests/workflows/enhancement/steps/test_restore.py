@@ -15,7 +15,7 @@ from model.network import Network, build
 from model.pixels import to_pixels
 from model.streaming import restore
 from model.weights import load_network, save_weights
-from tests.support.spans import Untold, a_film, a_part
+from tests.support.spans import Uncounted, Untold, a_film, a_part
 from workflows.enhancement.spans import Model, Span, TrackPart, Verdict
 from workflows.enhancement.steps import restore as step_of
 from workflows.enhancement.steps.pieces import Piece, piece_of, row_of
@@ -37,7 +37,7 @@ def restorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restorer:
         save_weights(build(variant, 4, 4 * low_size, 0.1, "kaiming"), path)
         digest = sha256_of(path.read_bytes())
         found.append(Model(str(path), digest, variant, 4, low_size, reach))
-    return Restorer(found, 1.2, 4, "cpu", Untold())  # type: ignore[arg-type]
+    return Restorer(found, 1.2, 4, "cpu", Uncounted(), Untold())  # type: ignore[arg-type]
 
 
 def whole(restorer: Restorer, low_size: int, low: np.ndarray) -> np.ndarray:
