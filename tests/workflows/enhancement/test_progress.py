@@ -3,7 +3,7 @@
 import pytest
 
 from infra.settings.results import EnhanceSettings
-from tests.support.spans import MODEL
+from tests.support.enhancement.spans import MODEL
 from workflows.enhancement.manifest import row_of_film
 from workflows.enhancement.plan import layout, speed
 from workflows.enhancement.progress import Frames

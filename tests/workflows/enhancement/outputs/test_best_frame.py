@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from infra import storage
-from tests.support.spans import a_film
+from tests.support.enhancement.spans import a_film
 from workflows.enhancement.outputs.best_frame import BestFrames, goodness, side_by_side
 from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.spans import Span, TrackPart

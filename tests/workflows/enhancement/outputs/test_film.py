@@ -12,9 +12,9 @@ from datasets.sources.layouts import Source
 from datasets.sources.video import open_source
 from infra.errors import InputError
 from infra.extraction import Limits
+from tests.support.enhancement.spans import MODEL
 from tests.support.films import numbered
 from tests.support.media import Frame, write_images
-from tests.support.spans import MODEL
 from tests.support.whole_films import packets, pictures, source_of, whole_film
 from workflows.enhancement.outputs import film as film_output
 from workflows.enhancement.outputs.film import FilmOutput

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 
-from tests.support.spans import MODEL, a_film, a_part
+from tests.support.enhancement.spans import MODEL, a_film, a_part
 from workflows.enhancement.outputs.output import Place
 from workflows.enhancement.outputs.track_rows import TrackRows
 from workflows.enhancement.spans import Span

@@ -15,8 +15,8 @@ from datasets.sources.footage import Boxes, Footage
 from datasets.tracking.detectors import Detector
 from infra.settings.settings import Settings
 from tests.datasets.clips.test_cutting import source
+from tests.support.enhancement.spans import tracks_of
 from tests.support.media import Frame, bright_detector, square_frame, write_images
-from tests.support.spans import tracks_of
 from workflows.enhancement.spans import Span, TrackPart
 from workflows.enhancement.steps import locate
 from workflows.enhancement.steps.locate import Wanted

@@ -13,9 +13,9 @@ from datasets.sources.layouts import Source
 from infra import process
 from infra.errors import RunError
 from infra.extraction import Degradation, Detection, Geometry, Limits
+from tests.support.enhancement.spans import Uncounted, Untold, tracks_of
 from tests.support.films import film
 from tests.support.media import bright_detector, moving_square
-from tests.support.spans import Uncounted, Untold, tracks_of
 from workflows.enhancement.steps import locate, reading
 from workflows.enhancement.steps.locate import Wanted
 from workflows.enhancement.steps.pieces import Piece, piece_of

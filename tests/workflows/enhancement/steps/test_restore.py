@@ -15,7 +15,7 @@ from model.network import Network, build
 from model.pixels import to_pixels
 from model.streaming import restore
 from model.weights import load_network, save_weights
-from tests.support.spans import Uncounted, Untold, a_film, a_part
+from tests.support.enhancement.spans import Uncounted, Untold, a_film, a_part
 from workflows.enhancement.spans import Model, Span, TrackPart, Verdict
 from workflows.enhancement.steps import restore as step_of
 from workflows.enhancement.steps.pieces import Piece, piece_of, row_of

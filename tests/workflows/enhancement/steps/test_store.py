@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.spans import a_part
+from tests.support.enhancement.spans import a_part
 from workflows.enhancement.spans import Span
 from workflows.enhancement.steps import store
 

@@ -14,8 +14,8 @@ import pytest
 
 from infra import process
 from infra.extraction import Limits
+from tests.support.enhancement.spans import MODEL, Uncounted, a_film, a_part, tracks_of
 from tests.support.films import read
-from tests.support.spans import MODEL, Uncounted, a_film, a_part, tracks_of
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.track_videos import panes
 from workflows.enhancement.receipts import Receipt, from_json

@@ -17,7 +17,7 @@ from tests.integration.conftest import (
     run_and_signal,
     stamps,
 )
-from tests.support.enhancing import arguments, collection, results, weights
+from tests.support.enhancement.collections import arguments, collection, results, weights
 
 # The first is of three spans (locate.SPAN), the others of one.
 FILMS = {"long/film.mp4": 1100, "a/film.mp4": 150, "b/film.mp4": 150, "c/film.mp4": 150}
