@@ -140,3 +140,21 @@ def test_tracks_end_at_a_pause_and_keep_their_times(tmp_path: Path) -> None:
     assert [track.first for track in found] == [0, 30]
     assert [track.break_before for track in found] == ["", "pause"]
     np.testing.assert_allclose(np.concatenate([t.times for t in found]), np.array(times, float))
+
+
+def test_an_error_is_left_for_whoever_misses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"text")
+    made, bad = reader(), source(tmp_path / "bad.mp4")
+    (piece,) = pieces(made, bad)
+    left = made.counts.of(bad.name).left()
+    assert left is not None and piece_of(left) == piece
+
+    def away(*_: object) -> object:
+        raise RunError("models/yunet.onnx: missing")
+
+    monkeypatch.setattr(reading, "spans_of", away)
+    good = source(film(tmp_path / "v.mp4", moving_square(5)))
+    (row,) = rows(made, good)
+    assert made.counts.of(good.name).left() == row

@@ -123,3 +123,16 @@ def test_weights_that_were_replaced_meanwhile_are_not_used(restorer: Restorer) -
     Path(model.uri).write_bytes(Path(restorer.models[1].uri).read_bytes())
     with pytest.raises(RunError, match=r"f5\.safetensors: was replaced since this command began"):
         _ = restorer.networks
+
+
+def test_what_goes_wrong_with_a_span_is_its_films_error(
+    restorer: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise RuntimeError("out of memory on the device")
+
+    monkeypatch.setattr(step_of, "restore_parts", full)
+    film = a_film()
+    piece = done(restorer, Piece(film.source, film, Span(0, 0, 5, [a_part(5)]), Verdict(1, 5, 1)))
+    assert piece.span is None and piece.verdict is not None
+    assert piece.verdict.reason == "a/v.mp4: RuntimeError: out of memory on the device"

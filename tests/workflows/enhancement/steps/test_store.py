@@ -4,7 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from infra.errors import InputError
 from tests.support.enhancement.spans import a_part
 from workflows.enhancement.spans import Span
 from workflows.enhancement.steps import store
@@ -29,3 +31,11 @@ def test_a_kept_span_is_read_as_it_was(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(value, other, field.name)
                 if isinstance(value, np.ndarray):
                     assert value.dtype == other.dtype, field.name
+
+
+def test_spans_of_two_ways_to_cut_a_film_do_not_fit(tmp_path: Path) -> None:
+    """They were kept by code that ended spans elsewhere."""
+    for span in (Span(0, 0, 30), Span(1, 28, 10)):
+        store.keep(str(tmp_path), span)
+    with pytest.raises(InputError, match="do not fit together: 1 begins at frame 28, not 30"):
+        list(store.read(str(tmp_path), 2))
