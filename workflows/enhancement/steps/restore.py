@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from infra import process, storage
@@ -64,10 +65,10 @@ class Restorer:
         if piece.span is None:
             return [row_of(piece)]
         begun = time.monotonic()
-        span = self._restored(piece.source.name, piece.span)
+        span = self.restored(piece.source.name, piece.span)
         return [row_of(replace(piece, span=span, seconds={"restore": time.monotonic() - begun}))]
 
-    def _restored(self, film: str, span: Span) -> Span:
+    def restored(self, film: str, span: Span) -> Span:
         """The span with every part restored."""
         share = span.frames / max(1, sum(len(part.low) for part in span.parts))
         if not span.parts:
@@ -79,22 +80,24 @@ class Restorer:
             images = restore_parts(network, stretches, self.batch_size)
             for part in fitting:
                 pieces = []
-                for _ in range(0, len(part.low), STRETCH):
-                    pieces.append(next(images))
-                    self.progress.add(film, share * len(pieces[-1]))
-                made[part.track] = self._made(part, torch.cat(pieces))
+                for start in range(0, len(part.low), STRETCH):
+                    # Each made small at once: in float64 a span's faces would take 200 MB a copy.
+                    pieces.append(self._made(part.low[start : start + STRETCH], next(images)))
+                    self.progress.add(film, share * len(pieces[-1][0]))
+                restored, agreement = map(np.concatenate, zip(*pieces, strict=True))
+                made[part.track] = replace(
+                    part, restored=restored, consistency=agreement, before=part.before[:0],
+                    after=part.after[:0],
+                )  # fmt: skip
         return replace(span, parts=[made[part.track] for part in span.parts])
 
-    def _made(self, part: TrackPart, images: Tensor) -> TrackPart:
-        """The part with its restored images N×3×S×S."""
-        low = to_pixels(torch.from_numpy(part.low), images.device)
-        return replace(
-            part,
-            restored=to_bytes(images.cpu()),
-            consistency=consistency(images, low, self.blur_sigma).float().cpu().numpy(),
-            before=part.before[:0],
-            after=part.after[:0],
-        )
+    def _made(
+        self, low: NDArray[np.uint8], images: Tensor
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Restored images N×3×S×S as N×S×S×3, and how they agree with their input N×h×h×3."""
+        seen = to_pixels(torch.from_numpy(low), images.device)
+        agreement = consistency(images, seen, self.blur_sigma).float().cpu().numpy()
+        return to_bytes(images.cpu()), agreement
 
 
 def _stretches(part: TrackPart) -> Iterator[Part]:
