@@ -17,6 +17,7 @@ COMMANDS = {
     "preprocess": "from videos to clips, on Ray and by a plain loop",
     "loader": "from shards to batches",
     "train": "steps a second: plain, our loop, Ray and DeepSpeed; on a GPU the precisions",
+    "enhance": "from films to restored faces, on Ray and by a plain loop",
     "evaluate": "measuring test clips on Ray",
 }
 

@@ -34,6 +34,14 @@ def draw_videos(folder: Path, count: int, frames: int, drawn: int = DRAWN) -> li
     return videos
 
 
+def link_videos(videos: list[Path], folder: Path) -> None:
+    """Links in `folder`: a folder a video, so that every one is a person."""
+    for number, video in enumerate(videos):
+        link = folder / f"{number:05d}" / video.name
+        link.parent.mkdir(parents=True)
+        link.symlink_to(video.resolve())
+
+
 def _wide(pictures: Iterator[Pixels]) -> Iterator[Pixels]:
     top, left = (HEIGHT - HEAD) // 2, (WIDTH - HEAD) // 2
     for picture in pictures:

@@ -29,7 +29,7 @@ from infra.progress import say
 from infra.runs import Run
 from infra.settings.data import ClipSettings, PreprocessSettings
 from infra.settings.settings import Settings
-from workflows.benchmarks.inputs import draw_videos
+from workflows.benchmarks.inputs import draw_videos, link_videos
 from workflows.benchmarks.network import machine
 from workflows.benchmarks.preprocess_baseline import decode_only, plain_loop
 from workflows.benchmarks.preprocess_profile import Spent, in_process, shares, watched
@@ -96,7 +96,7 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
     everything = [Path(source.uri.removeprefix("file://")) for source in found]
     videos = {"all": everything, "one": everything[:1]}
     for which, paths in videos.items():
-        _link(paths, folder / which)
+        link_videos(paths, folder / which)
     counts: dict[str, Figures] = {}
     spent: Spent = {}
     made = partial(options, chosen.min_face, detector=chosen.detector)
@@ -134,14 +134,6 @@ def _measured(chosen: argparse.Namespace, folder: Path) -> Figures:
         "shares": shares(spent, times["in process"][-1][1], times["decode"][-1][1]),
         "memory_bytes": memory,
     }
-
-
-def _link(videos: list[Path], folder: Path) -> None:
-    """A folder a video, so that every one is a person."""
-    for number, video in enumerate(videos):
-        link = folder / f"{number:05d}" / video.name
-        link.parent.mkdir(parents=True)
-        link.symlink_to(video.resolve())
 
 
 def _calls(

@@ -67,21 +67,18 @@ def shares(spent: Spent, total: float, decode: float) -> dict[str, float]:
 def watched() -> Iterator[Spent]:
     """Gives the processor time [s] that the parts of preprocessing take while it lasts."""
     spent: Spent = defaultdict(float)
+    make_clips = cutting.clips_of
 
-    @contextmanager
-    def opened(*given: Any) -> Iterator[Footage]:
-        with ExitStack() as stack:
-            footage: Footage = _call(spent, "read", stack.enter_context)(open_source(*given))
-            yield replace(footage, frames=lambda: _items(spent, "read", footage.frames()))
+    def clips_of(*given: Any, **named: Any) -> Iterator[Any]:
+        return timed_items(spent, "clips", make_clips(*given, **named))
 
-    open_source = cutting.open_source
     places: list[tuple[object, str, Call]] = [
-        (Search, "everywhere", _call(spent, "detection", Search.everywhere)),
-        (Search, "around", _call(spent, "detection", Search.around)),
-        (cutting, "open_source", opened),
-        (sources, "clips_of", lambda *a, **k: _items(spent, "clips", cutting.clips_of(*a, **k))),
-        (crops, "crop", _call(spent, "crop", crops.crop)),
-        (cutting, "degrade", _call(spent, "degrade", cutting.degrade)),
+        (Search, "everywhere", timed_call(spent, "detection", Search.everywhere)),
+        (Search, "around", timed_call(spent, "detection", Search.around)),
+        (cutting, "open_source", timed_opening(spent, cutting.open_source)),
+        (sources, "clips_of", clips_of),
+        (crops, "crop", timed_call(spent, "crop", crops.crop)),
+        (cutting, "degrade", timed_call(spent, "degrade", cutting.degrade)),
     ]
     with ExitStack() as stack:
         for owner, name, watched in places:
@@ -89,7 +86,22 @@ def watched() -> Iterator[Spent]:
         yield spent
 
 
-def _call(spent: Spent, name: str, call: Call) -> Call:
+def timed_opening(spent: Spent, open_source: Call) -> Call:
+    """`open_source` whose footage notes as "read" what its opening and its frames take."""
+
+    @contextmanager
+    def opened(*given: Any) -> Iterator[Footage]:
+        with ExitStack() as stack:
+            enter = timed_call(spent, "read", stack.enter_context)
+            footage: Footage = enter(open_source(*given))
+            yield replace(footage, frames=lambda: timed_items(spent, "read", footage.frames()))
+
+    return opened
+
+
+def timed_call(spent: Spent, name: str, call: Call) -> Call:
+    """`call`, which adds the processor time [s] that it takes to `spent`."""
+
     def watched(*given: Any, **named: Any) -> Any:
         before = time.process_time()
         try:
@@ -100,8 +112,9 @@ def _call(spent: Spent, name: str, call: Call) -> Call:
     return watched
 
 
-def _items(spent: Spent, name: str, items: Iterable[Item]) -> Iterator[Item]:
-    ask = _call(spent, name, iter(items).__next__)
+def timed_items(spent: Spent, name: str, items: Iterable[Item]) -> Iterator[Item]:
+    """`items`, each of which adds the processor time [s] that it takes to `spent`."""
+    ask = timed_call(spent, name, iter(items).__next__)
     while True:
         try:
             item = ask()

@@ -41,18 +41,19 @@ def _judged(figures: Figures) -> list[str]:
     others = {k: v for k, v in figures["shares"].items() if k not in ("decode", "detection")}
     most = max(others, key=others.__getitem__)
     lines = [
-        _line(f"two workers to the plain loop: {rate:.2f}, at least {FASTER}", rate >= FASTER),
-        _line(f"one worker's processor time over the plain loop's: {extra:+.0%}, at most "
-              f"{OVERHEAD:.0%}", extra <= OVERHEAD),
-        _line(f"largest share but decode and detection: {most} {others[most]:.0%}, at most a third",
-              others[most] <= LARGEST_SHARE),
+        judged(f"two workers to the plain loop: {rate:.2f}, at least {FASTER}", rate >= FASTER),
+        judged(f"one worker's processor time over the plain loop's: {extra:+.0%}, at most "
+               f"{OVERHEAD:.0%}", extra <= OVERHEAD),
+        judged(f"largest share but decode and detection: {most} {others[most]:.0%}, at most a "
+               "third", others[most] <= LARGEST_SHARE),
     ]  # fmt: skip
     if figures["memory_bytes"] is not None:
         once, ten = (figures["memory_bytes"][name] for name in ("1", "10"))
         text = f"peak memory {once / 2**20:.0f} MiB, for 10 times the input {ten / 2**20:.0f} MiB"
-        lines.append(_line(f"{text}, less than {GROWTH:.0%} more", ten < (1 + GROWTH) * once))
+        lines.append(judged(f"{text}, less than {GROWTH:.0%} more", ten < (1 + GROWTH) * once))
     return lines
 
 
-def _line(text: str, reached: bool) -> str:
+def judged(text: str, reached: bool) -> str:
+    """A requirement, and whether it was reached."""
     return f"{text}: {'reached' if reached else 'NOT REACHED'}"

@@ -72,13 +72,13 @@ class Restorer:
         begun, name = time.monotonic(), piece.source.name
         try:
             with attempt(self.counts.of(f"{name} span {piece.span.number}")):
-                span = self._restored(name, piece.span)
+                span = self.restored(name, piece.span)
         except Exception as error:  # whatever one film does to us, the others go on
             reason, kind = why(piece.source, error)
             return [row_of(replace(piece, span=None, verdict=Verdict(reason=reason, kind=kind)))]
         return [row_of(replace(piece, span=span, seconds={"restore": time.monotonic() - begun}))]
 
-    def _restored(self, film: str, span: Span) -> Span:
+    def restored(self, film: str, span: Span) -> Span:
         """The span with every part restored."""
         share = span.frames / max(1, sum(len(part.low) for part in span.parts))
         if not span.parts:

@@ -1,0 +1,1 @@
+"""The ways that the benchmark of the stage enhance measures, and what they come to."""
