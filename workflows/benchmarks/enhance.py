@@ -38,7 +38,7 @@ from workflows.benchmarks.enhancing.prepared import ALL, ONE, START, Prepared, p
 from workflows.benchmarks.enhancing.rates import ALONE, PLAIN, once_started, rows_of, shares_of
 from workflows.benchmarks.enhancing.tables import enhance_table
 from workflows.benchmarks.network import machine
-from workflows.benchmarks.process_usage import Watch
+from workflows.benchmarks.process_usage import Watch, watching
 from workflows.enhancement.manifest import FILMS
 from workflows.enhancement.stage import enhance
 
@@ -73,7 +73,7 @@ def _measured(chosen: argparse.Namespace, made: Prepared) -> Figures:
     most, taken = max(chosen.workers), dict[str, list[Taken]]()
     starts: list[_Start] = []
     everything, few, one = map(made.job, (ALL, START, ONE))
-    with Watch() as watch, apart(most, {}) as plainly, apart(1, process.WORKER) as steps:
+    with watching() as watch, apart(most, {}) as plainly, apart(1, process.WORKER) as steps:
 
         def ways() -> Iterator[tuple[str, Taken]]:
             yield PLAIN, plainly(plain, everything)

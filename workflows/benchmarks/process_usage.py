@@ -4,9 +4,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psutil
 
@@ -32,8 +32,8 @@ def busy_seconds() -> float:
 
 
 class Watch:
-    """Tells the processor time of this process and its descendants, as a context manager that looks
-    at them again and again: Ray's daemon lets its workers end without a word of what they took.
+    """Tells the processor time of this process and its descendants, at which it looks again and
+    again (`watching`): Ray's daemon lets its workers end without a word of what they took.
 
     What a process takes between the last look and its end is not seen, `PERIOD` / 2 at the mean.
     """
@@ -41,21 +41,7 @@ class Watch:
     def __init__(self) -> None:
         self._seen: dict[tuple[int, float], float] = {}
         self._looking = 0.0  # seconds that the looks have taken themselves
-        self._lock, self._over = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._look_again, name="watch", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
+        self._lock = threading.Lock()
 
     def busy_seconds(self) -> float:
         """Processor time so far, that of ended processes included and that of looking not."""
@@ -63,8 +49,9 @@ class Watch:
             self._look()
             return sum(self._seen.values()) - self._looking
 
-    def _look_again(self) -> None:
-        while not self._over.wait(PERIOD):
+    def look_until(self, over: threading.Event) -> None:
+        """Look every `PERIOD`."""
+        while not over.wait(PERIOD):
             with self._lock:
                 self._look()
 
@@ -77,6 +64,19 @@ class Watch:
             except psutil.Error:
                 continue  # it ended
         self._looking += time.thread_time() - begun
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """A watch that looks while the block runs."""
+    watch, over = Watch(), threading.Event()
+    thread = threading.Thread(target=watch.look_until, args=(over,), name="watch", daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
 
 
 def peak_memory(command: list[str], log: Path) -> int:

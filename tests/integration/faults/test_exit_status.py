@@ -26,6 +26,7 @@ COMMANDS = {
     "preprocess": [["--run", "RUN", "--source", "FOLDER"], ["inspect", "RUN"]],
     "study": [["--run", "RUN", "--study.answers", "ANSWERS"]],
     "benchmark": [["loader", "--shards", "FOLDER"]],
+    "export": [["--weights", "RUN", "--out", "FOLDER"]],
     "gpu": [["--device", "cpu", "--join", "FOLDER"], ["pack", "faces", "--run", "RUN"]],
 }
 CALLS = [(name, words) for name, calls in COMMANDS.items() for words in calls]
