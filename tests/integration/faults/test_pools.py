@@ -17,7 +17,8 @@ from infra.extraction import Detection, Limits
 from infra.nodes.counts import JobCounts
 from infra.runs import Run, Stage
 from infra.settings.settings import Settings
-from tests.support import enhancing, pools
+from tests.support import pools
+from tests.support.enhancement import collections as enhancing
 from tests.support.waiting import PATIENCE, until
 from workflows.enhancement import graph, models
 from workflows.enhancement.outputs.chosen import Chosen
