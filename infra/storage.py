@@ -107,9 +107,18 @@ def read_bytes(uri: str) -> bytes:
 
 
 def read_all(uris: list[str]) -> list[bytes]:
-    """The content of many files, of object storage many at once; raises FileNotFoundError."""
+    """The content of many small files, of object storage many at once and each by one request;
+    raises FileNotFoundError."""
     with ThreadPoolExecutor(min(32, len(uris) or 1)) as pool:
-        return list(pool.map(read_bytes, uris))
+        return list(pool.map(_read_small, uris))
+
+
+def _read_small(uri: str) -> bytes:
+    if not uri.startswith("s3://"):
+        return read_bytes(uri)
+    fs, path = file_system(uri)
+    # Else s3fs asks for the size first, to read what is large in pieces.
+    return bytes(patiently(uri, lambda: fs.cat_file(path, max_concurrency=1)))
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -189,14 +198,40 @@ def move(uri: str, target: str) -> None:
     fs, path = file_system(uri)
     if is_local(uri):
         Path(absolute(target)).parent.mkdir(parents=True, exist_ok=True)
-    patiently(uri, lambda: fs.mv(path, file_system(target)[1]))
+        fs.mv(path, file_system(target)[1])
+        return
+    patiently(uri, lambda: fs.cp_file(path, file_system(target)[1]))
+    remove_all([uri])
 
 
 def remove(uri: str) -> None:
     """Remove a file or a folder with all below it; nothing happens where it is absent."""
     fs, path = file_system(uri)
+    if is_local(uri):
+        if fs.exists(path):
+            fs.rm(path, recursive=True)
+        return
     fs.invalidate_cache()
-    patiently(uri, lambda: fs.rm(path, recursive=True) if fs.exists(path) else None)
+    found = patiently(uri, lambda: fs.find(path))
+    remove_all([str(fs.unstrip_protocol(name)) for name in found])
+
+
+def remove_all(uris: list[str]) -> None:
+    """Remove files of one storage, many at once."""
+    if not uris:
+        return
+    if is_local(uris[0]):
+        for uri in uris:
+            Path(absolute(uri)).unlink(missing_ok=True)
+        return
+    fs, _ = file_system(uris[0])
+    paths = [file_system(uri)[1] for uri in uris]
+    # Taken together, a name with one of these would stand for all others that it fits.
+    odd = {path for path in paths if any(letter in path for letter in "*?[")}
+    for path in odd:
+        patiently(path, partial(fs.rm_file, path))
+    if plain := [path for path in paths if path not in odd]:
+        patiently(uris[0], lambda: fs.rm(plain))
 
 
 def sweep(uri: str) -> None:

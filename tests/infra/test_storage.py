@@ -37,6 +37,23 @@ def test_write_read_list_remove(root: str) -> None:
     storage.remove(storage.join(root, "a"))  # absent: nothing happens
 
 
+@pytest.mark.parametrize("name", ["run[1]", "run?", "run*"])
+def test_a_name_is_no_pattern(name: str, root: str) -> None:
+    """What would fit it, were it one, stays."""
+    one, other = (storage.join(root, folder, "a.bin") for folder in (name, "run1"))
+    for uri in (one, other):
+        storage.write_bytes(uri, b"1")
+    storage.move(one, moved := storage.join(root, name, "b.bin"))
+    assert sorted(storage.sizes(root)) == sorted([f"{name}/b.bin", "run1/a.bin"])
+    storage.remove(storage.join(root, name))
+    assert list(storage.sizes(root)) == ["run1/a.bin"]
+    storage.write_bytes(moved, b"1")
+    storage.remove_all([moved])
+    assert list(storage.sizes(root)) == ["run1/a.bin"]
+    storage.remove_all([other])
+    assert storage.files(root) == []
+
+
 def test_listed_uris_can_be_read_back(root: str) -> None:
     storage.write_bytes(storage.join(root, "x", "one.bin"), b"1")
     assert [storage.read_bytes(uri) for uri in storage.files(root)] == [b"1"]
