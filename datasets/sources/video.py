@@ -97,10 +97,9 @@ def _opened(source: Source) -> Iterator[tuple[IO[bytes], bytes]]:
     filesystem, path = storage.file_system(source.uri)
     with ExitStack() as stack:
         try:
-            if filesystem.size(path) == 0:
-                raise DecodeError.at(source.name, "the file is empty")
             file = stack.enter_context(storage.open_blocks(filesystem, path))
-            head = file.read(HEAD)
+            if not (head := file.read(HEAD)):
+                raise DecodeError.at(source.name, "the file is empty")
             file.seek(0)
         except OSError as error:
             raise _unreadable(source.name, error) from error

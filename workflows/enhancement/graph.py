@@ -89,7 +89,7 @@ def _receipts(
             piece = piece_of(row)
             kept = films.setdefault(name, _Kept(piece.source, set(done.get(name, []))))
             if (whole := kept.take(piece, row["number"])) is not None:
-                del missing[name]
+                del missing[name], films[name]
                 joins.append(join.remote(writer, row_of(whole)))
         ended, joins = ray.wait(joins, num_returns=len(joins), timeout=0) if joins else ([], [])
         yield from map(_joined, ended)

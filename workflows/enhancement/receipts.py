@@ -64,9 +64,10 @@ def complete_receipts(folder: str) -> list[Receipt]:
 
 def remove_results(folder: str) -> None:
     """Remove what was written of a film into its folder, in which that of others may lie."""
-    for uri in storage.files(folder):
-        if OURS.fullmatch(uri.removeprefix(folder).strip("/").partition("/")[0]):
-            storage.remove(uri)
+    storage.remove_all([
+        uri for uri in storage.files(folder)
+        if OURS.fullmatch(uri.removeprefix(folder).strip("/").partition("/")[0])
+    ])  # fmt: skip
 
 
 def write_tables(stage: Stage, receipts: list[Receipt], allowed: float) -> None:

@@ -64,8 +64,7 @@ def enhance(settings: Settings, run: Run) -> None:
         files, before = storage.files(stage.uri), complete_receipts(stage.uri)
         reading = films.reading(settings, run, of_stage, receipts_among(files), before)
         found = films.found_among(files, stage.uri, of_stage, reading.left)
-        for uri in found.stale:
-            storage.remove(uri)
+        storage.remove_all(found.stale)
         receipts = reading.kept
         if receipts:
             say(stage.name, f"{len(receipts)} of {reading.sources} films are restored already")
