@@ -156,18 +156,6 @@ def test_one_worker_takes_over_from_two_that_shared_the_optimiser(
     np.testing.assert_allclose(losses(tmp_path), losses(straight), rtol=1e-4)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 72 MB, room for four checkpoints."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=72m", "none", str(disk)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this account may not mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 def test_full_disk(straight: Path, shards: list[str], small_disk: Path) -> None:
     folder = small_disk / "run"
     fault = partial(small_jobs.fill_disk, folder, 5)
