@@ -1,6 +1,7 @@
 """A proxy in front of an S3 server that fails on purpose; standard library only."""
 
 import http.client
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,16 @@ class Faults:
     choose: Fault = lambda method, path, number: ""
     seen: list[str] = field(default_factory=list)
     requests: int = 0
+
+
+class Server(ThreadingHTTPServer):
+    """Says nothing of clients that have gone, as those do whose command ends."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*_)
 
 
 @contextmanager
@@ -85,8 +96,7 @@ def proxy(server_port: int, faults: Faults) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Nothing: the test says what failed."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield server.server_address[1]
