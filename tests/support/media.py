@@ -37,7 +37,9 @@ def write_video(
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=rate)
+        # Without them x264's streams of small frames differ from run to run.
+        same = {"threads": "1", "mbtree": "0"} if codec == "h264" else {}
+        stream = container.add_stream(codec, rate=rate, options=same)
         stream.width, stream.height = frames[0].shape[1], frames[0].shape[0]
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 400_000
