@@ -183,7 +183,7 @@ def test_a_film_with_sound(store: Store, tmp_path: Path) -> None:
     assert store.enhance(run, *wanted, source="s3://films/heard").status == 0
     with store.files.open(f"{run}/enhanced/manifest.parquet") as stream:
         assert pq.read_table(stream).num_rows == 1
-    store.files.get(f"{run}/enhanced/spoken.mp4/film.mp4", str(tmp_path / "after.mp4"))
+    store.files.get(f"{run}/enhanced/spoken.mp4/restored.mp4", str(tmp_path / "after.mp4"))
     sound = packets(tmp_path / "after.mp4", "audio")
     assert sound == packets(before, "audio") and len(sound) > 40
     assert len(pictures(tmp_path / "after.mp4")[1]) == 25

@@ -83,7 +83,7 @@ def test_enhance_takes_the_cpus_that_come_when_it_has_begun(
         return ray_rows.dataset(items)
 
     monkeypatch.setattr(graph, "dataset", dealt)
-    restorer = str(tmp_path), None, 1, "cpu", None
+    restorer = str(tmp_path), None, 1, "cpu", None, None
     writer, pool = writer_below(tmp_path, []), graph.Pool(None, 0)
     receipts = list(graph.restored(FILMS, {}, pools.found, restorer, writer, pool))
     assert [receipt.reason for receipt in receipts] == ["True"] * len(FILMS)
@@ -114,11 +114,11 @@ def test_enhance_gives_up_a_film_at_which_the_decoder_never_returns(
         settings.clip.geometry(), Detection("aligned"), settings.clip.how_degraded(),
         (enhancing.SIDE,), 0, False,
     )  # fmt: skip
-    progress, limits = Progress(), Limits(time_limit=3)
-    reader = pools.Hanging(wanted, limits, JobCounts(), progress)
+    progress, counts, limits = Progress(), JobCounts(), Limits(time_limit=3)
+    reader = pools.Hanging(wanted, limits, counts, progress)
     monkeypatch.setattr(graph, "Restorer", pools.Slow)
     writer = writer_below(tmp_path, networks, "faces")
-    restorer = networks, None, 16, "cpu", progress
+    restorer = networks, None, 16, "cpu", counts, progress
     found = graph.restored(sources, {}, reader, restorer, writer, graph.Pool(1, 0))
     receipts = {receipt.name: receipt for receipt in found}
     assert [len(receipts[source.name].tracks) for source in sources] == [1, 0, 1]
