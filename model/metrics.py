@@ -1,5 +1,4 @@
-"""Metrics on tensors (paper §5): luma PSNR, distances of normalised features, end-point error; and,
-without a truth, consistency with the input."""
+"""Metrics on tensors (paper §5): luma PSNR, distances of normalised features, end-point error."""
 
 from collections.abc import Collection, Mapping
 
@@ -10,7 +9,6 @@ from torch.nn import functional
 from infra.conventions import LUMA
 from model.losses import unit_features
 from model.perceptual import FaceRecogniser
-from model.pixels import made_small
 
 
 def luma(images: Tensor) -> Tensor:
@@ -23,26 +21,6 @@ def psnr_luma(restored: Tensor, truth: Tensor) -> Tensor:
     """PSNR on BT.601 luma of B×3×H×W images in [0, 1], one value in dB an image (peak 1)."""
     error = (luma(restored.double()) - luma(truth.double())).square().mean(dim=(-2, -1))
     return -10 * torch.log10(error.clamp_min(1e-10))
-
-
-def consistency(restored: Tensor, low: Tensor, blur_sigma: float | None) -> Tensor:
-    """PSNR on luma of restored N×3×S×S, made as small as the input, against the input N×3×h×h they
-    come from, both in [0, 1] on one device: N values in dB, 100 for equal images.
-
-    Made small as by the degradation of DESIGN §3 with a `blur_sigma` [high px], though not rounded
-    to levels, so that the truth itself has about 62 dB against an input of 8 bits; with None by the
-    mean of each scale×scale block (not the bicubic of §5.7). Raises ValueError for sizes that do
-    not fit.
-    """
-    scale = restored.shape[-1] // low.shape[-1]
-    if restored.shape != (*low.shape[:2], *(scale * side for side in low.shape[2:])):
-        raise ValueError(
-            f"restored: expected as many images as low, {tuple(low.shape)}, a whole number of "
-            f"times as large, got {tuple(restored.shape)}"
-        )
-    if blur_sigma is None:
-        return psnr_luma(functional.avg_pool2d(restored.double(), scale), low)
-    return psnr_luma(made_small(restored, scale, blur_sigma), low)
 
 
 def central_view(images: Tensor, side: int) -> Tensor:

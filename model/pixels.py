@@ -1,17 +1,13 @@
-"""From a batch as stored (uint8, channels last) to what the network takes (float, channels first);
-and from high pixels to low ones.
+"""From a batch as stored (uint8, channels last) to what the network takes (float, channels first).
 
 Suffixes: B batch, T frames, h w low pixels, S high pixels.
 """
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-
-from infra.conventions import degradation_matrix
 
 Batch = Mapping[str, Tensor]
 
@@ -46,29 +42,6 @@ def sent(drawn: Tensor, like: Tensor) -> Tensor:
 def to_pixels(stored: Tensor, device: torch.device) -> Tensor:
     """…×H×W×3 uint8 → …×3×H×W float32 in [0, 1] on `device`."""
     return stored.to(device, non_blocking=True).movedim(-1, -3).float().div(255)
-
-
-def made_small(high: Tensor, scale: int, blur_sigma: float | None) -> Tensor:
-    """…×3×S×S → …×3×h×w by the weights that stored frames are made with (infra/conventions.py),
-    not rounded to levels."""
-    # In float64: a GPU may round products of float32 to TF32, a fortieth of a level.
-    line = _line(high.shape[-1], scale, blur_sigma, high.device)
-    return (line.T @ high.double() @ line).to(high)
-
-
-@torch.compiler.assume_constant_result
-def _line(size: int, scale: int, sigma: float | None, device: torch.device) -> Tensor:
-    # torch.compile looks through a cache.
-    return _cached_line(size, scale, sigma, device)
-
-
-@lru_cache(maxsize=8)
-def _cached_line(size: int, scale: int, sigma: float | None, device: torch.device) -> Tensor:
-    """The S×h float64 matrix that blurs and samples along one side: both are linear and
-    separable, and on a CPU two products are 14 times faster than convolutions of each colour."""
-    # Built outside inference mode: a tensor made inside it could not serve a later training step.
-    with torch.inference_mode(False), torch.no_grad():
-        return torch.tensor(degradation_matrix(size, scale, sigma).T, device=device)
 
 
 def centre_slice(low: Tensor, num_frames: int, frame_step: int = 1) -> Tensor:

@@ -121,11 +121,10 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
         run.uri, stage.uri, work.of_stage, {network.low_size: network for network in networks},
         chosen_outputs, counts,
     )  # fmt: skip
-    blur = clip.blur_sigma if clip.degradation == "paper" else None
     device = "cuda" if options.gpus_per_worker else "cpu"
     found = restored(
         reading.left, work.spans, Reader(wanted, limits, counts, progress),
-        (networks, blur, options.batch_size, device, counts, progress), writer,
+        (networks, clip.blur_sigma, options.batch_size, device, counts, progress), writer,
         Pool(options.workers, options.gpus_per_worker),
     )  # fmt: skip
     say(stage.name, layout(len(reading.left), networks, options, cluster.resources()))

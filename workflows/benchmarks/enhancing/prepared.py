@@ -67,8 +67,8 @@ class Prepared:
         detection = options.detection(settings.preprocess, detector)
         inputs, how = (model.low_size,), clip.how_degraded()
         wanted = Wanted(clip.geometry(), detection, how, inputs, model.reach, degraded=True)
-        blur = clip.blur_sigma if how.kind == "paper" else None
-        return Job(str(self.folder / which), wanted, model, blur, "cuda" if self.gpus else "cpu")
+        device = "cuda" if self.gpus else "cpu"
+        return Job(str(self.folder / which), wanted, model, clip.blur_sigma, device)
 
 
 def prepare(chosen: argparse.Namespace, folder: Path) -> Prepared:

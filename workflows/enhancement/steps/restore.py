@@ -9,16 +9,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from datasets.image_metrics import consistency
 from infra import process, storage
 from infra.attempts import attempt
 from infra.errors import RunError
 from infra.nodes.counts import JobCounts
 from infra.text import sha256_of
-from model.metrics import consistency
 from model.network import Network
-from model.pixels import to_pixels
 from model.streaming import Part, restore_parts
 from workflows.enhancement.progress import Progress
 from workflows.enhancement.spans import Model, Span, TrackPart, Verdict
@@ -28,7 +26,7 @@ from workflows.shared.ray_rows import Row
 from workflows.shared.restoring import to_bytes
 from workflows.shared.source_rows import why
 
-STRETCH = 64  # faces at once: as images they take 0.2 MB each, and more to compare them
+STRETCH = 64  # faces at once: as images they take 0.2 MB each
 
 
 class Restorer:
@@ -89,22 +87,24 @@ class Restorer:
             stretches = (stretch for part in fitting for stretch in _stretches(part))
             images = restore_parts(network, stretches, self.batch_size)
             for part in fitting:
-                restored, agreeing = [], []
-                for start in range(0, len(part.low), STRETCH):
-                    near = next(images)
-                    restored.append(to_bytes(near.cpu()))
-                    agreeing.append(self._consistency(near, part.low[start : start + STRETCH]))
-                    self.progress.add(film, share * len(near))
-                made[part.track] = replace(
-                    part, restored=np.concatenate(restored), consistency=np.concatenate(agreeing),
-                    before=part.before[:0], after=part.after[:0],
-                )  # fmt: skip
+                restored = []
+                for _ in range(0, len(part.low), STRETCH):
+                    restored.append(to_bytes(next(images).cpu()))
+                    self.progress.add(film, share * len(restored[-1]))
+                made[part.track] = self._made(part, np.concatenate(restored))
         return replace(span, parts=[made[part.track] for part in span.parts])
 
-    def _consistency(self, images: Tensor, low: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """That of restored images n×3×S×S with what they were made from, n×h×h×3."""
-        pixels = to_pixels(torch.from_numpy(low), images.device)
-        return consistency(images, pixels, self.blur_sigma).float().cpu().numpy()
+    def _made(self, part: TrackPart, restored: NDArray[np.uint8]) -> TrackPart:
+        """The part with its restored frames, which need no frames around them any more."""
+        scale = restored.shape[1] // part.low.shape[1]
+        agreeing = [
+            consistency(face, low, scale, self.blur_sigma)
+            for face, low in zip(restored, part.low, strict=True)
+        ]
+        return replace(
+            part, restored=restored, consistency=np.array(agreeing, np.float32),
+            before=part.before[:0], after=part.after[:0],
+        )  # fmt: skip
 
 
 def _stretches(part: TrackPart) -> Iterator[Part]:
