@@ -18,7 +18,7 @@ from datasets.sources.films.picture import EXACT, HD
 from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
 from datasets.sources.video import open_container
-from datasets.video_writer import CLOCK, opened
+from datasets.video_writer import CLOCK, opened, options_of
 from infra import storage
 from infra.errors import InputError
 from infra.extraction import Limits
@@ -143,8 +143,6 @@ def film_writer(
             source.name, "too large a film to be written",
             f": {size[0]}×{size[1]}; its sides must be even and at most {LARGEST} px",
         )  # fmt: skip
-    # One thread and no macroblock tree: the bytes then do not depend on the machine.
-    options = {"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"}
     with ExitStack() as stack:
         companions = None
         if footage.stream is not None:
@@ -157,6 +155,7 @@ def film_writer(
         # Matroska would draw its names by chance.
         with opened(uri, path, MUXERS[ending], {"fflags": "+bitexact"}) as output:
             output.metadata.update(tags)
+            options = options_of(crf, preset)
             writer = FilmWriter(output, footage, companions, size, options, uri)
             yield writer
             writer.finish()

@@ -29,11 +29,8 @@ class VideoFile:
         self.uri, self.rate, self.count = uri, rate, 0
         self._tick = Fraction(1, rate.numerator * -(-CLOCK // rate.numerator))
         self._first, self._last = 0.0, -1
-        # One thread: the file then does not depend on the machine's cores. Without the macroblock
-        # tree, whose streams of small frames differ from run to run.
-        options = {"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"}
         self._container = container
-        self._stream = container.add_stream("libx264", rate=rate, options=options)
+        self._stream = container.add_stream("libx264", rate=rate, options=options_of(crf, preset))
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = self._tick
 
@@ -64,6 +61,13 @@ class VideoFile:
             raise ValueError(f"{self.uri}: no frame to write")
         with storage.writing(self.uri):
             self._container.mux(self._stream.encode(None))
+
+
+def options_of(crf: int, preset: str) -> dict[str, str]:
+    """Those of x264 by which the same frames give the same bytes."""
+    # One thread: the file then does not depend on the machine's cores. Without the macroblock
+    # tree, whose streams of small frames differ from run to run.
+    return {"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -29,6 +30,7 @@ from infra.whole_file import TEMPORARY, whole_file
 PATIENCE = float(os.environ.get("FACESTACK_PATIENCE", "120"))  # seconds
 process.set_defaults(process.STORAGE)
 Answer = TypeVar("Answer")
+AT_ONCE = 1000  # objects that one request removes
 BLOCK, BLOCKS = 4 << 20, 8  # bytes of a block of a file that is read here and there, blocks kept
 
 
@@ -217,7 +219,7 @@ def remove(uri: str) -> None:
 
 
 def remove_all(uris: list[str]) -> None:
-    """Remove files of one storage, many at once."""
+    """Remove files of one storage, of object storage many at once, the first before the others."""
     if not uris:
         return
     if is_local(uris[0]):
@@ -226,12 +228,13 @@ def remove_all(uris: list[str]) -> None:
         return
     fs, _ = file_system(uris[0])
     paths = [file_system(uri)[1] for uri in uris]
-    # Taken together, a name with one of these would stand for all others that it fits.
-    odd = {path for path in paths if any(letter in path for letter in "*?[")}
-    for path in odd:
-        patiently(path, partial(fs.rm_file, path))
-    if plain := [path for path in paths if path not in odd]:
-        patiently(uris[0], lambda: fs.rm(plain))
+    for odd, group in groupby(paths, lambda path: any(letter in path for letter in "*?[")):
+        some = list(group)
+        # Taken together, a name with one of these would stand for all others that it fits.
+        size = 1 if odd else AT_ONCE
+        for start in range(0, len(some), size):
+            part = some[start : start + size]
+            patiently(uris[0], partial(fs.rm_file, part[0]) if odd else partial(fs.rm, part))
 
 
 def sweep(uri: str) -> None:

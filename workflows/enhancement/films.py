@@ -67,12 +67,7 @@ def _films(settings: Settings, run: Run) -> list[Source]:
     if not run.uri.startswith(f"{at}/"):
         return found
     # The run lies among the films: what it holds was made of them.
-    return [film for film in found if not _local(film.uri).startswith(f"{run.uri}/")]
-
-
-def _local(uri: str) -> str:
-    """A URI as `storage.absolute` has it."""
-    return uri.removeprefix("file://")
+    return [film for film in found if not storage.absolute(film.uri).startswith(f"{run.uri}/")]
 
 
 @dataclass

@@ -12,16 +12,13 @@ from infra.text import one_line, sha256_of
 from model.network import Network
 from model.streaming import reach
 from workflows.enhancement.spans import Model
-from workflows.shared.artifacts import WEIGHTS
-from workflows.shared.networks import load_frozen
+from workflows.shared.networks import load_known
 
 
 def own_weights(settings: Settings, run: Run) -> str:
     """The URI of the weights that restore: those that are given, or the run's own."""
     options = settings.enhance
-    if options.weights is not None:
-        return of_weights.uri_of(options.weights, options.variant)
-    return run.path("train", options.variant, WEIGHTS)
+    return of_weights.uri_of(options.weights or run.uri, options.variant)
 
 
 def loaded(settings: Settings, run: Run) -> list[Model]:
@@ -61,14 +58,13 @@ def _larger(settings: Settings, own: str) -> list[Model]:
 
 def _load(uri: str, field: str) -> Model:
     try:
-        network = load_frozen(uri)
-        content = storage.read_bytes(uri)
+        network, sha256 = load_known(uri)
     except (OSError, RunError, ValueError) as error:
         raise _unusable(uri, error, field) from error
     if not isinstance(network, Network):
         raise _unusable(uri, "bicubic is not trained", field)
     low_size = network.size // network.scale
-    return Model(uri, sha256_of(content), network.variant, network.scale, low_size, reach(network))
+    return Model(uri, sha256, network.variant, network.scale, low_size, reach(network))
 
 
 def digests(models: list[str], run: Run) -> list[str]:

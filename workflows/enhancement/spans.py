@@ -3,10 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.sources.footage import Footage
 from datasets.sources.layouts import Source
 
 
@@ -75,6 +77,11 @@ class Film:
     height: int
     pixel_aspect: float
 
+    @classmethod
+    def of(cls, source: Source, footage: Footage) -> Self:
+        """What is known of a source that is open."""
+        return cls(source, footage.rate, footage.width, footage.height, footage.pixel_aspect)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -87,6 +94,9 @@ class Model:
     scale: int
     low_size: int
     reach: int
+
+    def __str__(self) -> str:
+        return f"{self.variant} ×{self.scale}, weights SHA-256 {self.sha256}"
 
 
 @dataclass

@@ -21,7 +21,6 @@ from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.plan import layout, speed
 from workflows.enhancement.progress import Progress
 from workflows.enhancement.receipts import (
-    RECEIPT,
     Receipt,
     complete_receipts,
     receipts_among,
@@ -65,8 +64,6 @@ def enhance(settings: Settings, run: Run) -> None:
         files, before = storage.files(stage.uri), complete_receipts(stage.uri)
         reading = films.reading(settings, run, of_stage, receipts_among(files), before)
         found = films.found_among(files, stage.uri, of_stage, reading.left)
-        # Receipts first: one whose files are gone would be believed.
-        storage.remove_all([uri for uri in found.stale if uri.endswith(f"/{RECEIPT}")])
         storage.remove_all(found.stale)
         receipts = reading.kept
         if receipts:

@@ -7,13 +7,12 @@ from infra import storage
 from infra.errors import InputError, SettingsError
 from infra.runs import Run
 from infra.settings import command_line, of_run
+from infra.settings.of_weights import ENDING, uri_of
 from infra.settings.settings import Settings
 from model.network import Network
 from model.variants import widest
 from model.weights import load_network
-from workflows.shared.artifacts import WEIGHTS, trained_variants
-
-SUFFIX = ".safetensors"
+from workflows.shared.artifacts import trained_variants
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ def find(weights: str, variant: str | None = None) -> Trained:
     """
     uri = storage.absolute(weights)
     if not storage.exists(uri):
-        raise SettingsError(f"--weights {weights}: not there; give a {SUFFIX} file or a run folder")
-    if not uri.endswith(SUFFIX):
+        raise SettingsError(f"--weights {weights}: not there; give a {ENDING} file or a run folder")
+    if not uri.endswith(ENDING):
         settings = _settings(uri)
         file = _of_run(Run(uri), settings, variant)
         return Trained(file, _read(file), settings)
@@ -65,7 +64,7 @@ def _of_run(run: Run, settings: Settings, variant: str | None) -> str:
         has = run.is_complete(f"train/{asked}")
         variant = asked if has else widest(trained_variants(run))
     run.record(f"train/{variant}")
-    return run.path("train", variant, WEIGHTS)
+    return uri_of(run.uri, variant)
 
 
 def _settings(run: str) -> Settings:

@@ -7,10 +7,10 @@ from datasets.shards.files import open_shard
 from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
-from infra.settings import of_run
+from infra.settings import of_run, of_weights
 from infra.settings.settings import Settings
 
-WEIGHTS = "weights.safetensors"  # of the recogniser, of P, and of each variant, in its own folder
+WEIGHTS = of_weights.WEIGHTS  # of the recogniser, of P, and of each variant, in its own folder
 LINEAR = "linear.safetensors"  # beside the weights of a variant
 HISTORY = "history.json"  # beside them: the scalars of a training
 BEST, TRIALS = "best.json", "trials.json"  # of a search

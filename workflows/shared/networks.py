@@ -8,6 +8,7 @@ from infra import storage
 from infra.errors import RunError
 from infra.runs import Run
 from infra.settings.data import ClipSettings
+from infra.text import sha256_of
 from model.layers.bicubic import Bicubic
 from model.layers.warp_predictor import WarpPredictor
 from model.network import Network
@@ -34,8 +35,14 @@ def load_predictor(run: Run, low_size: int) -> WarpPredictor:
 
 def load_frozen(uri: str) -> nn.Module:
     """A network of ours from its weights, for inference."""
+    return load_known(uri)[0]
+
+
+def load_known(uri: str) -> tuple[nn.Module, str]:
+    """A network of ours from its weights, for inference, and their SHA-256."""
     with storage.local_file(uri) as path:
-        return load_network(path).eval().requires_grad_(False)
+        network = load_network(path).eval().requires_grad_(False)
+        return network, sha256_of(path.read_bytes())
 
 
 def linear_restoration(uri: str) -> Network:

@@ -90,18 +90,23 @@ def test_yunet_finds_all_real_faces_where_the_cascade_does() -> None:
             assert np.abs(centres).max() < 0.25 * box[2], name
 
 
-def test_the_scores_of_yunet_are_its_own(faces: Path) -> None:
-    """Told by OpenCV's network itself, shown the same frame; it names the score last."""
+def yunet_and_frame(faces: Path) -> tuple[str, np.ndarray]:
+    """The file of YuNet's model, and the first frame of a film."""
     model = faces.parent / "weights" / "yunet_n_320_320.onnx"
     if not model.exists():
         pytest.skip("no YuNet model beside the videos")
     name = SAMPLE[0]
     with open_source(Source(f"file://{faces}/videos/{name}", name, "a", "video")) as footage:
-        frame = next(footage.frames())
+        return str(model), next(footage.frames())
+
+
+def test_the_scores_of_yunet_are_its_own(faces: Path) -> None:
+    """Told by OpenCV's network itself, shown the same frame; it names the score last."""
+    model, frame = yunet_and_frame(faces)
     size = (frame.shape[1], frame.shape[0])
-    network = cv2.FaceDetectorYN.create(str(model), "", size, YUNET_SCORE, YUNET_OVERLAP)
+    network = cv2.FaceDetectorYN.create(model, "", size, YUNET_SCORE, YUNET_OVERLAP)
     _, told = network.detect(np.ascontiguousarray(frame[:, :, ::-1]))
-    found = yunet_detector(str(model))(frame)
+    found = yunet_detector(model)(frame)
     assert len(found) > 0
     np.testing.assert_array_equal(found[:, 4], told[:, -1])
 
@@ -109,16 +114,11 @@ def test_the_scores_of_yunet_are_its_own(faces: Path) -> None:
 def test_yunet_is_shown_no_image_of_which_it_reads_beyond_the_end(faces: Path) -> None:
     """Images of a side of 32 pixels or less, which OpenCV pads to 32: the boxes are finite, and the
     same whatever the network was shown before."""
-    model = faces.parent / "weights" / "yunet_n_320_320.onnx"
-    if not model.exists():
-        pytest.skip("no YuNet model beside the videos")
-    name = SAMPLE[0]
-    with open_source(Source(f"file://{faces}/videos/{name}", name, "a", "video")) as footage:
-        frame = next(footage.frames())
-    detect = yunet_detector(str(model))
+    model, frame = yunet_and_frame(faces)
+    detect = yunet_detector(model)
     for width, height in [(1, 1), (20, 90), (32, 128), (128, 32), (90, 30), (33, 33), (160, 24)]:
         image = np.ascontiguousarray(frame[60 : 60 + height, 60 : 60 + width])
-        expected = yunet_detector(str(model))(image)
+        expected = yunet_detector(model)(image)
         for before in (frame[:128, :160], frame[:40, :300]):
             detect(np.ascontiguousarray(before))
             found = detect(image)

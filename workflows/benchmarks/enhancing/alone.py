@@ -67,7 +67,7 @@ def _film(source: Source, folder: str, job: Job, restorer: Restorer, spent: Spen
     with ExitStack() as stack:
         opened = timed_opening(spent, open_source)
         footage = stack.enter_context(opened(source, LIMITS))
-        film = Film(source, footage.rate, footage.width, footage.height, footage.pixel_aspect)
+        film = Film.of(source, footage)
         outputs = [stack.enter_context(out) for out in OUTPUTS.of(Place(film, folder, models))]
         spans = timed_items(spent, "located", spans_of(footage, job.wanted, Counter()))
         for span in _restored(spans, source.name, restorer, spent):

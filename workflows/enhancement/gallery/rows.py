@@ -39,8 +39,5 @@ def _of(row: dict[str, Any], film: dict[str, Any], folder: str) -> Shown:
 
 def about(films: str, models: Iterable[Model]) -> dict[str, object]:
     """How the faces were made, line by line."""
-    told = {
-        f"network for faces of {model.low_size} px": f"{model.variant} ×{model.scale}, weights "
-        f"SHA-256 {model.sha256}" for model in models
-    }  # fmt: skip
+    told = {f"network for faces of {model.low_size} px": str(model) for model in models}
     return {"films": films, **told}

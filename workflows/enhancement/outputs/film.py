@@ -41,7 +41,7 @@ class FilmOutput(Output):
         footage = self.stack.enter_context(open_source(source, self.limits, exact=True))
         self._check_size(footage)
         self.frames = footage.frames()
-        told = "; ".join(f"faces of {side} px: {place.made_by(side)}" for side in place.models)
+        told = "; ".join(f"faces of {side} px: {model}" for side, model in place.models.items())
         self.writer = self.stack.enter_context(
             film_writer(
                 place.uri(NAME), source, footage, self.limits, self.size, CRF, PRESET,

@@ -25,15 +25,10 @@ class Place:
         """The URI of a file."""
         return storage.join(self.folder, name)
 
-    def made_by(self, side: int) -> str:
-        """What restores faces whose input is `side` pixels wide, in words."""
-        model = self.models[side]
-        return f"{model.variant} ×{model.scale}, weights SHA-256 {model.sha256}"
-
     def notes(self, what: str, part: TrackPart) -> dict[str, str]:
         """Metadata of the file of a track: its title, and that it is restored, and by what."""
         title = f"{self.film.source.name}: {what}, track {part.track}"
-        return {"title": title, "comment": f"{INVENTED} {self.made_by(part.low.shape[1])}"}
+        return {"title": title, "comment": f"{INVENTED} {self.models[part.low.shape[1]]}"}
 
 
 class Output(ABC):

@@ -55,9 +55,7 @@ class Reader:
                 attempt(counter, 2 * self.limits.time_limit),
                 open_source(source, self.limits) as footage,
             ):
-                film = Film(
-                    source, footage.rate, footage.width, footage.height, footage.pixel_aspect
-                )
+                film = Film.of(source, footage)
                 self.progress.expect(source.name, footage.expected)
                 for span in spans_of(footage, self.wanted, verdict.rejected):
                     if last is not None and last.number in done:

@@ -11,17 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from datasets.image_metrics import consistency
-from infra import process, storage
+from infra import process
 from infra.attempts import attempt
 from infra.errors import RunError
 from infra.nodes.counts import JobCounts
-from infra.text import sha256_of
 from model.network import Network
 from model.streaming import Part, restore_parts
 from workflows.enhancement.progress import Progress
 from workflows.enhancement.spans import Model, Span, TrackPart, Verdict
 from workflows.enhancement.steps.pieces import Piece, row_of, step
-from workflows.shared.networks import load_frozen
+from workflows.shared.networks import load_known
 from workflows.shared.ray_rows import Row
 from workflows.shared.restoring import to_bytes
 from workflows.shared.source_rows import why
@@ -53,10 +52,11 @@ class Restorer:
         return {model.low_size: self._load(model) for model in self.models}
 
     def _load(self, model: Model) -> Network:
-        if sha256_of(storage.read_bytes(model.uri)) != model.sha256:
+        network, sha256 = load_known(model.uri)
+        if sha256 != model.sha256:
             raise RunError(f"{model.uri}: was replaced since this command began; give it again")
-        network = load_frozen(model.uri).to(self.device)
         assert isinstance(network, Network)
+        network = network.to(self.device)
         if self.device == "cuda":  # as cuDNN multiplies bf16 and TF32
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network

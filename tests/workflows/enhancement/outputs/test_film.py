@@ -65,7 +65,7 @@ def spans(restored: dict[int, Frame], count: int = COUNT, length: int = 5) -> li
 
 def of(source: Source) -> Film:
     with open_source(source) as footage:
-        return Film(source, footage.rate, footage.width, footage.height, footage.pixel_aspect)
+        return Film.of(source, footage)
 
 
 @pytest.fixture(autouse=True)
