@@ -64,9 +64,10 @@ FACES ?=
 parcels: $(STAMP)
 	$(BIN)/python workflows/gpu.py pack $(if $(FACES),--run $(FACES))
 
-# In two processes: unit tests of one thread each; of Ray's tests, those that share a run or a
-# server stay together.
-UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not integration and not gpu" tests
+# In two processes: unit tests of one thread each, of which one that hangs is named and ended; of
+# Ray's tests, those that share a run or a server stay together.
+UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --timeout 120 \
+	-m "not integration and not gpu" tests
 
 test: $(STAMP_DEV)
 	$(UNIT)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import IO, Any, TypeVar
 
 import fsspec
@@ -60,10 +61,21 @@ def file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 def open_blocks(fs: fsspec.AbstractFileSystem, path: str) -> IO[bytes]:
     """A file to read here and there, open. Of object storage, whose blocks would be of 50 MB, the
-    last eight of 4 MB stay: a film's picture and sound may lie far apart in it."""
+    last eight of 4 MB stay: a film's picture and sound may lie far apart in it. Raises OSError,
+    also for what is no file."""
+    if not is_plain(fs, path):
+        raise OSError("a pipe or a device, no file")
     options = {"cache_type": "blockcache", "cache_options": {"maxblocks": BLOCKS}}
     file: IO[bytes] = fs.open(path, "rb", block_size=BLOCK, **options)
     return file
+
+
+def is_plain(fs: fsspec.AbstractFileSystem, path: str) -> bool:
+    """Whether a path is no pipe or device, on which a look would wait for ever; raises OSError."""
+    if "file" not in fs.protocol:
+        return True
+    mode = os.stat(path).st_mode
+    return S_ISREG(mode) or S_ISDIR(mode)  # opening a folder fails and says so
 
 
 def exists(uri: str) -> bool:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from stat import S_ISREG
 from typing import Any
 
 import fsspec
 
 from datasets.sources.layouts import FILM_FRAMES, IMAGE_EXTENSIONS, extension, is_video
 from datasets.sources.left_out import BACK, BROKEN, CLOSED, HIDDEN, NAS, TYPESCRIPT, LeftOut
+from infra import storage
 
 SYSTEM = frozenset([
     "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot",
@@ -208,16 +208,11 @@ def _begun(
 def _start(filesystem: fsspec.AbstractFileSystem, path: str, size: int) -> bytes:
     """The first bytes of a file; of one that cannot be read none: opening it will say why."""
     try:
-        if not _is_plain(filesystem, path):
+        if not storage.is_plain(filesystem, path):
             return b""
         return bytes(filesystem.cat_file(path, start=0, end=size))
     except OSError:
         return b""
-
-
-def _is_plain(filesystem: fsspec.AbstractFileSystem, path: str) -> bool:
-    """Whether a path is no pipe, on which a look would wait for ever."""
-    return "file" not in filesystem.protocol or S_ISREG(os.stat(path).st_mode)
 
 
 def is_transport_stream(head: bytes) -> bool:

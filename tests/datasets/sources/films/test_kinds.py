@@ -131,7 +131,7 @@ def test_sound_that_lies_apart_from_the_picture_is_not_fetched_with_it(
     def opened(path: str, mode: str, **options: Any) -> Counted:
         return Counted(None, path, mode, size=whole, **options)
 
-    fake = SimpleNamespace(size=lambda _: whole, open=opened)
+    fake = SimpleNamespace(protocol=("s3", "s3a"), open=opened)
     monkeypatch.setattr(storage, "file_system", lambda _: (fake, str(path)))
     with av.open(str(path)) as container:
         order = [packet.stream.type for packet in container.demux() if packet.pos]
