@@ -57,7 +57,7 @@ def test_a_node_is_lost_and_the_other_does_all(two_nodes: Cluster, tmp_path: Pat
     ended.set()
     watcher.join()
     assert found.status == 0
-    assert [node["Alive"] for node in ray.nodes()].count(False) == 1
+    until(lambda: [node["Alive"] for node in ray.nodes()].count(False) == 1, "word of the loss")
     again = run_here(*arguments(films, tmp_path / "again", model), stages=["enhance"])
     assert again.status == 0
     assert results(folder) == results(tmp_path / "again")

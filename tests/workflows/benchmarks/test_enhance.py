@@ -20,7 +20,7 @@ from workflows.benchmarks.enhancing import plain_loop
 from workflows.benchmarks.enhancing.alone import CLOCK
 from workflows.benchmarks.enhancing.apart import Taken, apart, on_cores
 from workflows.benchmarks.enhancing.rates import once_started, rows_of, shares_of
-from workflows.benchmarks.process_usage import PERIOD, Watch
+from workflows.benchmarks.process_usage import PERIOD, watching
 from workflows.shared.restoring import to_bytes
 
 
@@ -141,7 +141,7 @@ def test_what_an_ended_process_took_is_told_though_its_parent_never_knew() -> No
         f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
         "child.wait(); print('ended', flush=True); sys.stdin.read()"
     )
-    with Watch() as watch:
+    with watching() as watch:
         before = watch.busy_seconds()
         command = [sys.executable, "-c", parent]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
@@ -164,7 +164,8 @@ def test_the_whole_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert command.main(["enhance", *words, "--json", str(target)]) == 0
     found = json.loads(target.read_text(encoding="utf-8"))
     assert [row["way"] for row in found["rows"]] == ["plain", "in process", "stage 1"]
-    assert set(found["faces"].values()) == {100}
+    (faces,) = set(found["faces"].values())
+    assert faces >= 100  # of the drawn heads; the cascade may see another face beside one
     assert found["difference"] <= 1
     assert 0 < found["start_seconds"]["few_faces"] < time.perf_counter() - begun
     shares = found["shares"]["in process, of processor time"]
