@@ -81,7 +81,7 @@ def _start(cpus: int | None, dashboard: bool) -> None:
     logging.getLogger("ray._private.services").setLevel(logging.CRITICAL)
     # "local", for without it Ray also joins what a cluster that is long dead has left behind.
     with process.without_secrets():  # which a local Ray would inherit
-        found = _init("local", cpus, variables, dashboard)
+        found = _init("local", cpus, variables, None if dashboard else False)  # True: or raise
     if dashboard and not found:
         say("cluster", "Ray's dashboard did not start; going on without it")
 
