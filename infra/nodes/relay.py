@@ -17,7 +17,7 @@ from typing import Any
 from infra.nodes import terminal
 
 SPACE = b"facestack"
-PAUSE = 0.2  # seconds from one look to the next
+PAUSE = 0.5  # seconds from one look to the next
 _numbers = count()
 _printing = threading.Lock()
 _stop = threading.Event()

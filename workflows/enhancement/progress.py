@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.progress import Count
 
-PAUSE = 0.5  # seconds from one look to the next
+PAUSE = 1.0  # seconds from one look to the next
 
 
 class Frames:
