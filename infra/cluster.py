@@ -144,10 +144,13 @@ def disconnect() -> None:
 
 
 def _quiet_data() -> None:
-    """Leave progress to the stages: Ray Data's own is a dozen lines every few seconds."""
+    """Leave progress to the stages: Ray Data's own is a dozen lines every few seconds, and its advice
+    on memory, that of a film's decoder, a page."""
     import ray.data
 
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     # It warns once of the bars that are missing.
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)

@@ -1,5 +1,7 @@
 """A node of the cluster is lost while films are restored; the others do all of it."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from ray.cluster_utils import Cluster
 from infra import cluster
 from tests.integration.conftest import run_here
 from tests.support.enhancement.collections import arguments, collection, results, weights
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 # The driver runs in this process, and warns of Ray's own affairs.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -35,8 +37,12 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         found.shutdown()
 
 
-def test_a_node_is_lost_and_the_other_does_all(two_nodes: Cluster, tmp_path: Path) -> None:
-    """When a film is whole, and a span of the long one is kept."""
+@pytest.mark.parametrize("notice", [None, 5], ids=["unannounced", "reclaimed"])
+def test_a_node_is_lost_and_the_other_does_all(
+    two_nodes: Cluster, tmp_path: Path, notice: int | None
+) -> None:
+    """When a film is whole, and a span of the long one is kept; at once, or some seconds after
+    Ray was told that the node will be taken away, as of a spot machine."""
     films = collection(tmp_path / "films", FILMS)
     model, folder = weights(tmp_path / "weights.safetensors", "f1"), tmp_path / "run"
     ended = threading.Event()
@@ -49,6 +55,9 @@ def test_a_node_is_lost_and_the_other_does_all(two_nodes: Cluster, tmp_path: Pat
         )  # fmt: skip
         assert not ended.is_set()
         (node,) = two_nodes.worker_nodes
+        if notice is not None:
+            announce(two_nodes.address, node.node_id, notice)
+            ended.wait(notice)
         two_nodes.remove_node(node, allow_graceful=False)
 
     watcher = threading.Thread(target=lose)
@@ -62,3 +71,12 @@ def test_a_node_is_lost_and_the_other_does_all(two_nodes: Cluster, tmp_path: Pat
     assert again.status == 0
     assert results(folder) == results(tmp_path / "again")
     assert not list(folder.glob("enhanced/**/.*"))
+
+
+def announce(address: str, node: str, seconds: int) -> None:
+    """Tell Ray that a node will be taken away, as a provider's notice is passed on."""
+    ray_command = Path(sys.executable).with_name("ray")
+    words = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "reclaimed",
+             "--deadline-remaining-seconds", str(seconds)]  # fmt: skip
+    command = [ray_command, "drain-node", "--address", address, "--node-id", node, *words]
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
