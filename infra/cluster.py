@@ -144,8 +144,8 @@ def disconnect() -> None:
 
 
 def _quiet_data() -> None:
-    """Leave progress to the stages: Ray Data's own is a dozen lines every few seconds, and its advice
-    on memory, that of a film's decoder, a page."""
+    """Leave progress to the stages: Ray Data's own is a dozen lines every few seconds, and its
+    advice on memory, that of a film's decoder, a page."""
     import ray.data
 
     context = ray.data.DataContext.get_current()

@@ -77,8 +77,8 @@ LOCAL_RAY = {
     # Ray has more processes than cores and ends the one that waits for a second; the next takes 3 s
     # of a core to start. Forty films of 100 frames on one core: 96 s as it comes, 71 s so.
     "RAY_idle_worker_killing_time_threshold_ms": "30000",
-    # What it remembers of tasks, a hundred thousand by default, for a page that shows some hundreds:
-    # its memory grew by 55 MB over a thousand films.
+    # What it remembers of tasks, a hundred thousand of them by default, for a page that shows some
+    # hundreds: its memory grew by 50 MB over a thousand films.
     "RAY_task_events_max_num_task_in_gcs": "10000",
     # Nodes of a local Ray are not taken away, and the end of their watcher is told as an error.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
