@@ -54,8 +54,8 @@ def restored(
     items = [item([source]) | {"done": done.get(source.name, [])} for source in sources]
     context = ray.data.DataContext.get_current().copy()
     context.target_max_block_size = 1  # each row goes on as soon as it is made
-    # An actor is not ended in a lull: of a thousand short films sixteen were begun anew, each with
-    # 3 s of imports and the weights to load. What is left over at the end goes all the same.
+    # An actor is not ended in a lull: for a thousand short films twenty-one were started where two
+    # are at work, each with 3 s of imports. What is left over at the end goes all the same.
     context.autoscaling_config = replace(
         context.autoscaling_config, actor_pool_util_downscaling_threshold=-1.0
     )

@@ -30,16 +30,20 @@ from workflows.shared.source_survey import find
 ALL, ONE, START = "all", "one", "start"
 START_FRAMES = 15
 DRAWN_FRAMES = 50
+# Smallest face [px] that is looked for in drawn films: the cascade sees smaller ones that are none.
+DRAWN_FACE = 48
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Films in folders of `folder`, what restores them, and how many GPUs are at hand."""
+    """Films in folders of `folder`, what restores them, how many GPUs are at hand, and the smallest
+    face [px] that is looked for; None: the stage's own choice."""
 
     folder: Path
     weights: str
     detector: str
     gpus: int
+    min_face: int | None
 
     def settings(
         self, which: str, workers: int = 1, outputs: Sequence[str] = ("faces",)
@@ -51,6 +55,8 @@ class Prepared:
             "weights": self.weights, "outputs": list(outputs), "large": "degrade",
             "workers": self.gpus or workers, "gpus_per_worker": min(self.gpus, 1),
         }  # fmt: skip
+        if self.min_face is not None:
+            enhance["min_face"] = self.min_face
         return Settings(
             source=str(self.folder / which),
             clip=layers["clip"],
@@ -80,7 +86,8 @@ def prepare(chosen: argparse.Namespace, folder: Path) -> Prepared:
     if detector != "haar":
         detector = storage.absolute(detector)
     weights = storage.absolute(chosen.weights) if chosen.weights else _untrained(folder)
-    return Prepared(folder, weights, detector, chosen.gpus)
+    min_face = DRAWN_FACE if chosen.source is None else None
+    return Prepared(folder, weights, detector, chosen.gpus, min_face)
 
 
 def _films(chosen: argparse.Namespace, folder: Path) -> list[Path]:
