@@ -6,10 +6,12 @@ from fractions import Fraction
 from itertools import chain
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
+from datasets.film_sound import DecodedSound, can_be_decoded
 from datasets.sources.films.truncation import restarts
 from datasets.sources.footage import DecodeError, Footage
 from datasets.sources.images import short
@@ -25,7 +27,8 @@ EARLY = 1  # s before it is shown that a packet is decoded which does not tell w
 class Companions:
     """All streams of an open `container` but the one that `footage` shows: packets as they are, at
     their times. Tell which `ending` of `MUXERS` the copy is to have, `add_to` its container, then
-    mux what `up_to` gives. `left_out` says which streams, or ends of streams, are not in the copy.
+    mux what `up_to` gives. `left_out` says which streams, or parts of streams, are not in the copy,
+    `changed` which are not as they were: sound that neither takes, such as WMA, is decoded.
 
     Times are those of the container; only where these begin anywhere (broadcasts) they are counted
     from its beginning, `zero` [s].
@@ -45,9 +48,14 @@ class Companions:
         fitting = {
             ending: {s.index for s in found if _takes(MUXERS[ending], s)} for ending in endings
         }
+        odd = [s for s in found if isinstance(s, AudioStream) and s.index not in fitting["mkv"]]
+        to_decode = {sound.index: sound for sound in odd if can_be_decoded(sound)}
+        fitting["mkv"].update(to_decode)
         self.ending = max(endings, key=lambda ending: len(fitting[ending]))
         self.taken = fitting[self.ending]
         self.left_out = [_told(s) for s in found if s.index not in self.taken]
+        self.to_decode = to_decode if self.ending == "mkv" else {}
+        self.sounds: dict[int, DecodedSound] = {}
         self.copies: dict[int, Stream] = {}
         self.last: dict[int, int] = {}
         for stream in container.streams:
@@ -66,6 +74,11 @@ class Companions:
         stream: VideoStream = self.container.streams[self.footage.stream]  # type: ignore[assignment]
         return stream
 
+    @property
+    def changed(self) -> list[str]:
+        """The streams that are not copied as they are, and what was done to them."""
+        return [sound.told for sound in self.sounds.values()]
+
     def tags(self) -> dict[str, str]:
         """The tags of the whole film: its title and the like."""
         return {k: v for k, v in self.container.metadata.items() if k not in OF_CONTAINER}
@@ -80,6 +93,10 @@ class Companions:
                 cover = self.covers.get(stream.index)
                 if cover is not None and self.ending == "mkv":
                     _attach(output, stream, cover)
+                elif stream.index in self.to_decode:
+                    sound = DecodedSound(self.to_decode[stream.index], output)
+                    self.sounds[stream.index] = sound
+                    self.copies[stream.index] = sound.copy
                 else:
                     self.copies[stream.index] = _add(output, stream)
         chapters = self.container.chapters()
@@ -97,9 +114,15 @@ class Companions:
         self.covers = {}
         while self.waiting is not None and self.waiting[0] <= time:
             packet, shift = self.waiting[1:]
-            if packet.stream.index in self.copies and not _is_gap(packet):
+            index = packet.stream.index
+            if index in self.copies and index in self.sounds:
+                yield from self.sounds[index].packets(packet, shift)
+            elif index in self.copies and not _is_gap(packet):
                 yield self._moved(packet, shift)
             self.waiting = next(self.packets, None)
+        if self.waiting is None:
+            for index in self.sounds.keys() & self.copies.keys():
+                yield from self.sounds[index].packets(None, Fraction(0))
 
     def refused(self, packet: "av.Packet[Stream]", error: av.FFmpegError) -> None:
         """Leaves out the rest of a stream of which the muxer took no more than what was before

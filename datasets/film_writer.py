@@ -161,6 +161,7 @@ def film_writer(
             writer.finish()
         written["film"] = uri.rpartition("/")[2]
         written["left_out_streams"] = companions.left_out if companions else []
+        written["changed_streams"] = companions.changed if companions else []
         written["left_out_tags"] = _lost(path, tags)
 
 

@@ -1,6 +1,7 @@
 """What goes with the pictures of a film goes with those that take their place, and in step."""
 
 import struct
+from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from datasets.film_copy import Companions
 from tests.support.films import add_stream, numbered, numbers, picture
@@ -88,6 +90,49 @@ def test_sound_stays_in_step_in_another_container(tmp_path: Path, name: str, sou
     assert [float(b - a) for a, b in pairwise(shown)] == pytest.approx([0.04] * 24, abs=0.0015)
     begin = min(new[0][0], shown[0])
     assert begin == 0 if name in ("v.ts", "v.mpg") else begin == min(old[0][0], first)
+
+
+@pytest.mark.parametrize(("name", "sound"), [("v.wmv", "wmav2"), ("v.avi", "adpcm_ima_wav")])
+def test_sound_that_no_container_takes_is_decoded(tmp_path: Path, name: str, sound: str) -> None:
+    """It is that of the source, rounded to 16 bits, at the source's times."""
+    path = whole_film(tmp_path / name, shaken(25), sound)
+    copy, told = written_again(source_of(path), tmp_path / "out")
+    assert copy.suffix == ".mkv" and told["left_out_streams"] == []
+    assert told["changed_streams"] == [f"stream 1: audio ({sound}) as pcm_s16le"]
+    old, new = decoded(path), decoded(copy)
+    np.testing.assert_allclose([at for at, _ in new], [at for at, _ in old], atol=0.0015)
+    for (_, one), (_, other) in zip(old, new, strict=True):
+        level = one * 32768 if one.dtype == np.float32 else one
+        np.testing.assert_allclose(other, level, atol=0.51)
+    assert max(int(abs(part).max()) for _, part in new) > 3000  # noise
+    assert pictures(copy)[0] == pytest.approx(pictures(path)[0], abs=0.001)
+
+
+def test_a_packet_that_cannot_be_decoded_is_told(tmp_path: Path) -> None:
+    path = whole_film(tmp_path / "v.wmv", shaken(50), "wmav2")
+    written, data = packets(path, "audio"), path.read_bytes()
+    _, _, spoilt = written[len(written) // 2]
+    assert data.count(spoilt) == 1
+    path.write_bytes(data.replace(spoilt, b"\xff" * len(spoilt)))
+    copy, told = written_again(source_of(path), tmp_path / "out")
+    (said,) = told["changed_streams"]  # type: ignore[misc]
+    assert said == "stream 1: audio (wmav2) as pcm_s16le, damaged packets: 1"
+    assert len(decoded(copy)) == len(decoded(path)) and len(pictures(copy)[0]) == 50
+
+
+def decoded(path: Path) -> list[tuple[float, NDArray[np.generic]]]:
+    """The time [s] and samples of each piece of sound that can be decoded."""
+    pieces, end = list[tuple[float, NDArray[np.generic]]](), 0.0
+    with av.open(str(path)) as container:
+        for packet in container.demux(audio=0):
+            with suppress(av.error.InvalidDataError):
+                for frame in packet.decode():
+                    at = end if frame.time is None else frame.time
+                    end = at + frame.samples / frame.sample_rate
+                    samples = frame.to_ndarray()
+                    planar = frame.format.is_planar
+                    pieces.append((at, (samples.T if planar else samples).reshape(-1)))
+    return pieces
 
 
 def test_sound_stays_in_step_where_a_broadcast_begins_anew(tmp_path: Path) -> None:

@@ -95,7 +95,12 @@ def test_a_folder_of_images_becomes_a_film(tmp_path: Path) -> None:
     copy, told = written_again(source, tmp_path / "out")
     times, frames = pictures(copy)
     assert times == [Fraction(i, 25) for i in range(7)] and numbers(frames) == list(range(7))
-    assert told == {"film": "film.mp4", "left_out_streams": [], "left_out_tags": []}
+    assert told == {
+        "film": "film.mp4",
+        "left_out_streams": [],
+        "changed_streams": [],
+        "left_out_tags": [],
+    }
 
 
 def test_an_animation_becomes_an_mp4(tmp_path: Path) -> None:

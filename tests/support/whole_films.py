@@ -45,6 +45,8 @@ def whole_film(
             stream.codec_context.time_base = Fraction(1, 600)
         adjust(stream)
         heard = output.add_stream(sound, rate=48000)
+        if sound.startswith("wma"):
+            heard.bit_rate = 128_000  # it has no default
         texts = output.add_mux_stream(subtitles) if subtitles else None
         if texts is not None:
             texts.time_base, texts.metadata["language"] = Fraction(1, 1000), "deu"

@@ -83,6 +83,7 @@ OF_FILMS = _schema([
     ("took", SECONDS, "seconds in each step: read, restore, write"),
     ("film", pa.string(), "the film with restored faces in it, under the run; null: not asked for"),
     ("left_out_streams", pa.list_(pa.string()), "streams of the source that it could not take"),
+    ("changed_streams", pa.list_(pa.string()), "its sound that had to be decoded, and to what"),
     ("left_out_tags", pa.list_(pa.string()), "texts about it that it could not take"),
     ("frames_table", pa.string(), "the table of all frames, under the run"),
     ("kind", pa.string(), "why it gives nothing, in words that are the same for all; or empty"),

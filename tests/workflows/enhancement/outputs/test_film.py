@@ -91,7 +91,12 @@ def test_faces_are_pasted_where_and_when_they_were_cut_and_all_else_stays(tmp_pa
     with output(film, tmp_path / "out") as written:
         for span in spans(restored):
             written.add(span)
-    assert written.of_film == {"film": "restored.mp4", "left_out_streams": [], "left_out_tags": []}
+    assert written.of_film == {
+        "film": "restored.mp4",
+        "left_out_streams": [],
+        "changed_streams": [],
+        "left_out_tags": [],
+    }
     copy = tmp_path / "out" / "restored.mp4"
     assert packets(copy, "audio") == packets(path, "audio")
     (old_times, old), (times, frames) = pictures(path), pictures(copy)
