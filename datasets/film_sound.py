@@ -9,7 +9,6 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 
-
 def can_be_decoded(stream: AudioStream) -> bool:
     """Whether there is a decoder, and the file tells what it needs."""
     known = stream.codec_context is not None
@@ -30,9 +29,9 @@ class DecodedSound:
     @property
     def told(self) -> str:
         """What was done to the stream."""
-        codec = self.stream.codec_context.name
+        old, new = self.stream.codec_context.name, self.copy.codec_context.name
         damage = f", damaged packets: {self.damaged}" if self.damaged else ""
-        return f"stream {self.stream.index}: audio ({codec}) as {self.copy.codec_context.name}{damage}"
+        return f"stream {self.stream.index}: audio ({old}) as {new}{damage}"
 
     def packets(
         self, packet: "av.Packet[Stream] | None", shift: Fraction

@@ -13,27 +13,35 @@ PAUSE = 1.0  # seconds from one look to the next
 
 
 class Frames:
-    """The frames of the films that were opened, by name: how many are expected, how many done."""
+    """The frames of the films that were opened, by name: how many are expected, how many done, and
+    how many were read since the last face, with which nothing is to be done."""
 
     def __init__(self) -> None:
         self.expected: dict[str, float] = {}
         self.done: dict[str, float] = {}
+        self.shown: dict[str, float] = {}  # as done; never less than before
 
     def expect(self, film: str, frames: int) -> None:
         """A film was opened that has about so many frames; its reading begins, maybe again."""
-        self.expected[film], self.done[film] = frames, 0.0
+        self.expected[film], self.done[film], self.shown[film] = frames, 0.0, 0.0
 
     def add(self, film: str, frames: float) -> None:
         """So many frames more of a film are done."""
         self.done[film] = self.done.get(film, 0.0) + frames
+        self.read(film, 0)
+
+    def read(self, film: str, bare: int) -> None:
+        """The last frames of a film that were read, so many, have no face. A span whose last they
+        are is done later, with them: they count once."""
+        self.shown[film] = max(self.shown.get(film, 0.0), self.done.get(film, 0.0) + bare)
 
     def close(self, film: str, frames: int) -> None:
         """A film is done, and had so many frames."""
-        self.expected[film] = self.done[film] = frames
+        self.expected[film] = self.done[film] = self.shown[film] = frames
 
     def sums(self) -> tuple[int, float, float]:
         """The number of films that were opened, their frames, and those that are done."""
-        done = sum(min(self.done[film], frames) for film, frames in self.expected.items())
+        done = sum(min(self.shown[film], frames) for film, frames in self.expected.items())
         return len(self.expected), sum(self.expected.values()), done
 
 
@@ -51,6 +59,9 @@ class Progress:
 
     def add(self, film: str, frames: float) -> None:
         self.frames.add.remote(film, frames)
+
+    def read(self, film: str, bare: int) -> None:
+        self.frames.read.remote(film, bare)
 
     def close(self, film: str, frames: int) -> None:
         self.frames.close.remote(film, frames)

@@ -102,6 +102,10 @@ class Untold:
         """What a reader tells."""
         self.told.append(("expect", *told))
 
+    def read(self, *told: Any) -> None:
+        """What a reader tells of frames without a face."""
+        self.told.append(("read", *told))
+
     def add(self, *told: Any) -> None:
         """What a restorer tells."""
         self.told.append(("add", *told))

@@ -24,6 +24,23 @@ def test_a_film_that_is_read_again_counts_once() -> None:
     assert frames.sums() == (2, 147, 147)
 
 
+def test_frames_without_a_face_are_done_as_they_are_read() -> None:
+    """And count once, though the span whose last they are is done behind them."""
+    frames = Frames()
+    frames.expect("a", 1000)
+    frames.read("a", 250)
+    assert frames.sums() == (1, 1000, 250)
+    frames.read("a", 30)  # a face
+    assert frames.sums() == (1, 1000, 250)
+    frames.add("a", 300)
+    frames.read("a", 500)
+    assert frames.sums() == (1, 1000, 800)
+    frames.add("a", 400)
+    assert frames.sums() == (1, 1000, 800)
+    frames.expect("a", 1000)  # its worker died
+    assert frames.sums() == (1, 1000, 0)
+
+
 def test_the_plan_tells_films_networks_outputs_and_room() -> None:
     options = EnhanceSettings(outputs=["faces", "frames"])
     assert layout(2, [MODEL], options, {"CPU": 4.0}) == (

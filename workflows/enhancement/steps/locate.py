@@ -1,7 +1,7 @@
 """Finds the faces of a film that a network was made for, as small as it wants them, in spans."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from workflows.enhancement.spans import Span, TrackPart
 from workflows.shared.source_rows import face_detector
 
 TOO_LARGE = "face over"  # begins the reason for which a track is left out
+LOOK = 250  # frames from one word of how far the reading is to the next
 SPAN = 512  # faces in a span, or as many more as its last frame has
 
 
@@ -41,16 +42,22 @@ class Wanted:
         return int(NATIVE * max(self.inputs) / context)
 
 
-def spans_of(footage: Footage, wanted: Wanted, rejected: Counter[str]) -> Iterator[Span]:
+def spans_of(
+    footage: Footage,
+    wanted: Wanted,
+    rejected: Counter[str],
+    bare: Callable[[int], None] = lambda frames: None,
+) -> Iterator[Span]:
     """The spans of open `footage`, which is read once, whole; only what a network sees is kept.
 
     A face goes to that of the inputs which fits it (`camera`). Tracks that are not wanted are
     counted in `rejected`, as those are that no track is made of (`tracks.follow`). Where spans end
-    depends on the film alone. A film without a face has one span.
+    depends on the film alone. A film without a face has one span. `bare` is told now and then how
+    many of the frames that were read last have no wanted face.
     """
     # As preprocess places them, but for the shake: a film is restored as it was filmed.
     detection = replace(wanted.detection, shake=0.0)
-    frames = _Counted(footage)
+    frames = _Counted(footage, bare)
     faces = face_tracks(
         replace(footage, frames=frames), face_detector(detection), detection,
         wanted.geometry.low_size, inputs=wanted.inputs, rejected=rejected,
@@ -58,6 +65,7 @@ def spans_of(footage: Footage, wanted: Wanted, rejected: Counter[str]) -> Iterat
     builder, large = _Spans(wanted.reach), set[int]()
     for placed in faces:
         if placed.native or wanted.degraded:
+            frames.known = placed.face.index + 1
             yield from builder.take(placed, _low(placed, wanted), footage)
         else:
             large.add(placed.face.track)
@@ -77,14 +85,19 @@ def _low(placed: Placed, wanted: Wanted) -> NDArray[np.uint8]:
 
 @dataclass
 class _Counted:
-    """The frames of footage, and how many of them were given."""
+    """The frames of footage, and how many of them were given; of these, those from the last face,
+    the one before frame `known`, on."""
 
     footage: Footage
+    bare: Callable[[int], None]
     count: int = 0
+    known: int = 0
 
     def __call__(self) -> Iterator[Frame]:
         for frame in self.footage.frames():
             self.count += 1
+            if self.count % LOOK == 0:
+                self.bare(self.count - self.known)
             yield frame
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
@@ -57,7 +58,8 @@ class Reader:
             ):
                 film = Film.of(source, footage)
                 self.progress.expect(source.name, footage.expected)
-                for span in spans_of(footage, self.wanted, verdict.rejected):
+                bare = partial(self.progress.read, source.name)
+                for span in spans_of(footage, self.wanted, verdict.rejected, bare):
                     if last is not None and last.number in done:
                         self.progress.add(source.name, last.frames)
                     elif last is not None:

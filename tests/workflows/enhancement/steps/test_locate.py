@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +45,7 @@ def spans(
     degraded: bool = True,
     rejected: Counter[str] | None = None,
     reach: int = 2,
+    bare: Callable[[int], None] = lambda frames: None,
 ) -> list[Span]:
     height, width = frames[0].shape[:2]
     footage = Footage("v", Fraction(25), width, height, lambda: iter(frames))
@@ -51,7 +53,8 @@ def spans(
     wanted = Wanted(
         clip.geometry(), chosen.preprocess.detection(), clip.how_degraded(), inputs, reach, degraded
     )
-    return list(locate.spans_of(footage, wanted, Counter() if rejected is None else rejected))
+    rejected = Counter() if rejected is None else rejected
+    return list(locate.spans_of(footage, wanted, rejected, bare))
 
 
 def low_tracks(*arguments: Any) -> dict[int, TrackPart]:
@@ -168,6 +171,20 @@ def test_a_film_in_spans_is_the_film(
 def test_a_film_without_a_face_is_one_span() -> None:
     (span,) = spans(settings(), [np.full((72, 96, 3), 60, np.uint8)] * 7)
     assert (span.number, span.first, span.frames, span.parts) == (0, 0, 7, [])
+
+
+def test_frames_behind_the_last_face_are_told_while_a_film_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A square for 40 frames of 100. Where it ends is known within a few frames."""
+    monkeypatch.setattr(locate, "LOOK", 20)
+    black = np.zeros_like(growing()[0])
+    told = list[int]()
+    spans(settings(), [*growing()[:40], *[black] * 60], bare=told.append)
+    assert told[2:] == [20, 40, 60] and max(told[:2]) <= 20
+    told.clear()
+    spans(settings(), [black] * 100, bare=told.append)
+    assert told == [20, 40, 60, 80, 100]
 
 
 def test_what_is_told_of_a_face_is_told_of_its_own_frame() -> None:
