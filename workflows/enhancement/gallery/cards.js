@@ -73,7 +73,7 @@ function card(track) {
   film.title = folder.title = track.video;
   when.textContent = `${place} · ${gallery.number(track.seconds, 1, " s")} · ${gallery.number(track.frames, 0)} frames`;
   what.textContent = `${gallery.number(track.side, 0, " px")}${track.input === "degraded" ? ", degraded" : ""}`
-    + ` · consistency ${gallery.number(track.consistency, 1, " dB")}`;
+    + ` · consistency\u00a0${gallery.number(track.consistency, 1, "\u00a0dB")}`;
   if (track.input === "degraded") what.title = "the film shows more than the network was given";
   return item;
 }
