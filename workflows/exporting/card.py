@@ -4,7 +4,6 @@ from typing import Any
 
 from infra.extraction import Detection, Grid
 from infra.provenance import versions
-from infra.settings.settings import Settings
 from infra.text import sha256_of
 from model.network import Network
 from workflows.exporting import programs
@@ -80,7 +79,7 @@ def card(
             "step": network.frame_step,
             "ends": "the first and the last frame are repeated",
         },
-        "crop": _crop(trained.settings, side),
+        "crop": _crop(trained, side),
         "weights_sha256": sha256_of(trained.content),
         "files": {
             name: {"sha256": sha256_of(content), "bytes": len(content), "form": FORMS[name]}
@@ -107,8 +106,9 @@ def _shape(end: dict[str, Any]) -> str:
     return f"`{end['name']}`, {'×'.join(map(str, end['shape']))} {end['dtype']} in [0, 1]"
 
 
-def _crop(settings: Settings | None, side: int) -> dict[str, Any]:
-    """How frames are cut, as the run has it; without a run, by default."""
+def _crop(trained: Trained, side: int) -> dict[str, Any]:
+    """How frames are cut, as the run or the weights tell, or by default."""
+    settings = trained.settings
     how = settings.preprocess.detection() if settings else Detection("detect")
     if how.faces == "aligned":
         square = {"square": "the centred square is `centre` times the frame's shorter side",
@@ -120,6 +120,6 @@ def _crop(settings: Settings | None, side: int) -> dict[str, Any]:
     return {
         **square,
         "resized": f"to {side}×{side} by the mean over area; about as small, at whole pixels",
-        "known_from": "the run" if settings else "defaults; the weights lie in no run",
+        "known_from": trained.told_by,
         "trained_on": settings.clip.how_degraded().record() if settings else None,
     }

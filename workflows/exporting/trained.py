@@ -6,7 +6,7 @@ from pathlib import Path
 from infra import storage
 from infra.errors import InputError, SettingsError
 from infra.runs import Run
-from infra.settings import command_line, of_run
+from infra.settings import command_line, of_run, of_weights
 from infra.settings.of_weights import ENDING, uri_of
 from infra.settings.settings import Settings
 from model.network import Network
@@ -14,14 +14,18 @@ from model.variants import widest
 from model.weights import load_network
 from workflows.shared.artifacts import trained_variants
 
+RUN, DEFAULTS = "the run", "defaults; the weights lie in no run, and do not tell"
+
 
 @dataclass(frozen=True)
 class Trained:
-    """The file of weights at `uri`, and the settings of the run it lies in, None where in none."""
+    """The file of weights at `uri`, and the settings of the run it lies in; where in none those
+    that its header tells, and None where that tells none. `told_by` says which."""
 
     uri: str
     content: bytes
     settings: Settings | None
+    told_by: str
 
 
 def find(weights: str, variant: str | None = None) -> Trained:
@@ -37,12 +41,15 @@ def find(weights: str, variant: str | None = None) -> Trained:
     if not uri.endswith(ENDING):
         settings = _settings(uri)
         file = _of_run(Run(uri), settings, variant)
-        return Trained(file, _read(file), settings)
+        return Trained(file, _read(file), settings, RUN)
     if variant is not None:
         raise SettingsError(f"--variant {variant}: of a run folder; leave it out beside a file")
     run = uri.rsplit("/", 3)[0]  # <run>/train/<variant>/<file>
     inside = "/train/" in uri and storage.exists(of_run.place(run))
-    return Trained(uri, _read(uri), _settings(run) if inside else None)
+    if inside:
+        return Trained(uri, _read(uri), _settings(run), RUN)
+    told = _settings_in_header(uri)
+    return Trained(uri, _read(uri), told, "the weights' header" if told else DEFAULTS)
 
 
 def load(path: Path, uri: str) -> Network:
@@ -69,6 +76,19 @@ def _of_run(run: Run, settings: Settings, variant: str | None) -> str:
 
 def _settings(run: str) -> Settings:
     return command_line.load(["--run", run], "export.py", "")
+
+
+def _settings_in_header(uri: str) -> Settings | None:
+    """Those with which films are to be read for such weights, where all is there to tell them."""
+    try:
+        if "seen" not in of_weights.header_of(uri):
+            return None
+    except (ValueError, OSError):  # what is wrong with the file is told when it is loaded
+        return None
+    told = of_weights.settings_of(uri, None)
+    settings = Settings.model_validate({name: told[name] for name in ("clip", "preprocess")})
+    settings.preprocess.faces = "detect"
+    return settings if "context" in told["preprocess"] else None
 
 
 def _read(uri: str) -> bytes:

@@ -13,6 +13,8 @@ from torch import nn
 from infra import storage
 from infra.errors import FaultError, InputError, RunError, SettingsError
 from infra.runs import Run
+from infra.settings.of_weights import seen
+from infra.settings.settings import Settings
 from infra.text import sha256_of
 from model.network import Network, build
 from model.weights import load_network, save_weights
@@ -139,6 +141,19 @@ def test_crops_of_aligned_footage_and_of_no_run(tmp_path: Path) -> None:
     export(find(run.path("train", "f1", command.WEIGHTS)), str(tmp_path / "out"))
     told = storage.read_json(str(tmp_path / "out" / "model.json"))["crop"]
     assert told["context"] == 1.3 and told["known_from"].startswith("defaults")
+
+
+@pytest.mark.usefixtures("quick")
+def test_weights_that_lie_in_no_run_tell_their_crops(tmp_path: Path) -> None:
+    settings = Settings()
+    settings.clip.blur_sigma = 0.9
+    settings.preprocess.faces, settings.preprocess.context = "detect", 1.7
+    file, header = tmp_path / "f1.safetensors", seen(settings.clip, settings.preprocess)
+    save_weights(build("f1", 4, 32, 0.25), str(file), metadata=header)
+    export(find(str(file)), str(tmp_path / "out"))
+    told = storage.read_json(str(tmp_path / "out" / "model.json"))["crop"]
+    assert told["context"] == 1.7 and told["known_from"] == "the weights' header"
+    assert told["trained_on"]["blur_sigma"] == 0.9
 
 
 @pytest.mark.usefixtures("quick")
