@@ -14,7 +14,7 @@ from model.variants import widest
 from model.weights import load_network
 from workflows.shared.artifacts import trained_variants
 
-RUN, DEFAULTS = "the run", "defaults; the weights lie in no run, and do not tell"
+RUN, HEADER = "the run", "the weights' header"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Trained:
     uri: str
     content: bytes
     settings: Settings | None
-    told_by: str
+    told_by: str = "defaults; the weights lie in no run, and do not tell"
 
 
 def find(weights: str, variant: str | None = None) -> Trained:
@@ -48,8 +48,8 @@ def find(weights: str, variant: str | None = None) -> Trained:
     inside = "/train/" in uri and storage.exists(of_run.place(run))
     if inside:
         return Trained(uri, _read(uri), _settings(run), RUN)
-    told = _settings_in_header(uri)
-    return Trained(uri, _read(uri), told, "the weights' header" if told else DEFAULTS)
+    content, told = _read(uri), _settings_in_header(uri)
+    return Trained(uri, content, told, HEADER) if told else Trained(uri, content, None)
 
 
 def load(path: Path, uri: str) -> Network:
