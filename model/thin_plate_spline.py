@@ -26,7 +26,7 @@ from torch import Tensor
 
 from infra import conventions
 from infra.conventions import CONTROL_POINTS, GRID
-from model.pixels import exact
+from model.pixels import constant, exact
 
 CPU = torch.device("cpu")
 ITERATIONS = 6  # of the inverse: an error shrinks each time by the steepness of the spline
@@ -115,11 +115,10 @@ def dense_field(shifts: Tensor, height: int, width: int) -> Tensor:
     return field.view(-1, height, width, 2)
 
 
-@torch.compiler.assume_constant_result
+@constant
 def _constants(
     height: int, width: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    # torch.compile looks through a cache, and would solve the system in every step.
     return _computed(height, width, dtype, device)
 
 

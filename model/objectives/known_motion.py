@@ -32,7 +32,7 @@ from infra.conventions import (
     degradation_matrix,
 )
 from model.layers.warping import warp
-from model.pixels import sent
+from model.pixels import constant, sent
 from model.thin_plate_spline import control_points, dense_field
 
 
@@ -151,9 +151,8 @@ def degrade(high: Tensor, scale: int, blur_sigma: float | None = 2.4) -> Tensor:
     return low.clamp(0, 1).mul(255).round().div(255)
 
 
-@torch.compiler.assume_constant_result
+@constant
 def _line(size: int, scale: int, sigma: float | None, device: torch.device) -> Tensor:
-    # torch.compile looks through a cache.
     return _cached_line(size, scale, sigma, device)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.pixels import centre_slice, low_window, pick_frames, to_pixels
+from model.pixels import centre_slice, constant, low_window, pick_frames, to_pixels
 
 CPU = torch.device("cpu")
 
@@ -52,3 +52,14 @@ def test_frames_are_picked_by_signed_offset() -> None:
     assert picked[:, 0, 0, 0].tolist() == [0, 24, 11]
     with pytest.raises(ValueError, match="neighbour_offset"):
         pick_frames(low[:, 10:15], torch.tensor([3, 0, 0]))
+
+
+def test_a_constant_is_marked_as_the_compiler_marks_it() -> None:
+    def one() -> int:
+        return 1
+
+    def other() -> int:
+        return 1
+
+    assert constant(one) is one and one() == 1
+    assert vars(one) == vars(torch.compiler.assume_constant_result(other)) != {}

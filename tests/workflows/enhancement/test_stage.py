@@ -1,4 +1,7 @@
-"""What the stage needs of a cluster."""
+"""What the stage needs of a cluster, and of a process."""
+
+import subprocess
+import sys
 
 from infra.runs import Run
 from infra.settings.settings import Settings
@@ -11,3 +14,10 @@ def test_every_node_is_to_see_the_films_and_all_weights() -> None:
     assert needs(settings, run).reads == ["/films", "/run/train/f5warp/weights.safetensors"]
     settings.enhance.weights, settings.enhance.models = "/w.safetensors", ["s3://b/m.safetensors"]
     assert needs(settings, run).reads == ["/films", "/w.safetensors", "s3://b/m.safetensors"]
+
+
+def test_what_restores_does_not_import_the_compiler() -> None:
+    """It takes over a second of each process."""
+    code = "import sys, workflows.enhancement.stage; print('torch._dynamo' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
