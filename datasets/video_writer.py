@@ -63,11 +63,11 @@ class VideoFile:
             self._container.mux(self._stream.encode(None))
 
 
-def options_of(crf: int, preset: str) -> dict[str, str]:
+def options_of(crf: int, preset: str, threads: int = 1) -> dict[str, str]:
     """Those of x264 by which the same frames give the same bytes."""
-    # One thread: the file then does not depend on the machine's cores. Without the macroblock
-    # tree, whose streams of small frames differ from run to run.
-    return {"crf": str(crf), "preset": preset, "threads": "1", "mbtree": "0"}
+    # So many threads, whatever cores there are: the file depends on their number. Without the
+    # macroblock tree, whose streams of small frames differ from run to run.
+    return {"crf": str(crf), "preset": preset, "threads": str(threads), "mbtree": "0"}
 
 
 @contextmanager

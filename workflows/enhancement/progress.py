@@ -13,17 +13,20 @@ PAUSE = 1.0  # seconds from one look to the next
 
 
 class Frames:
-    """The frames of the films that were opened, by name: how many are expected, how many done, and
-    how many were read since the last face, with which nothing is to be done."""
+    """The frames of the films that were opened, by name: how many are expected, how many done.
+
+    A film of several spans is written when all of them are restored: half of what is to be done."""
 
     def __init__(self) -> None:
         self.expected: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.shown: dict[str, float] = {}  # as done; never less than before
+        self.written: dict[str, float] = {}  # of films of several spans
 
     def expect(self, film: str, frames: int) -> None:
         """A film was opened that has about so many frames; its reading begins, maybe again."""
         self.expected[film], self.done[film], self.shown[film] = frames, 0.0, 0.0
+        self.written.pop(film, None)
 
     def add(self, film: str, frames: float) -> None:
         """So many frames more of a film are done."""
@@ -35,14 +38,23 @@ class Frames:
         are is done later, with them: they count once."""
         self.shown[film] = max(self.shown.get(film, 0.0), self.done.get(film, 0.0) + bare)
 
+    def write(self, film: str, frames: int) -> None:
+        """A film has several spans, and so many of its frames are written."""
+        self.written[film] = frames
+
     def close(self, film: str, frames: int) -> None:
         """A film is done, and had so many frames."""
         self.expected[film] = self.done[film] = self.shown[film] = frames
+        self.written.pop(film, None)
 
     def sums(self) -> tuple[int, float, float]:
         """The number of films that were opened, their frames, and those that are done."""
-        done = sum(min(self.shown[film], frames) for film, frames in self.expected.items())
+        done = sum(min(self._done(film), frames) for film, frames in self.expected.items())
         return len(self.expected), sum(self.expected.values()), done
+
+    def _done(self, film: str) -> float:
+        shown, written = self.shown[film], self.written.get(film)
+        return shown if written is None else (min(shown, self.expected[film]) + written) / 2
 
 
 class Progress:
@@ -62,6 +74,9 @@ class Progress:
 
     def read(self, film: str, bare: int) -> None:
         self.frames.read.remote(film, bare)
+
+    def write(self, film: str, frames: int) -> None:
+        self.frames.write.remote(film, frames)
 
     def close(self, film: str, frames: int) -> None:
         self.frames.close.remote(film, frames)

@@ -116,7 +116,7 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
     chosen_outputs = Chosen(tuple(options.outputs), options.film_scale, options.mark, limits)
     writer = Writer(
         run.uri, stage.uri, work.of_stage, {network.low_size: network for network in networks},
-        chosen_outputs, counts,
+        chosen_outputs, counts, progress,
     )  # fmt: skip
     device = "cuda" if options.gpus_per_worker else "cpu"
     found = restored(

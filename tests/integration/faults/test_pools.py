@@ -69,7 +69,7 @@ def test_preprocess_takes_the_cpus_that_come_when_it_has_begun(
 def writer_below(folder: Path, networks: list[Model], *kinds: str) -> Writer:
     outputs = Chosen(kinds, 1.0, True, Limits())
     models = {network.low_size: network for network in networks}
-    return Writer(str(folder), f"{folder}/enhanced", "", models, outputs, JobCounts())
+    return Writer(str(folder), f"{folder}/enhanced", "", models, outputs, JobCounts(), Progress())
 
 
 def test_enhance_takes_the_cpus_that_come_when_it_has_begun(

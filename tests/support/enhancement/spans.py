@@ -106,6 +106,10 @@ class Untold:
         """What a reader tells of frames without a face."""
         self.told.append(("read", *told))
 
+    def write(self, *told: Any) -> None:
+        """What a reader and a writer tell of a film of several spans."""
+        self.told.append(("write", *told))
+
     def add(self, *told: Any) -> None:
         """What a restorer tells."""
         self.told.append(("add", *told))

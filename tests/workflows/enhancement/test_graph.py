@@ -10,7 +10,7 @@ import pytest
 from datasets.sources.layouts import Source
 from infra.errors import FaultError
 from infra.extraction import Limits
-from tests.support.enhancement.spans import MODEL, Uncounted, a_film
+from tests.support.enhancement.spans import MODEL, Uncounted, Untold, a_film
 from workflows.enhancement import graph
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.receipts import Receipt
@@ -25,7 +25,9 @@ FILMS = [a_film(name).source for name in ("a/1.mp4", "a/2.mp4")]
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
     outputs = Chosen(("faces",), 1.0, True, Limits())
-    return Writer(str(tmp_path), f"{tmp_path}/enhanced", "stage", {8: MODEL}, outputs, Uncounted())  # type: ignore[arg-type]
+    return Writer(
+        str(tmp_path), f"{tmp_path}/enhanced", "stage", {8: MODEL}, outputs, Uncounted(), Untold()  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 class Given:

@@ -41,6 +41,20 @@ def test_frames_without_a_face_are_done_as_they_are_read() -> None:
     assert frames.sums() == (1, 1000, 0)
 
 
+def test_a_film_of_several_spans_is_half_done_when_it_is_restored() -> None:
+    frames = Frames()
+    frames.expect("a", 1000)
+    frames.write("a", 0)
+    frames.add("a", 600)
+    assert frames.sums() == (1, 1000, 300)
+    frames.add("a", 440)  # more than its container had told
+    assert frames.sums() == (1, 1000, 500)
+    frames.write("a", 512)
+    assert frames.sums() == (1, 1000, 756)
+    frames.close("a", 1040)
+    assert frames.sums() == (1, 1040, 1040)
+
+
 def test_the_plan_tells_films_networks_outputs_and_room() -> None:
     options = EnhanceSettings(outputs=["faces", "frames"])
     assert layout(2, [MODEL], options, {"CPU": 4.0}) == (

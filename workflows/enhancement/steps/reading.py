@@ -60,6 +60,8 @@ class Reader:
                 self.progress.expect(source.name, footage.expected)
                 bare = partial(self.progress.read, source.name)
                 for span in spans_of(footage, self.wanted, verdict.rejected, bare):
+                    if last is not None and last.number == 0:
+                        self.progress.write(source.name, 0)
                     if last is not None and last.number in done:
                         self.progress.add(source.name, last.frames)
                     elif last is not None:

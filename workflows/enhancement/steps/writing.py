@@ -18,6 +18,7 @@ from infra.text import as_utf8, one_line
 from workflows.enhancement.manifest import FILES, row_of_film
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.output import Place
+from workflows.enhancement.progress import Progress
 from workflows.enhancement.receipts import RECEIPT, Receipt, remove_results, safe_name
 from workflows.enhancement.spans import Film, Model, Span, Verdict
 from workflows.enhancement.steps import store
@@ -42,6 +43,7 @@ class Writer:
     models: dict[int, Model]
     outputs: Chosen
     counts: JobCounts
+    progress: Progress
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         process.limit_threads(1)
@@ -148,6 +150,8 @@ class Writer:
             for span in spans:
                 for output in outputs:
                     output.add(span)
+                if span.first:
+                    self.progress.write(film.source.name, span.first + span.frames)
         of_film: dict[str, Any] = {
             "fps": f"{film.rate.numerator}/{film.rate.denominator}",
             "width": film.width, "height": film.height,

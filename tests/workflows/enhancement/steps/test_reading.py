@@ -65,7 +65,10 @@ def test_spans_come_with_the_verdict_at_the_last(tmp_path: Path) -> None:
     assert verdict.plays == pytest.approx(2.0) and verdict.seconds > 0
     told = found[0].film
     assert told is not None and (told.rate, told.width, told.height) == (25, 96, 72)
-    assert made.progress.told == [("expect", "a/v.mp4", 50)]  # type: ignore[attr-defined]
+    assert made.progress.told == [  # type: ignore[attr-defined]
+        ("expect", "a/v.mp4", 50),
+        ("write", "a/v.mp4", 0),
+    ]
 
 
 @pytest.mark.parametrize(

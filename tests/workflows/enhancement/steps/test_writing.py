@@ -14,7 +14,7 @@ import pytest
 
 from infra import process
 from infra.extraction import Limits
-from tests.support.enhancement.spans import MODEL, Uncounted, a_film, a_part, tracks_of
+from tests.support.enhancement.spans import MODEL, Uncounted, Untold, a_film, a_part, tracks_of
 from tests.support.films import read
 from workflows.enhancement.outputs.chosen import Chosen
 from workflows.enhancement.outputs.track_videos import panes
@@ -31,7 +31,9 @@ KINDS = ("faces", "side_by_side", "frames", "gallery", "png")
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
     monkeypatch.setattr(process, "limit_threads", lambda _: None)
     outputs = Chosen(KINDS, 1.0, True, Limits())
-    return Writer(str(tmp_path), f"{tmp_path}/enhanced", "stage", {8: MODEL}, outputs, Uncounted())  # type: ignore[arg-type]
+    return Writer(
+        str(tmp_path), f"{tmp_path}/enhanced", "stage", {8: MODEL}, outputs, Uncounted(), Untold()  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 def written(writer: Writer, piece: Piece) -> dict[str, Any]:
