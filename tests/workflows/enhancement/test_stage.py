@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from infra.runs import Run
 from infra.settings.settings import Settings
 from workflows.enhancement.stage import needs
@@ -16,6 +18,7 @@ def test_every_node_is_to_see_the_films_and_all_weights() -> None:
     assert needs(settings, run).reads == ["/films", "/w.safetensors", "s3://b/m.safetensors"]
 
 
+@pytest.mark.integration  # four seconds of imports
 def test_what_restores_does_not_import_the_compiler() -> None:
     """It takes over a second of each process."""
     code = "import sys, workflows.enhancement.stage; print('torch._dynamo' in sys.modules)"
