@@ -11,7 +11,9 @@ from workflows.enhancement.outputs.output import Output, Place
 from workflows.enhancement.outputs.pasting import Picture, enlarge, enlarged_size, mark, paste
 from workflows.enhancement.spans import Span
 
-NAME, CRF, PRESET = "restored", 16, "medium"
+NAME = "restored"
+# In 40 % of the time of medium at 16, 0.1 to 0.4 dB below it at 46 to 54 dB, and 10 to 40 % larger.
+CRF, PRESET = 15, "veryfast"
 NOTICE = (
     "Faces in this film are restored by a neural network and are no recording: what they show may "
     "be invented"

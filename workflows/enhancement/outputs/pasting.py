@@ -66,9 +66,10 @@ def paste(
     place = picture[region.top : region.bottom, region.left : region.right]
     film = place.astype(np.float32)
     difference = _resampled(restored, region, factors, crop).astype(np.float32) - film
-    grey = np.repeat((difference @ np.array(LUMA, np.float32))[..., None], 3, 2)
-    colour = difference - grey
-    difference -= _coarse(grey, factors, crop, GREY) + _coarse(colour, factors, crop, COLOUR)
+    grey = difference @ np.array(LUMA, np.float32)
+    colour = difference - grey[..., None]
+    difference -= _coarse(grey, factors, crop, GREY)[..., None]
+    difference -= _coarse(colour, factors, crop, COLOUR)
     film += _mask(region, factors, crop, face)[..., None] * difference
     place[:] = np.rint(film).clip(0, 255)
 
@@ -117,7 +118,7 @@ def _resampled(restored: Picture, region: Region, factors: Factors, crop: Square
 def _coarse(
     difference: NDArray[np.float32], factors: Factors, crop: Square, blur: float
 ) -> NDArray[np.float32]:
-    """A difference h×w×3 of pictures without its structure that is finer than `blur`."""
+    """A difference h×w or h×w×3 of pictures without its structure that is finer than `blur`."""
     height, width = difference.shape[:2]
     samples = [
         max(1, min(length, round(length / (crop[2] * factor) * COARSE)))
@@ -130,7 +131,9 @@ def _coarse(
     ]
     small = cv2.GaussianBlur(small, (0, 0), sigmas[0], sigmaY=sigmas[1])
     coarse: NDArray[np.float32] = cv2.resize(
-        small.reshape(samples[1], samples[0], 3), (width, height), interpolation=cv2.INTER_LINEAR
+        small.reshape(samples[1], samples[0], *difference.shape[2:]),
+        (width, height),
+        interpolation=cv2.INTER_LINEAR,
     )
     return coarse
 
@@ -144,7 +147,7 @@ def _mask(region: Region, factors: Factors, crop: Square, face: Square) -> NDArr
         radius = REACH * face[2] / 2
         apart.append(((at - face[axis] - face[2] / 2) / radius) ** 4)
         edges.append(np.minimum(at - crop[axis], crop[axis] + crop[2] - at) / (EDGE * crop[2]))
-    distance = (apart[1][:, None] + apart[0]) ** 0.25
+    distance = np.sqrt(np.sqrt(apart[1][:, None] + apart[0]))
     mask = _smooth((1 - distance) / FEATHER)
     return (mask * _smooth(edges[1])[:, None] * _smooth(edges[0])).astype(np.float32)
 
