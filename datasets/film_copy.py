@@ -56,6 +56,7 @@ class Companions:
         self.left_out = [_told(s) for s in found if s.index not in self.taken]
         self.to_decode = to_decode if self.ending == "mkv" else {}
         self.sounds: dict[int, DecodedSound] = {}
+        self.unended: list[int] = []  # of these
         self.copies: dict[int, Stream] = {}
         self.last: dict[int, int] = {}
         for stream in container.streams:
@@ -96,6 +97,7 @@ class Companions:
                 elif stream.index in self.to_decode:
                     sound = DecodedSound(self.to_decode[stream.index], output)
                     self.sounds[stream.index] = sound
+                    self.unended.append(stream.index)
                     self.copies[stream.index] = sound.copy
                 else:
                     self.copies[stream.index] = _add(output, stream)
@@ -120,8 +122,9 @@ class Companions:
             elif index in self.copies and not _is_gap(packet):
                 yield self._moved(packet, shift)
             self.waiting = next(self.packets, None)
-        if self.waiting is None:
-            for index in self.sounds.keys() & self.copies.keys():
+        while self.waiting is None and self.unended:
+            index = self.unended.pop()
+            if index in self.copies:
                 yield from self.sounds[index].packets(None, Fraction(0))
 
     def refused(self, packet: "av.Packet[Stream]", error: av.FFmpegError) -> None:

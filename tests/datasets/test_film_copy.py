@@ -108,6 +108,14 @@ def test_sound_that_no_container_takes_is_decoded(tmp_path: Path, name: str, sou
     assert pictures(copy)[0] == pytest.approx(pictures(path)[0], abs=0.001)
 
 
+def test_sound_that_ends_long_before_the_pictures_is_whole(tmp_path: Path) -> None:
+    times = [Fraction(i, 3) for i in range(25)]
+    path = whole_film(tmp_path / "v.wmv", shaken(25), "wmav2", times=times)
+    copy, told = written_again(source_of(path), tmp_path / "out")
+    assert told["changed_streams"] == ["stream 1: audio (wmav2) as pcm_s16le"]
+    assert len(decoded(copy)) == len(decoded(path)) and len(pictures(copy)[0]) == 25
+
+
 def test_a_packet_that_cannot_be_decoded_is_told(tmp_path: Path) -> None:
     path = whole_film(tmp_path / "v.wmv", shaken(50), "wmav2")
     written, data = packets(path, "audio"), path.read_bytes()
