@@ -12,7 +12,7 @@ from typing import cast
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.reformatter import (
     ColorPrimaries,
     Colorspace,
@@ -137,7 +137,9 @@ def _colours(frame: av.VideoFrame) -> Colours:
 
 def display_matrix(frame: av.VideoFrame) -> Matrix:
     """How a frame is to be turned, of columns of length 1; `UPRIGHT` where it says nothing."""
-    said = cast(Mapping[Type, SideData], frame.side_data)
+    # Not `frame.side_data`, which the frame keeps and which keeps the frame: of large frames there
+    # would be gigabytes before Python looks for such circles.
+    said = cast(Mapping[Type, SideData], SideDataContainer(frame))  # type: ignore[call-arg]
     if Type.DISPLAYMATRIX not in said:
         return UPRIGHT
     numbers = np.frombuffer(bytes(said[Type.DISPLAYMATRIX]), np.int32).astype(float)

@@ -1,11 +1,15 @@
 """Memory that is given back while films are read."""
 
+import gc
 import subprocess
 import sys
+from pathlib import Path
 
+import av
 import pytest
 
 from datasets.sources import memory
+from tests.support.films import film, numbered, read
 
 HOLES = """
 import psutil
@@ -45,3 +49,19 @@ def test_once_in_so_many_frames_of_all_films(monkeypatch: pytest.MonkeyPatch) ->
         seen.extend(memory.giving_back(range(length)))
     assert seen == [*range(4), *range(4), *range(17)]
     assert len(calls) == 2
+
+
+def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
+    """It does not know how large they are: of 4K ones there would be gigabytes before it looks."""
+    path = film(tmp_path / "v.mp4", numbered(20))
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(read(path)[0]) == 20
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert [found for found in gc.garbage if isinstance(found, av.VideoFrame)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
