@@ -182,7 +182,7 @@ def _with_comment(tags: dict[str, str], comment: str) -> dict[str, str]:
 
 
 def _lost(path: Path, tags: Mapping[str, str]) -> list[str]:
-    """The tags that are not in a file."""
+    """The tags that are not in a file; Matroska has no blanks in their names."""
     with av.open(str(path), metadata_errors="replace") as container:
-        kept = {tag.casefold() for tag in container.metadata}
-    return sorted(tag for tag in tags if tag.casefold() not in kept)
+        kept = {tag.casefold().replace(" ", "_") for tag in container.metadata}
+    return sorted(tag for tag in tags if tag.casefold().replace(" ", "_") not in kept)

@@ -2,7 +2,8 @@
 
 0 all done; 1 done, but more inputs ended as error rows than is allowed; 2 bad settings or unusable
 input; 3 stopped by a fault (a full disk, lost workers, storage that stays away) or by an error of
-the program itself, and the same command goes on from there. 2 and 3 end in one line of text.
+the program itself, and the same command goes on from there; 130 stopped by Ctrl-C, likewise. 2, 3
+and 130 end in one line of text.
 
 The standard library alone: a machine may lack what else is needed (workflows/gpu.py).
 """
@@ -19,6 +20,7 @@ from typing import NoReturn, Self
 from infra.nodes.terminal import leave
 from infra.text import one_line, printable
 
+STOPPED = 130  # as a shell has it: 128 and the number of SIGINT
 ROOMS = ("workflows", "model", "datasets", "infra", "tests")
 
 
@@ -93,6 +95,10 @@ def ending(program: str) -> Iterator[Ending]:
             raise
         print(_lacking(error), file=sys.stderr)
         end.status = SettingsError.status
+    except KeyboardInterrupt:
+        leave()
+        print(f"error: {end.at_work}: stopped; the same command goes on", file=sys.stderr)
+        end.status = STOPPED
     except Exception as error:
         leave()
         traceback.print_exc()

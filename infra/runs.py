@@ -165,7 +165,7 @@ class Run:
         if changed := sorted(of_run.differences(found, settings)):
             raise RunError(
                 f"{name}: {self.uri} was made with other settings: {'; '.join(changed)}. "
-                f"Give --force {name} to redo it, or another --run"
+                f"Give --force {name} to remove what it has made and redo it, or another --run"
             )
         if redone := [key for key in reads if inputs.get(key) != reads[key]]:
             raise RunError(

@@ -19,6 +19,11 @@ def one_line(text: object, most: int | None = None) -> str:
     return " ".join(str(text).split())[:most]
 
 
+def number_of(count: int, thing: str) -> str:
+    """So many of a thing: "1 film", "2 films"."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
 def tallied(counts: Counter[str]) -> str:
     """What was counted, the commonest first: "face lost (3), cut (1)"."""
     return ", ".join(f"{what} ({number})" for what, number in counts.most_common())

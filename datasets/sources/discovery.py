@@ -70,8 +70,9 @@ def survey(root: str, layout: str = "auto", alone: bool = False) -> Collection:
     sources = [source for name in chosen for source in LAYOUTS[name](files)]
     also = f"; left out: {left.told()}" if left.told() else ""
     if not sources:
+        holds = f"{_kinds_of(files.names)}, but" if files.names or also else "no file:"
         raise SourceError(
-            f"{root}: holds {_kinds_of(files.names)}, but {_wanted(layout)}{also}; give another "
+            f"{root}: holds {holds} {_wanted(layout)}{also}; give another "
             "folder or prefix" + (", or preprocess.layout auto" if layout != "auto" else "")
         )
     people = len({source.identity for source in sources})
@@ -87,6 +88,10 @@ def survey(root: str, layout: str = "auto", alone: bool = False) -> Collection:
 def _list_files(root: str, alone: bool) -> tuple[Files, LeftOut]:
     filesystem, base = _place(root)
     if not filesystem.exists(base):
+        if alone:
+            raise SourceError(
+                f"{root}: no such file or folder; give a film, or a folder or s3:// prefix of films"
+            )
         raise SourceError(
             f"{root}: no such folder; give the folder or s3:// prefix that holds one folder of "
             "videos a person"

@@ -131,7 +131,7 @@ class EnhanceSettings(Section):
     @model_validator(mode="after")
     def _models(self) -> "EnhanceSettings":
         if bool(self.models) != (self.large == "nearest-model"):
-            raise ValueError("models and large nearest-model are of use together alone")
+            raise ValueError("models and large nearest-model are of use together: give both")
         return self
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from infra.settings.results import EnhanceSettings
+from infra.text import number_of
 from workflows.enhancement.receipts import Receipt
 from workflows.enhancement.spans import Model
 
@@ -26,8 +27,7 @@ def layout(
         where += BUSY
     else:
         where = f"{cores} read, restore and write"
-    things = f"{films} film{'s' * (films != 1)}"
-    return f"{things} by {by} → {', '.join(options.outputs)}; {where}"
+    return f"{number_of(films, 'film')} by {by} → {', '.join(options.outputs)}; {where}"
 
 
 def speed(receipts: list[Receipt], gpus: float) -> str:

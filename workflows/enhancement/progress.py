@@ -107,6 +107,6 @@ class Progress:
             if not done:
                 continue
             # Films that no worker has opened are taken to be as long as the others.
-            count.total = max(round(expected / opened * films), round(done) + 1)
+            count.total = max(round(expected / opened * films), round(done))
             rate = done / (time.monotonic() - begun)
             count.done(round(done), short=f"{rate:.1f} frames/s")

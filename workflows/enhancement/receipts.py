@@ -86,7 +86,7 @@ def write_tables(stage: Stage, receipts: list[Receipt], allowed: float) -> None:
         "sources": len(receipts),
         "tracks": len(tracks),
         "rejected_tracks": dict(rejected),
-        "frames": sum(row["frames"] for row in tracks),
+        "faces": sum(row["frames"] for row in tracks),
         "errors": len(errors),
         "exit_status": int(len(errors) > allowed),
     }

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from infra import cluster, storage
-from infra.errors import InputError, SettingsError
+from infra.errors import InputError, RunError, SettingsError
 from infra.nodes.counts import JobCounts
 from infra.nodes.preflight import Needs, require
 from infra.progress import say
 from infra.runs import Run, Stage, digest_of
 from infra.settings.of_run import DRAWN
 from infra.settings.settings import Settings
+from infra.text import number_of
 from model.variants import parse_variant
 from workflows.enhancement import films, models
 from workflows.enhancement.gallery.pages import write_gallery
@@ -42,6 +43,11 @@ def enhance(settings: Settings, run: Run) -> None:
     is kept.
     """
     options, root = settings.enhance, films.root(settings, run)
+    if options.weights is None and not run.is_complete(f"train/{options.variant}"):
+        raise RunError(
+            f"{run.path('train', options.variant)}: has not been trained in this run; give "
+            "--weights FILE or another run's, or train it: workflows/full.py"
+        )
     detector = _detector(settings, run)
     used = {
         "enhance": {name: v for name, v in options.made_from().items() if name != "source"}
@@ -125,13 +131,20 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
         Pool(options.workers, options.gpus_per_worker),
     )  # fmt: skip
     say(stage.name, layout(len(reading.left), networks, options, cluster.resources()))
+    if wanted.degraded and "film" in options.outputs:
+        say(
+            stage.name,
+            f"faces over {wanted.largest} px are made as small as the network's input first "
+            "(enhance.large degrade): in the film they lose what it shows",
+        )
     receipts = list(reading.kept)
     with progress.told(stage.name, len(reading.left)):
         for receipt in found:
             receipts.append(receipt)
             progress.close(receipt.name, receipt.film["frames"])
             if receipt.reason or not sys.stdout.isatty():  # a terminal has its bar
-                told = receipt.reason or f"{len(receipt.tracks)} tracks"
+                told = receipt.reason.removeprefix(f"{receipt.name}: ")
+                told = told or number_of(len(receipt.tracks), "track")
                 say(stage.name, f"{len(receipts)} of {reading.sources}: {receipt.name}: {told}")
     if paces := speed(receipts[len(reading.kept) :], options.gpus_per_worker):
         say(stage.name, paces)

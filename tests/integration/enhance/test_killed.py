@@ -1,7 +1,9 @@
 """SIGKILL of the stage enhance, of all its processes and of one at a time: what was done stays, and
 the results are those of a run that nothing disturbs, byte for byte."""
 
+import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -97,4 +99,20 @@ def test_results_of_a_run_that_is_killed_again_and_again(
     assert (ended.status, workers) == (0, set())
     assert "[enhance] was cut off, goes on" in ended.output
     assert not left.exists() and not list(tmp_path.glob("enhanced/**/.*"))
+    assert results(tmp_path) == undisturbed
+
+
+def test_ctrl_c_ends_it_in_one_line(
+    given: tuple[Path, Path], undisturbed: dict[str, object], tmp_path: Path
+) -> None:
+    """As a terminal sends it, to all processes of the command. The same command goes on."""
+    command = told(given, tmp_path)
+    ended = run_and_signal(
+        lambda: kept(tmp_path), lambda driver: os.killpg(driver.pid, signal.SIGINT), *command
+    )
+    assert ended.status == 130
+    assert ended.output.endswith("error: stage enhance: stopped; the same command goes on\n")
+    assert "Traceback" not in ended.output and "ray" not in ended.output
+    assert not list(tmp_path.glob("lease.json"))
+    assert run(*command).status == 0
     assert results(tmp_path) == undisturbed
