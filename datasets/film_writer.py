@@ -24,7 +24,7 @@ from infra.errors import InputError
 from infra.extraction import Limits
 
 BEHIND = 3.0  # s that sound is copied later: a clock that begins anew is known by then
-THREADS = 4  # of x264, which takes three quarters of the time
+THREADS = 4  # of x264, on any machine: its bytes depend on their number
 LARGEST = 16384  # px, x264's
 COMMENT = "comment"  # the tag that says what was done
 
