@@ -79,7 +79,7 @@ OF_FILMS = _schema([
     ("tracks", pa.int64(), "faces that were restored"),
     ("faces", pa.int64(), "frames of all tracks"),
     ("rejected", COUNTS, "tracks that were left out, by reason"),
-    ("treated", COUNTS, "frames that needed a treatment, by kind"),
+    ("treated", COUNTS, "how many frames were mended, or ends are lost, by kind"),
     ("took", SECONDS, "seconds in each step: read, restore, write"),
     ("film", pa.string(), "the film with restored faces in it, under the run; null: not asked for"),
     ("left_out_streams", pa.list_(pa.string()), "streams of the source that it could not take"),

@@ -1,6 +1,7 @@
 """Stage enhance: films of a folder or bucket in, restored faces out."""
 
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +13,7 @@ from infra.progress import say
 from infra.runs import Run, Stage, digest_of
 from infra.settings.of_run import DRAWN
 from infra.settings.settings import Settings
-from infra.text import number_of
+from infra.text import number_of, tallied
 from model.variants import parse_variant
 from workflows.enhancement import films, models
 from workflows.enhancement.gallery.pages import write_gallery
@@ -83,6 +84,7 @@ def enhance(settings: Settings, run: Run) -> None:
         if "gallery" in options.outputs:
             below = stage.uri.removeprefix(run.uri).strip("/")
             write_gallery(stage.uri, shown(receipts, below), about(root, networks))
+            say(stage.name, f"a page over all faces: {storage.join(stage.uri, 'gallery/index.html')}")
         write_tables(stage, receipts, settings.preprocess.max_error_share * reading.sources)
 
 
@@ -142,9 +144,11 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
         for receipt in found:
             receipts.append(receipt)
             progress.close(receipt.name, receipt.film["frames"])
-            if receipt.reason or not sys.stdout.isatty():  # a terminal has its bar
+            treated = Counter(receipt.film["treated"])
+            if receipt.reason or treated or not sys.stdout.isatty():  # a terminal has its bar
                 told = receipt.reason.removeprefix(f"{receipt.name}: ")
                 told = told or number_of(len(receipt.tracks), "track")
+                told += f"; {tallied(treated)}" if treated else ""
                 say(stage.name, f"{len(receipts)} of {reading.sources}: {receipt.name}: {told}")
     if paces := speed(receipts[len(reading.kept) :], options.gpus_per_worker):
         say(stage.name, paces)
