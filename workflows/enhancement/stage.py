@@ -84,7 +84,8 @@ def enhance(settings: Settings, run: Run) -> None:
         if "gallery" in options.outputs:
             below = stage.uri.removeprefix(run.uri).strip("/")
             write_gallery(stage.uri, shown(receipts, below), about(root, networks))
-            say(stage.name, f"a page over all faces: {storage.join(stage.uri, 'gallery/index.html')}")
+            page = storage.join(stage.uri, "gallery", "index.html")
+            say(stage.name, f"a page over all faces: {page}")
         write_tables(stage, receipts, settings.preprocess.max_error_share * reading.sources)
 
 
