@@ -138,7 +138,7 @@ def _colours(frame: av.VideoFrame) -> Colours:
 def display_matrix(frame: av.VideoFrame) -> Matrix:
     """How a frame is to be turned, of columns of length 1; `UPRIGHT` where it says nothing."""
     # Not `frame.side_data`, which the frame keeps and which keeps the frame: of large frames there
-    # would be gigabytes before Python looks for such circles.
+    # could be gigabytes before Python looks for such circles.
     said = cast(Mapping[Type, SideData], SideDataContainer(frame))  # type: ignore[call-arg]
     if Type.DISPLAYMATRIX not in said:
         return UPRIGHT

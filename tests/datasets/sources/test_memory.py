@@ -52,7 +52,7 @@ def test_once_in_so_many_frames_of_all_films(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
-    """It does not know how large they are: of 4K ones there would be gigabytes before it looks."""
+    """It does not know how large they are: of 4K ones there could be gigabytes before it looks."""
     path = film(tmp_path / "v.mp4", numbered(20))
     gc.collect()
     gc.disable()
