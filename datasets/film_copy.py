@@ -78,7 +78,7 @@ class Companions:
     @property
     def changed(self) -> list[str]:
         """The streams that are not copied as they are, and what was done to them."""
-        return [sound.told for sound in self.sounds.values()]
+        return [f"{_told(sound.stream)} {sound.told}" for sound in self.sounds.values()]
 
     def tags(self) -> dict[str, str]:
         """The tags of the whole film: its title and the like."""
@@ -98,7 +98,7 @@ class Companions:
                     sound = DecodedSound(self.to_decode[stream.index], output)
                     self.sounds[stream.index] = sound
                     self.unended.append(stream.index)
-                    self.copies[stream.index] = sound.copy
+                    self.copies[stream.index] = _labelled(sound.copy, stream)
                 else:
                     self.copies[stream.index] = _add(output, stream)
         chapters = self.container.chapters()
@@ -206,7 +206,10 @@ def _takes(muxer: str, stream: Stream) -> bool:
 
 
 def _add(output: OutputContainer, stream: Stream) -> Stream:
-    copy = output.add_stream_from_template(stream, opaque=True)
+    return _labelled(output.add_stream_from_template(stream, opaque=True), stream)
+
+
+def _labelled(copy: Stream, stream: Stream) -> Stream:
     copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
     return copy

@@ -21,17 +21,14 @@ class DecodedSound:
     def __init__(self, stream: AudioStream, output: OutputContainer) -> None:
         self.stream, self.rate = stream, stream.rate
         self.copy = output.add_stream("pcm_s16le", rate=stream.rate, layout=stream.layout)
-        self.copy.metadata.update(stream.metadata)
-        self.copy.disposition = stream.disposition
         self.next = 0  # sample
         self.damaged = 0  # packets
 
     @property
     def told(self) -> str:
-        """What was done to the stream."""
-        old, new = self.stream.codec_context.name, self.copy.codec_context.name
+        """As what it is kept, and what of it could not be."""
         damage = f", damaged packets: {self.damaged}" if self.damaged else ""
-        return f"stream {self.stream.index}: audio ({old}) as {new}{damage}"
+        return f"as {self.copy.codec_context.name}{damage}"
 
     def packets(
         self, packet: "av.Packet[Stream] | None", shift: Fraction

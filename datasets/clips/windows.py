@@ -12,7 +12,7 @@ from datasets.clips.sharpness import sharpness
 from datasets.sources.footage import Footage, Frame
 from datasets.tracking.camera import DISTANCES
 from datasets.tracking.crops import TrackCrop
-from infra.text import commonest, tallied
+from infra.text import commonest, number_of, tallied
 
 NO_FACE = "no face"
 
@@ -59,7 +59,7 @@ class Account:
         if self.clips:
             return ""
         rejected = self.rejected or Counter([NO_FACE])
-        seen = f"{self.frames} frame{'s' * (self.frames != 1)}"
+        seen = number_of(self.frames, "frame")
         return f"no clip from {seen}: {tallied(rejected)}"
 
     def kind(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from infra import cluster, storage
 from infra.errors import RunError, SettingsError
 from infra.progress import say
-from infra.text import one_line, without_credentials
+from infra.text import number_of, one_line, without_credentials
 
 GRACE = 10.0  # seconds in which a node may still join that was started beside this command
 SPOKEN = 30.0  # from one line about what is waited for to the next
@@ -129,7 +129,7 @@ def _there() -> str:
         said = f"{have.get('CPU', 0):g} CPU, {have.get('GPU', 0):g} GPU"
         kinds[said] = kinds.get(said, 0) + 1
     return (
-        " and ".join(f"{count} node{'s' * (count > 1)} of {said}" for said, count in kinds.items())
+        " and ".join(f"{number_of(count, 'node')} of {said}" for said, count in kinds.items())
         or "no node"
     )
 

@@ -83,8 +83,7 @@ def enhance(settings: Settings, run: Run) -> None:
         receipts.sort(key=lambda receipt: receipt.name)
         if "gallery" in options.outputs:
             below = stage.uri.removeprefix(run.uri).strip("/")
-            write_gallery(stage.uri, shown(receipts, below), about(root, networks))
-            page = storage.join(stage.uri, "gallery", "index.html")
+            page = write_gallery(stage.uri, shown(receipts, below), about(root, networks))
             say(stage.name, f"a page over all faces: {page}")
         write_tables(stage, receipts, settings.preprocess.max_error_share * reading.sources)
 

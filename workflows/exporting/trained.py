@@ -86,9 +86,11 @@ def _settings_in_header(uri: str) -> Settings | None:
     except (ValueError, OSError):  # what is wrong with the file is told when it is loaded
         return None
     told = of_weights.settings_of(uri, None)
-    settings = Settings.model_validate({name: told[name] for name in ("clip", "preprocess")})
-    settings.preprocess.faces = "detect"
-    return settings if "context" in told["preprocess"] else None
+    if "context" not in told["preprocess"]:
+        return None
+    return Settings.model_validate(
+        {"clip": told["clip"], "preprocess": told["preprocess"] | {"faces": "detect"}}
+    )
 
 
 def _read(uri: str) -> bytes:

@@ -32,8 +32,8 @@ DIGITS = {"track": 0, "frames": 0, "start": 3, "seconds": 3, "side": 2, "resized
 
 def write_gallery(
     folder: str, tracks: Iterable[Mapping[str, Any]], about: Mapping[str, object]
-) -> None:
-    """Write `gallery/index.html` and what it needs below the URI `folder`.
+) -> str:
+    """Write `gallery/index.html` and what it needs below the URI `folder`; returns the page's URI.
 
     A track has TEXTS (`input` native or degraded); numbers: `start` and `seconds` [s], `side` of
     the face [source px], `resized` [input pixels a source pixel], `consistency` [dB], and the
@@ -59,7 +59,9 @@ def write_gallery(
     # The first script makes what the data are given to.
     scripts = [SCRIPTS[0], *data, *SCRIPTS[1:]]
     page = template.render(about=lines, count=count, scripts=scripts, style=STYLE)
-    storage.write_bytes(storage.join(root, PAGE), page.encode())
+    uri = storage.join(root, PAGE)
+    storage.write_bytes(uri, page.encode())
+    return uri
 
 
 def _clear(root: str) -> None:
