@@ -65,6 +65,9 @@ DRIVER = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     # That a worker died is told on the terminal, too; without colours, which a log keeps as codes.
     "RAY_COLOR_PREFIX": "0",
+    # That a call is begun anew is no error. A stage that Ctrl-C ends takes its actors with it, and
+    # each of their calls was said to be begun anew, which it never was.
+    "RAY_enable_output_error_log_if_still_retry": "0",
 }
 
 # A Ray of this machine alone, as training met it on two cores (f5warp, one worker on two threads;

@@ -5,7 +5,7 @@ what it made of them, never a frame of a film.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,11 +45,11 @@ def restored(
     restorer: tuple[Any, ...],
     writer: Writer,
     pool: Pool,
-) -> Iterator[Receipt]:
+) -> Generator[Receipt, None, None]:
     """What became of each source, in the order in which they end: `done` are the numbers of the
     spans of a film, by its name, that are kept already, `restorer` the arguments of `Restorer`.
 
-    Raises as `ray_rows.rows` does.
+    To be closed before Ray is left. Raises as `ray_rows.rows` does.
     """
     items = [item([source]) | {"done": done.get(source.name, [])} for source in sources]
     context = ray.data.DataContext.get_current().copy()

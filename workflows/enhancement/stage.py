@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -140,7 +141,8 @@ def _restored(settings: Settings, run: Run, work: _Work) -> list[Receipt]:
             "(enhance.large degrade): in the film they lose what it shows",
         )
     receipts = list(reading.kept)
-    with progress.told(stage.name, len(reading.left)):
+    # Where Ctrl-C comes between two receipts, Ray Data's threads would outlive Ray, and complain.
+    with closing(found), progress.told(stage.name, len(reading.left)):
         for receipt in found:
             receipts.append(receipt)
             progress.close(receipt.name, receipt.film["frames"])

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.integration.conftest import (
     stamps,
 )
 from tests.support.enhancement.collections import arguments, collection, results, weights
+from tests.support.root import ROOT
+from tests.support.waiting import PATIENCE
 
 # The first is of three spans (locate.SPAN), the others of one.
 FILMS = {"long/film.mp4": 1100, "a/film.mp4": 150, "b/film.mp4": 150, "c/film.mp4": 150}
@@ -116,3 +119,29 @@ def test_ctrl_c_ends_it_in_one_line(
     assert not list(tmp_path.glob("lease.json"))
     assert run(*command).status == 0
     assert results(tmp_path) == undisturbed
+
+
+BETWEEN = """
+import signal, sys
+from workflows.enhancement.progress import Progress
+from workflows.shared.command import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+Progress.close = lambda *_: signal.raise_signal(signal.SIGINT)
+sys.exit(main(["enhance"], ""))
+"""
+
+
+def test_ctrl_c_while_ray_data_has_a_receipt_to_give(
+    given: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The driver is not waiting for Ray Data then, which has threads of its own at work."""
+    _, *arguments = told(given, tmp_path)
+    ended = subprocess.run(
+        [sys.executable, "-c", BETWEEN, *arguments], cwd=ROOT, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE,
+    )  # fmt: skip
+    assert ended.returncode == 130, ended.stdout
+    *said, last = ended.stdout.splitlines()
+    assert last == "error: stage enhance: stopped; the same command goes on"
+    assert [line for line in said if not line.startswith("[enhance] ")] == []
