@@ -182,7 +182,12 @@ def _with_comment(tags: dict[str, str], comment: str) -> dict[str, str]:
 
 
 def _lost(path: Path, tags: Mapping[str, str]) -> list[str]:
-    """The tags that are not in a file; Matroska has no blanks in their names."""
+    """The tags that are not in a file."""
     with av.open(str(path), metadata_errors="replace") as container:
-        kept = {tag.casefold().replace(" ", "_") for tag in container.metadata}
-    return sorted(tag for tag in tags if tag.casefold().replace(" ", "_") not in kept)
+        kept = {_kept_as(tag) for tag in container.metadata}
+    return sorted(tag for tag in tags if _kept_as(tag) not in kept)
+
+
+def _kept_as(tag: str) -> str:
+    """What all containers keep of a tag's name: Matroska has capitals alone, and no blanks."""
+    return tag.casefold().replace(" ", "_")

@@ -1,5 +1,5 @@
-"""SIGKILL of the stage enhance, of all its processes and of one at a time: what was done stays, and
-the results are those of a run that nothing disturbs, byte for byte."""
+"""SIGKILL of the stage enhance, of all its processes and of one at a time, and Ctrl-C: what was
+done stays, and the results are those of a run that nothing disturbs, byte for byte."""
 
 import os
 import random
