@@ -123,13 +123,21 @@ def run_and_kill_worker(
 
 def killed_worker(driver: int, title: str) -> bool:
     """SIGKILL a worker below the process `driver`; False where none has this title just now."""
+    for found, worker in at_work(driver):
+        if re.match(title, found):
+            with suppress(psutil.Error):
+                worker.kill()
+                return True
+    return False
+
+
+def at_work(driver: int) -> Iterator[tuple[str, psutil.Process]]:
+    """The processes below the process `driver`, each with its title, which Ray gives by what a
+    worker is at."""
     with suppress(psutil.Error):  # a process that is listed may be gone by now
         for child in psutil.Process(driver).children(recursive=True):
             with suppress(psutil.Error):
-                if re.match(title, (child.cmdline() or [""])[0]):
-                    child.kill()
-                    return True
-    return False
+                yield (child.cmdline() or [""])[0], child
 
 
 def stamps(paths: Iterable[Path]) -> dict[Path, int]:
